@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::allocators::{self, Worker};
 
 /// A Markdown list.
-pub(super) fn header(workers: &[Worker], seed: u64, rounds: usize) -> String {
+pub(super) fn header(workers: &[Worker]) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut lines = vec![
         format!("- {}", time_stamp()),
@@ -23,7 +23,6 @@ pub(super) fn header(workers: &[Worker], seed: u64, rounds: usize) -> String {
         ),
         format!("- {}", rustc()),
         format!("- {}", versions(workers)),
-        format!("- rounds: {rounds}, order by seed {seed}"),
     ];
     if let Some(options) = std::env::var("TENURE")
         .ok()

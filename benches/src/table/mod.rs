@@ -1,6 +1,7 @@
 //! The table: runs every workload on every allocator in shuffled order, keeps the raw figures, prints Markdown.
 
 mod csv;
+mod instructions;
 mod machine;
 mod options;
 mod print;
@@ -44,10 +45,18 @@ fn measure(
     options: &Options,
 ) -> Result<usize, String> {
     let workers = allocators::workers(built, &options.allocators, !options.smoke);
+    if options.instructions {
+        return Ok(instructions::print(&machine::header(&workers), &workers));
+    }
     let folder = output_folder(built)?;
     let found = run::run(options, &workers, &folder)?;
     let csv_path = folder.join(format!("{}.csv", machine::time_stamp()));
-    let header = machine::header(&workers, options.seed, found.rounds);
+    let header = format!(
+        "{}- rounds: {}, order by seed {}\n",
+        machine::header(&workers),
+        found.rounds,
+        options.seed
+    );
     csv::write(&csv_path, &header, &found.results)
         .map_err(|e| format!("{}: {e}", csv_path.display()))?;
     print::all(&header, &found.results);

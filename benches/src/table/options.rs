@@ -13,6 +13,7 @@ usage: cargo bench -p tenure-benches --bench table [--features c-peers] -- [opti
   --alloc A,B        only these allocators
   --seed N           the order of the runs (from the clock)
   --smoke            everything once, tiny, without the C peers: shows that it works, measures nothing
+  --instructions     count the instructions of a 32-byte pair with valgrind instead
   --from FILE.csv    run nothing, print the tables of earlier figures";
 
 /// What to run.
@@ -28,6 +29,8 @@ pub struct Options {
     pub seed: u64,
     /// Whether to run tiny sizes.
     pub smoke: bool,
+    /// Whether to count instructions instead of time.
+    pub instructions: bool,
     /// Earlier figures to print instead.
     pub from: Option<PathBuf>,
 }
@@ -44,6 +47,7 @@ impl Options {
             allocators: vec![],
             seed: clock,
             smoke: false,
+            instructions: false,
             from: None,
         };
         let mut from_cargo_bench = false;
@@ -55,6 +59,7 @@ impl Options {
                 "--bench" => from_cargo_bench = true,
                 "--list" => return Ok(None),
                 "--smoke" => options.smoke = true,
+                "--instructions" => options.instructions = true,
                 "--runs" => options.runs = number(&arg, &value()?)?.max(1) as usize,
                 "--seed" => options.seed = number(&arg, &value()?)?,
                 "--only" => {

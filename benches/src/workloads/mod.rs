@@ -112,7 +112,7 @@ pub const WORKLOADS: &[Workload] = &[
     micro("mixed-8", small::mixed::<8>, 10_000_000),
     micro("larson", threads::larson, 8_000_000),
     micro("prodcons", threads::prodcons, 3_000_000),
-    micro("churn64", threads::churn64, 4_000_000),
+    micro("churn64", threads::churn64, 2_000_000),
     whole("large", US, grow::large),
     whole("vec-u8", MS, grow::vec_u8),
     whole("vec-u64", MS, grow::vec_u64),
