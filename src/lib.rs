@@ -1,9 +1,26 @@
-//! stub
-#![allow(missing_docs, clippy::undocumented_unsafe_blocks)]
-use std::alloc::{GlobalAlloc, Layout, System};
-pub struct Tenure(());
-impl Tenure { pub const fn new() -> Self { Tenure(()) } }
-unsafe impl GlobalAlloc for Tenure {
-    unsafe fn alloc(&self, l: Layout) -> *mut u8 { unsafe { System.alloc(l) } }
-    unsafe fn dealloc(&self, p: *mut u8, l: Layout) { unsafe { System.dealloc(p, l) } }
-}
+#![doc = include_str!("../README.md")]
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
+
+#[cfg(not(loom))]
+mod allocator;
+#[cfg(not(loom))]
+mod arena;
+mod config;
+#[cfg(not(loom))]
+mod generation;
+mod heap;
+#[cfg(all(feature = "internals", not(loom)))]
+#[doc(hidden)]
+pub mod internals;
+mod os;
+#[cfg(not(loom))]
+mod pages;
+#[cfg(not(loom))]
+mod stats;
+mod sync;
+
+#[cfg(not(loom))]
+pub use allocator::Tenure;
+pub use config::HugePages;
+#[cfg(not(loom))]
+pub use stats::{ClassStats, Stats, stats};

@@ -1,0 +1,236 @@
+//! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
+
+use crate::arena;
+use crate::config::{Config, HugePages};
+use crate::generation::{clock, helper};
+use crate::heap::{self, Mode, SlowPath, Tracker, large};
+use crate::pages::classes::{COLD, LARGEST, TABLE, TABLED, block_size, class_of};
+use crate::pages::page::{Kind, Word, page_of};
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr::null_mut;
+
+/// The allocator. Make it the program's global one:
+///
+/// ```
+/// use tenure::Tenure;
+///
+/// #[global_allocator]
+/// static ALLOC: Tenure = Tenure::new();
+/// # fn main() { assert_eq!(vec![1, 2, 3].len(), 3) }
+/// ```
+///
+/// All values of this type are one allocator: they share one heap, and a block of one may be freed by another. What
+/// the builder chose is taken from the value that serves the process' first allocation.
+///
+/// It never panics and never unwinds; it returns null when memory is out. Misuse that it notices (a block freed
+/// twice, a pointer that is not a block's) ends the process with one line on standard error.
+#[derive(Debug)]
+pub struct Tenure {
+    config: Config,
+}
+
+impl Tenure {
+    /// The allocator with its defaults.
+    pub const fn new() -> Self {
+        Tenure { config: Config::DEFAULT }
+    }
+
+    /// Whether to ask the system for transparent huge pages. Default: [`HugePages::Auto`].
+    pub const fn huge_pages(mut self, huge_pages: HugePages) -> Self {
+        self.config.huge_pages = huge_pages;
+        self
+    }
+
+    /// Whether a helper thread may give memory back while the program makes no call. Default: `true`.
+    ///
+    /// The thread is started when more than 4 MiB are free, runs with all signals blocked, and ends when it has
+    /// nothing left to do. Without it, memory is given back at frees: at once, so that no more than 4 MiB or an
+    /// eighth of what is in use stay free.
+    pub const fn helper_thread(mut self, allowed: bool) -> Self {
+        self.config.helper_thread = allowed;
+        self
+    }
+
+    /// All that is not in the fast path: a size above the table's, or an alignment above 8.
+    #[cold]
+    #[inline(never)]
+    fn alloc_other(&self, size: usize, align: usize) -> *mut u8 {
+        match size.checked_next_multiple_of(align) {
+            // SAFETY: the class of a size up to the largest is one.
+            Some(size) if size <= LARGEST && align <= LARGEST => unsafe {
+                heap::alloc::<Hooks>(&self.config, class_of(size.max(1)), size)
+            },
+            Some(_) => large::alloc::<Hooks>(size, align).0,
+            None => null_mut(),
+        }
+    }
+}
+
+impl Default for Tenure {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: blocks are as large and as aligned as the layout says, belong to one caller at a time, and stay until freed;
+// nothing here unwinds.
+unsafe impl GlobalAlloc for Tenure {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // Two statements, and a callee that is `#[cold]`: one condition becomes two setcc, an or, and a taken jump.
+        if layout.align() > 8 {
+            return self.alloc_other(layout.size(), layout.align());
+        }
+        if layout.size() > TABLED {
+            return self.alloc_other(layout.size(), layout.align());
+        }
+        // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
+        unsafe {
+            let class = *TABLE.get_unchecked((layout.size() + 7) >> 3) as usize;
+            heap::alloc::<Hooks>(&self.config, class, layout.size())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+        // SAFETY: by the caller's promise.
+        unsafe { heap::free::<Hooks>(&self.config, block) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > LARGEST {
+            let (block, zero) = large::alloc::<Hooks>(layout.size(), layout.align());
+            if !zero && !block.is_null() {
+                // SAFETY: the block is that long.
+                unsafe { block.write_bytes(0, layout.size()) };
+            }
+            return block;
+        }
+        // SAFETY: by the caller's promise; the block is that long.
+        unsafe {
+            let block = self.alloc(layout);
+            if !block.is_null() {
+                block.write_bytes(0, layout.size());
+            }
+            block
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: by the caller's promise the block is one of ours, and the new size fits a layout.
+        unsafe {
+            let class = *arena::class_byte(block) as usize;
+            if class < COLD {
+                // In place if the block serves the new size too, unless that would leave more than half of it unused.
+                let have = block_size(class);
+                if new_size <= have && (new_size > have / 2 || new_size >= layout.size()) {
+                    return block;
+                }
+            } else if let Some(block) = realloc_cold(block, layout, new_size) {
+                return block;
+            }
+            let new = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !new.is_null() {
+                new.copy_from_nonoverlapping(block, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            new
+        }
+    }
+}
+
+/// Changes the size of a tracked or large block without a copy, if that can be done.
+///
+/// # Safety
+/// The block is the caller's.
+#[cold]
+#[inline(never)]
+unsafe fn realloc_cold(block: *mut u8, layout: Layout, new_size: usize) -> Option<*mut u8> {
+    // SAFETY: the block is one of ours, so its page exists.
+    let page = unsafe { &*page_of(block) };
+    if page.kind() == Kind::Tracked {
+        let have = block_size(page.class());
+        return (new_size <= have && new_size > have / 2).then_some(block);
+    }
+    if new_size <= LARGEST && layout.align() <= LARGEST {
+        return None;
+    }
+    // SAFETY: by the caller's promise.
+    let moved = unsafe { large::realloc::<Hooks>(block, layout.size(), new_size, layout.align()) };
+    (!moved.is_null()).then_some(moved)
+}
+
+/// What the heap calls upward.
+pub(crate) struct Hooks;
+
+impl SlowPath for Hooks {
+    #[inline(always)]
+    fn mode(tracker: &mut Tracker) -> Mode {
+        #[cfg(feature = "internals")]
+        return crate::internals::tracker::mode(tracker);
+        #[cfg(not(feature = "internals"))]
+        {
+            let _ = tracker;
+            Mode::Plain
+        }
+    }
+
+    #[inline(always)]
+    fn draw(tracker: &mut Tracker, block_size: usize) -> u64 {
+        #[cfg(feature = "internals")]
+        return crate::internals::tracker::draw(tracker, block_size);
+        #[cfg(not(feature = "internals"))]
+        {
+            let _ = (tracker, block_size);
+            u64::MAX
+        }
+    }
+
+    fn draw_large(tracker: &mut Tracker, size: usize) -> bool {
+        #[cfg(feature = "internals")]
+        return crate::internals::tracker::draw_large(tracker, size);
+        #[cfg(not(feature = "internals"))]
+        {
+            let _ = (tracker, size);
+            false
+        }
+    }
+
+    fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize) {
+        #[cfg(feature = "internals")]
+        crate::internals::tracker::born(tracker, word, requested, block_size);
+        #[cfg(not(feature = "internals"))]
+        let _ = (tracker, word, requested, block_size);
+    }
+
+    fn died(word: &Word, block_size: usize) {
+        #[cfg(feature = "internals")]
+        crate::internals::tracker::died(word, block_size);
+        #[cfg(not(feature = "internals"))]
+        let _ = (word, block_size);
+    }
+
+    fn allocated(bytes: usize) {
+        clock::allocated(bytes);
+    }
+
+    fn due(bytes: usize) {
+        helper::due(bytes);
+    }
+
+    fn after_fork_in_child() {
+        helper::after_fork_in_child();
+    }
+}
+
+/// Before this code goes away, by `dlclose` or at the end of the process: nothing may call it any more.
+extern "C" fn fini() {
+    heap::thread::cancel_ends();
+    helper::stop();
+}
+
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".fini_array"))]
+static FINI: extern "C" fn() = fini;

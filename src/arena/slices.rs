@@ -1,0 +1,562 @@
+//! Runs of slices: who has which, which hold physical memory, and giving that back.
+//!
+//! One lock guards it all. A page of 64 KiB is made of one run, so the lock is taken once for many blocks.
+
+use super::bits::Bits;
+use super::space::Space;
+use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, info};
+use crate::config;
+use crate::os::{self, lock::Lock};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use std::ptr::null_mut;
+
+/// Memory is committed in chunks: one system call for 2 MiB, and a huge page is a chunk.
+const CHUNK: usize = 2 << 20;
+const CHUNK_SLICES: usize = CHUNK / SLICE;
+/// With this much committed, a huge page that is used in part no longer shows.
+const HUGE_FROM: usize = 24 << 20;
+/// Freed huge blocks that wait for the next one before they are purged.
+const WAITING: usize = 8;
+
+/// What the arena knows of a segment.
+///
+/// Invariants: `free ⊆ usable slices`; `waited ⊆ free ∩ dirty`; no run of `free` is longer than `longest`;
+/// a slice in use is dirty.
+#[repr(C)]
+pub(crate) struct Info {
+    base: *mut u8,
+    next: *mut Info,
+    free: Bits,
+    /// Slices that may hold something: those in use, and those that were and have not been purged since.
+    dirty: Bits,
+    /// Slices that were free and dirty when the last interval began.
+    waited: Bits,
+    longest: usize,
+    /// A bit for each committed chunk.
+    chunks: u16,
+    /// A bit for each chunk for which huge pages were asked.
+    huge: u16,
+    /// A bit for each slice whose page has become sparse: a hint, set and taken without the lock.
+    sparse: [AtomicU64; SLICES / 64],
+}
+
+/// A run of slices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) at: *mut u8,
+    pub(crate) slices: usize,
+    /// The memory reads as zero.
+    pub(crate) zero: bool,
+    /// Physical memory that this run makes the process grow by, in bytes.
+    pub(crate) grown: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Huge {
+    base: *mut u8,
+    units: usize,
+    slices: usize,
+    waited: bool,
+}
+
+/// All arenas of the process.
+pub(crate) struct Arena {
+    space: Space,
+    first: *mut Info,
+    last: *mut Info,
+    segments: usize,
+    /// Huge blocks that were freed and not purged yet.
+    waiting: [Option<Huge>; WAITING],
+    /// The run that is being purged without the lock, so that a forked child can take it back.
+    purging: Option<(*mut u8, usize)>,
+    counts: Counts,
+}
+
+/// Exact under the lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Slices in use.
+    pub(crate) used: usize,
+    /// Free slices that still hold physical memory, waiting huge blocks included.
+    pub(crate) due: usize,
+    /// The most that `used + due` has been.
+    pub(crate) peak: usize,
+    /// Slices purged since the start.
+    pub(crate) purged: usize,
+}
+
+// SAFETY: the pointers are to segments' infos, which are reached under the arena's lock only (`sparse` is atomic).
+unsafe impl Send for Arena {}
+
+static ARENA: Lock<Arena> = Lock::new(Arena {
+    space: Space::new(),
+    first: null_mut(),
+    last: null_mut(),
+    segments: 0,
+    waiting: [None; WAITING],
+    purging: None,
+    counts: Counts { used: 0, due: 0, peak: 0, purged: 0 },
+});
+
+/// A copy of `Counts::due` in bytes that slow paths look at without the lock.
+static DUE: AtomicUsize = AtomicUsize::new(0);
+
+/// A run of `slices` slices, the first at a multiple of `align` bytes, a power of two. `None` if memory is out;
+/// nothing is lost then. Takes the arena's lock, and the system's when memory must be committed.
+pub(crate) fn take(slices: usize, align: usize) -> Option<Run> {
+    let mut arena = ARENA.lock();
+    let run = if slices <= USABLE && align <= SEGMENT {
+        arena.take_small(slices, align.max(SLICE) / SLICE)
+    } else {
+        arena.take_huge(slices, align.max(SEGMENT))
+    };
+    arena.settle();
+    run
+}
+
+/// Gives a run back, or the end of one. Its memory stays for a moment, unless it was `moved` away and reads as zero.
+/// Returns the bytes that are due to be purged now.
+///
+/// # Safety
+/// The run came from [`take`], nobody uses it, and its class bytes say so.
+pub(crate) unsafe fn give(at: *mut u8, slices: usize, moved: bool) -> usize {
+    let mut arena = ARENA.lock();
+    // SAFETY: by the caller's promise.
+    unsafe { arena.give(at, slices, moved) };
+    arena.settle();
+    arena.counts.due * SLICE
+}
+
+/// Gives back a block from [`take`] with more than [`USABLE`] slices or an alignment above a segment's.
+///
+/// # Safety
+/// As for [`give`]; `slices` is what was taken.
+pub(crate) unsafe fn give_huge(at: *mut u8, slices: usize) -> usize {
+    let mut arena = ARENA.lock();
+    // SAFETY: by the caller's promise.
+    unsafe { arena.give_huge(at, slices) };
+    arena.settle();
+    arena.counts.due * SLICE
+}
+
+/// Whether a run of that many slices and alignment is a huge one, which has its segments for itself.
+pub(crate) fn is_huge(slices: usize, align: usize) -> bool {
+    slices > USABLE || align > SEGMENT
+}
+
+/// Makes the run at `at` longer, in place. `None` if what follows is taken, or memory is out.
+///
+/// # Safety
+/// The run is the caller's, `slices` long, and not huge.
+pub(crate) unsafe fn extend(at: *mut u8, slices: usize, to: usize) -> Option<Run> {
+    let mut arena = ARENA.lock();
+    let info = info(at);
+    // SAFETY: the run lies in a segment of ours.
+    let base = unsafe { (*info).base };
+    let first = (at.addr() - base.addr()) / SLICE + slices;
+    let n = to - slices;
+    // SAFETY: we hold the lock.
+    let free = first + n <= USABLE && unsafe { (*info).free.count_in(first, n) } == n;
+    // SAFETY: the slices are free.
+    let run = if free { unsafe { arena.claim(info, first, n) } } else { None };
+    arena.settle();
+    run
+}
+
+/// Bytes that are free and still hold physical memory. A look without the lock: it may be a moment old.
+pub(crate) fn due() -> usize {
+    DUE.load(Ordering::Relaxed) // Relaxed: a number, which decides nothing that must be exact
+}
+
+/// Exact counts, and bytes of reserved address space.
+pub(crate) fn counts() -> (Counts, usize) {
+    let arena = ARENA.lock();
+    (arena.counts, arena.space.bytes())
+}
+
+/// Whether an address lies in a reservation of ours.
+pub(crate) fn contains(p: *mut u8) -> bool {
+    ARENA.lock().space.contains(p)
+}
+
+/// Begins an interval: what is free and dirty now has waited when the next one begins.
+pub(crate) fn begin_interval() {
+    let mut arena = ARENA.lock();
+    for info in arena.infos() {
+        // SAFETY: infos live for ever, and we hold the lock.
+        unsafe { (*info).waited = (*info).free.and(&(*info).dirty) };
+    }
+    arena.waiting.iter_mut().flatten().for_each(|h| h.waited = true);
+}
+
+/// Purges one run of free slices, of those that have waited for an interval or, with `all`, of any.
+/// Returns its bytes; `None` when nothing is left, the system refuses, or somebody else is purging.
+/// The lock is not held meanwhile.
+pub(crate) fn purge_one(all: bool) -> Option<usize> {
+    let mut arena = ARENA.lock();
+    if arena.purging.is_some() {
+        return None;
+    }
+    if let Some(h) = arena.waiting.iter_mut().find(|h| h.is_some_and(|h| h.waited || all)).and_then(Option::take) {
+        // A huge block has its segments for itself and they are in no list, so that nobody can meet them meanwhile.
+        drop(arena);
+        // SAFETY: the range is committed, ours and dead.
+        let done = unsafe { os::purge(h.base, h.slices * SLICE) };
+        let mut arena = ARENA.lock();
+        arena.counts.due -= h.slices;
+        if done {
+            arena.counts.purged += h.slices;
+        }
+        arena.settle();
+        if done {
+            arena.space.give(h.base, h.units); // a range that the system refused to purge is not handed out as zero
+        }
+        return Some(h.slices * SLICE);
+    }
+    let (info, first, n) = arena.infos().find_map(|info| {
+        // SAFETY: as above.
+        let waited = unsafe { if all { (*info).free.and(&(*info).dirty) } else { (*info).waited } };
+        let (first, n) = waited.runs().next()?;
+        Some((info, first, n))
+    })?;
+    // SAFETY: as above; the run is taken out of `free`, so that nobody gets it while it is purged.
+    let at = unsafe {
+        (*info).free.remove(first, n);
+        (*info).waited.remove(first, n);
+        (*info).base.wrapping_add(first * SLICE)
+    };
+    arena.purging = Some((at, n));
+    drop(arena);
+    // SAFETY: the run is committed, and nobody's.
+    let done = unsafe { os::purge(at, n * SLICE) };
+    let mut arena = ARENA.lock();
+    arena.purging = None;
+    // SAFETY: as above.
+    unsafe {
+        (*info).free.insert(first, n);
+        (*info).longest = USABLE;
+        if done {
+            (*info).dirty.remove(first, n);
+        }
+    }
+    if done {
+        arena.counts.due -= n;
+        arena.counts.purged += n;
+    }
+    arena.settle();
+    done.then_some(n * SLICE)
+}
+
+/// Hints that are set.
+static SPARSE: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets the hint that the page whose first slice this is has become sparse.
+pub(crate) fn mark_sparse(at: *mut u8) {
+    let i = (at.addr() % SEGMENT) / SLICE;
+    let bit = 1 << (i % 64);
+    // SAFETY: the address lies in a segment, whose info lives for ever; `sparse` is atomic.
+    let word = unsafe { &(*info(at)).sparse[i / 64] };
+    // Relaxed, all of it: a hint; the page itself is looked at under its lock.
+    if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+        SPARSE.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How many pages have become sparse since somebody looked at them.
+pub(crate) fn sparse() -> usize {
+    SPARSE.load(Ordering::Relaxed) // Relaxed: as in `mark_sparse`
+}
+
+/// Calls `f` with the first address of each slice whose hint is set, and takes the hint, until `f` says stop.
+pub(crate) fn each_sparse(mut f: impl FnMut(*mut u8) -> bool) {
+    let mut info = ARENA.lock().first;
+    while !info.is_null() {
+        // SAFETY: infos live for ever, are appended only, and the parts read here do not change or are atomic.
+        let (base, sparse, next) = unsafe { ((*info).base, &(*info).sparse, &raw const (*info).next) };
+        for (w, word) in sparse.iter().enumerate() {
+            let mut bits = word.load(Ordering::Relaxed); // Relaxed: as in `mark_sparse`
+            while bits != 0 {
+                let i = bits.trailing_zeros();
+                bits &= bits - 1;
+                if word.fetch_and(!(1 << i), Ordering::Relaxed) >> i & 1 == 0 {
+                    continue; // another thread was quicker
+                }
+                SPARSE.fetch_sub(1, Ordering::Relaxed);
+                if !f(base.wrapping_add((w * 64 + i as usize) * SLICE)) {
+                    return;
+                }
+            }
+        }
+        let _arena = ARENA.lock(); // `next` of the last info is written under it
+        // SAFETY: as above.
+        info = unsafe { *next };
+    }
+}
+
+/// Refuses huge pages for the chunk that holds an address, if they were asked for: somebody is about to purge a part
+/// of it, and the kernel would sooner or later make a whole huge page of what is left.
+pub(crate) fn refuse_huge(at: *mut u8) {
+    let _arena = ARENA.lock();
+    let info = info(at);
+    // SAFETY: the address lies in a segment of ours, and we hold the lock.
+    unsafe {
+        let chunk = (at.addr() - (*info).base.addr()) / CHUNK;
+        if (*info).huge >> chunk & 1 == 1 {
+            (*info).huge &= !(1 << chunk);
+            let len = if (chunk + 1) * CHUNK_SLICES == SLICES { CHUNK - SLICE } else { CHUNK };
+            os::set_huge((*info).base.wrapping_add(chunk * CHUNK), len, false);
+        }
+    }
+}
+
+/// Takes the arena's lock for a fork.
+pub(crate) fn before_fork() {
+    ARENA.acquire();
+}
+
+/// Frees the lock in the parent.
+pub(crate) fn after_fork_in_parent() {
+    ARENA.release();
+}
+
+/// Frees the lock in the child, and takes back the run whose purging thread does not exist here.
+pub(crate) fn after_fork_in_child() {
+    ARENA.release();
+    let mut arena = ARENA.lock();
+    if let Some((at, n)) = arena.purging.take() {
+        let info = info(at);
+        // SAFETY: the run was free, and lies in this segment.
+        unsafe {
+            (*info).free.insert((at.addr() - (*info).base.addr()) / SLICE, n);
+            (*info).longest = USABLE;
+        }
+    }
+}
+
+impl Arena {
+    fn infos(&self) -> impl Iterator<Item = *mut Info> + use<> {
+        let mut info = self.first;
+        std::iter::from_fn(move || {
+            let this = info;
+            // SAFETY: infos live for ever.
+            (!this.is_null()).then(|| unsafe {
+                info = (*this).next;
+                this
+            })
+        })
+    }
+
+    /// After each change: the peak, and what others look at without the lock.
+    fn settle(&mut self) {
+        let c = &mut self.counts;
+        c.peak = c.peak.max(c.used + c.due);
+        DUE.store(c.due * SLICE, Ordering::Relaxed); // Relaxed: see `due`
+        #[cfg(debug_assertions)]
+        self.check();
+    }
+
+    /// The invariants, in debug builds.
+    #[cfg(debug_assertions)]
+    fn check(&self) {
+        let waiting: usize = self.waiting.iter().flatten().map(|h| h.slices).sum();
+        let mut due = waiting + self.purging.map_or(0, |(_, n)| n);
+        for info in self.infos() {
+            // SAFETY: infos live for ever, and we hold the lock.
+            let i = unsafe { &*info };
+            assert!(i.free.next_in(USABLE) == SLICES, "a slice of metadata is free");
+            assert!(i.waited.minus(&i.free.and(&i.dirty)).is_empty());
+            assert!(i.free.longest() <= i.longest);
+            due += i.free.and(&i.dirty).count();
+        }
+        // A huge block that is being purged is counted as due and is in no list: so `>=`.
+        assert!(self.counts.due >= due, "due {} but {} are free and dirty", self.counts.due, due);
+    }
+
+    fn take_small(&mut self, n: usize, align: usize) -> Option<Run> {
+        // First what holds physical memory already, so that the process does not grow while it has some.
+        for dirty in [true, false] {
+            if dirty && self.counts.due < n {
+                continue;
+            }
+            for info in self.infos() {
+                // SAFETY: infos live for ever, and we hold the lock.
+                let i = unsafe { &mut *info };
+                if i.longest < n {
+                    continue;
+                }
+                let among = if dirty { i.free.and(&i.dirty) } else { i.free };
+                match among.find(n, align) {
+                    // SAFETY: the run is free.
+                    Some(first) => return unsafe { self.claim(info, first, n) },
+                    None if !dirty => i.longest = i.free.longest(),
+                    None => (),
+                }
+            }
+        }
+        let info = self.add_segment()?;
+        // SAFETY: the segment is empty.
+        unsafe { self.claim(info, 0, n) }
+    }
+
+    /// # Safety
+    /// The slices `first..first + n` of the segment are free.
+    unsafe fn claim(&mut self, info: *mut Info, first: usize, n: usize) -> Option<Run> {
+        // SAFETY: infos live for ever, and we hold the lock.
+        let i = unsafe { &mut *info };
+        for chunk in first / CHUNK_SLICES..=(first + n - 1) / CHUNK_SLICES {
+            if i.chunks >> chunk & 1 == 0 {
+                let whole = first <= chunk * CHUNK_SLICES && (chunk + 1) * CHUNK_SLICES <= first + n;
+                self.commit_chunk(i, chunk, whole)?;
+            }
+        }
+        let dirty = i.dirty.count_in(first, n);
+        i.free.remove(first, n);
+        i.waited.remove(first, n);
+        i.dirty.insert(first, n);
+        self.counts.due -= dirty;
+        self.counts.used += n;
+        Some(Run {
+            at: i.base.wrapping_add(first * SLICE),
+            slices: n,
+            zero: dirty == 0,
+            grown: (n - dirty) * SLICE,
+        })
+    }
+
+    fn commit_chunk(&self, i: &mut Info, chunk: usize, whole: bool) -> Option<()> {
+        let at = i.base.wrapping_add(chunk * CHUNK);
+        // The last slice of the last chunk holds the next segment's metadata.
+        let len = if (chunk + 1) * CHUNK_SLICES == SLICES { CHUNK - SLICE } else { CHUNK };
+        // SAFETY: the chunk lies in the segment, which is reserved.
+        if !unsafe { os::commit(at, len) } {
+            return None;
+        }
+        let worth_it = whole || (self.counts.used + self.counts.due) * SLICE >= HUGE_FROM;
+        // SAFETY: it is committed now.
+        unsafe { huge_pages(at, len, worth_it) };
+        i.chunks |= 1 << chunk;
+        i.huge |= u16::from(worth_it) << chunk;
+        Some(())
+    }
+
+    /// # Safety
+    /// As for the function of this name.
+    unsafe fn give(&mut self, at: *mut u8, n: usize, moved: bool) {
+        let info = info(at);
+        // SAFETY: the run lies in a segment of ours, and we hold the lock.
+        let i = unsafe { &mut *info };
+        let first = (at.addr() - i.base.addr()) / SLICE;
+        debug_assert_eq!(i.free.count_in(first, n), 0, "a run is given back twice");
+        i.free.insert(first, n);
+        i.longest = USABLE;
+        self.counts.used -= n;
+        if moved {
+            i.dirty.remove(first, n);
+        } else {
+            self.counts.due += n;
+        }
+    }
+
+    fn add_segment(&mut self) -> Option<*mut Info> {
+        let base = self.space.take(1, SEGMENT)?;
+        // SAFETY: the range is reserved and ours.
+        if !unsafe { commit_metadata(base) } {
+            self.space.give(base, 1);
+            return None;
+        }
+        let info = info(base);
+        let mut free = Bits::EMPTY;
+        free.insert(0, USABLE);
+        // SAFETY: the metadata are committed, and nobody knows of them.
+        unsafe {
+            info.write(Info {
+                base,
+                next: null_mut(),
+                free,
+                dirty: Bits::EMPTY,
+                waited: Bits::EMPTY,
+                longest: USABLE,
+                chunks: 0,
+                huge: 0,
+                sparse: [const { AtomicU64::new(0) }; SLICES / 64],
+            });
+            if self.last.is_null() { self.first = info } else { (*self.last).next = info }
+        }
+        self.last = info;
+        self.segments += 1;
+        Some(info)
+    }
+
+    fn take_huge(&mut self, slices: usize, align: usize) -> Option<Run> {
+        let units = units_of(slices);
+        let fits = |h: &Huge| h.units == units && h.slices >= slices && h.base.addr() & (align - 1) == 0;
+        let best = self.waiting.iter_mut().filter(|h| h.as_ref().is_some_and(fits));
+        if let Some(slot) = best.min_by_key(|h| h.map(|h| h.slices)) {
+            let h = slot.take()?;
+            let more = h.slices - slices;
+            self.counts.due -= h.slices;
+            self.counts.used += slices;
+            if more > 0 {
+                // The end would stay resident and be nobody's: purge it.
+                let end = h.base.wrapping_add(slices * SLICE);
+                // SAFETY: the end is committed, and no part of the new block.
+                if unsafe { os::purge(end, more * SLICE) } {
+                    self.counts.purged += more;
+                }
+            }
+            return Some(Run { at: h.base, slices, zero: false, grown: 0 });
+        }
+        let base = self.space.take(units, align)?;
+        // SAFETY: the range is reserved and ours. The slice before it is the metadata's.
+        let committed = unsafe { commit_metadata(base) && os::commit(base, slices * SLICE) };
+        if !committed {
+            self.space.give(base, units);
+            return None;
+        }
+        // SAFETY: committed above.
+        unsafe { huge_pages(base, slices * SLICE, true) };
+        self.counts.used += slices;
+        Some(Run { at: base, slices, zero: true, grown: slices * SLICE })
+    }
+
+    /// # Safety
+    /// As for the function of this name.
+    unsafe fn give_huge(&mut self, base: *mut u8, slices: usize) {
+        self.counts.used -= slices;
+        // The metadata slice is not purged: it is small, and readers may look at it.
+        let h = Huge { base, units: units_of(slices), slices, waited: false };
+        if let Some(slot) = self.waiting.iter_mut().find(|h| h.is_none()) {
+            self.counts.due += slices;
+            *slot = Some(h);
+            return;
+        }
+        // SAFETY: the range is committed, ours and dead.
+        if unsafe { os::purge(base, slices * SLICE) } {
+            self.counts.purged += slices;
+            self.space.give(base, h.units);
+        }
+    }
+}
+
+fn units_of(slices: usize) -> usize {
+    (slices + 1).div_ceil(SLICES)
+}
+
+/// # Safety
+/// The slice before `base` is reserved and ours.
+unsafe fn commit_metadata(base: *mut u8) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { os::commit(base.wrapping_sub(SLICE), SLICE) }
+}
+
+/// # Safety
+/// The range is committed and ours.
+unsafe fn huge_pages(at: *mut u8, len: usize, worth_it: bool) {
+    let allowed = config::current::huge_pages();
+    if allowed && worth_it || !allowed {
+        // SAFETY: by the caller's promise.
+        unsafe { os::set_huge(at, len, allowed) };
+    }
+}
+
+const _: () = assert!(INFO_AT.is_multiple_of(64) && align_of::<Info>() <= 64);

@@ -1,0 +1,103 @@
+//! The helper thread: gives memory back that a process does not use, though the process makes no call.
+//!
+//! It exists only while enough is due, with every signal blocked, on a small stack, and ends when nothing is left to
+//! do. It does not survive a fork: the child starts its own when it needs one. Where it is off or cannot be had,
+//! the free that makes too much memory due purges it.
+
+use crate::arena::{SLICE, slices};
+use crate::config;
+use crate::heap::steal;
+use crate::os::{self, lock::Futex, process};
+use crate::pages::shard;
+use crate::sync::Ordering;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+/// With so many bytes due, a helper is worth its start.
+const START: usize = 4 << 20;
+/// Below this it does not go on for them alone.
+const REST: usize = 512 << 10;
+/// Memory that stays free from one look to the next is purged: on average after one and a half intervals.
+const INTERVAL_MS: u64 = 200;
+/// Looks without anything to do, after which it ends.
+const IDLE_LOOKS: u32 = 5;
+/// How much is purged inside sparse pages at one look.
+const HOLES: usize = 64 << 20;
+
+const NONE: u32 = 0;
+const RUNS: u32 = 1;
+const STOPS: u32 = 2;
+static STATE: Futex = Futex::new(NONE);
+
+/// So many bytes are free and hold physical memory: somebody must purge them, sooner or later.
+pub(crate) fn due(bytes: usize) {
+    if bytes < START || STATE.load(Ordering::Relaxed) == RUNS {
+        return; // Relaxed: a helper that is about to end looks again itself
+    }
+    if config::current::helper_thread() && start() {
+        return;
+    }
+    purge_at_once(bytes);
+}
+
+/// Without a helper: keeps what is due below 4 MiB or an eighth of what is in use.
+#[cold]
+fn purge_at_once(mut due: usize) {
+    let used = slices::counts().0.used * SLICE;
+    while due > START.max(used / 8) && slices::purge_one(true).is_some() {
+        due = slices::due();
+    }
+}
+
+#[cold]
+fn start() -> bool {
+    // Acquire and Release because a helper that ended has left everything as the next one needs it.
+    match STATE.compare_exchange(NONE, RUNS, Ordering::AcqRel, Ordering::Relaxed) {
+        Ok(_) => {
+            let started = process::spawn(run);
+            if !started {
+                STATE.store(NONE, Ordering::Release);
+            }
+            started
+        }
+        Err(state) => state == RUNS,
+    }
+}
+
+extern "C" fn run(_: *mut c_void) -> *mut c_void {
+    let mut idle = 0;
+    while idle < IDLE_LOOKS && STATE.load(Ordering::Acquire) == RUNS {
+        os::futex_wait(&STATE, RUNS, INTERVAL_MS);
+        let before = slices::counts().0.purged;
+        steal::take_idle(false);
+        while STATE.load(Ordering::Relaxed) == RUNS && slices::purge_one(false).is_some() {}
+        let dug = shard::dig_holes(HOLES);
+        slices::begin_interval();
+        let worked = slices::counts().0.purged != before || dug > 0 || slices::due() >= REST;
+        idle = if worked { 0 } else { idle + 1 };
+    }
+    // Whoever found it running while it made up its mind relied on it: look once more.
+    STATE.store(NONE, Ordering::Release);
+    if slices::due() >= START {
+        due(slices::due());
+    }
+    null_mut()
+}
+
+/// Ends the helper, and waits until it has ended: its code is about to be unmapped.
+pub(crate) fn stop() {
+    if STATE.compare_exchange(RUNS, STOPS, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        os::futex_wake(&STATE, 1);
+        for _ in 0..10_000 {
+            if STATE.load(Ordering::Acquire) == NONE {
+                return;
+            }
+            os::futex_wait(&STATE, STOPS, 1);
+        }
+    }
+}
+
+/// In a forked child there is no helper.
+pub(crate) fn after_fork_in_child() {
+    STATE.store(NONE, Ordering::Relaxed); // Relaxed: there is no other thread
+}

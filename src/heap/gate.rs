@@ -1,0 +1,95 @@
+//! Keeps a thread's slow paths and whoever takes from its magazines apart, at no cost to the thread.
+//!
+//! The thread announces itself with an ordinary store, then looks whether somebody has claimed its heap. The other
+//! side claims, makes every thread of the process pass a memory barrier, and then looks whether the thread is inside.
+//! That is Dekker's algorithm with the whole price on the rare side (the idea of Dice, Huang and Yang, "Asymmetric
+//! Dekker Synchronization", 2001; the kernel's `membarrier` is the barrier).
+
+use crate::sync::{AtomicBool, Ordering, spin};
+
+/// One for each heap.
+pub(crate) struct Gate {
+    inside: AtomicBool,
+    claimed: AtomicBool,
+}
+
+impl Gate {
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Gate { inside: AtomicBool::new(false), claimed: AtomicBool::new(false) }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Gate { inside: AtomicBool::new(false), claimed: AtomicBool::new(false) }
+    }
+
+    /// The owner enters its slow path. Waits while somebody takes from its magazines: microseconds, rarely.
+    #[inline]
+    pub(crate) fn enter(&self) {
+        loop {
+            // Relaxed, and no fence in the machine code: `claim` puts a barrier between this store and the load below.
+            self.inside.store(true, Ordering::Relaxed);
+            light_barrier();
+            // Acquire because what the other side wrote into the magazines must be seen.
+            if !self.claimed.load(Ordering::Acquire) {
+                return;
+            }
+            self.step_aside();
+        }
+    }
+
+    #[cold]
+    fn step_aside(&self) {
+        self.inside.store(false, Ordering::Release); // Release: as in `leave`
+        let mut tries = 0;
+        while self.claimed.load(Ordering::Relaxed) {
+            tries += 1;
+            if tries < 100 { spin() } else { std::thread::yield_now() }
+        }
+    }
+
+    /// The owner leaves its slow path.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        // Release because the other side, once it sees this, reads what the slow path wrote.
+        self.inside.store(false, Ordering::Release);
+    }
+
+    /// Somebody else wants to take from the owner's magazines. `false` if the owner is on its slow path, or if there
+    /// is no such barrier. One at a time: callers hold the collector's lock.
+    pub(crate) fn claim(&self) -> bool {
+        self.claimed.store(true, Ordering::Relaxed); // Relaxed: the barrier orders it
+        // Acquire because what the owner's slow path wrote must be seen.
+        if heavy_barrier() && !self.inside.load(Ordering::Acquire) {
+            return true;
+        }
+        self.unclaim();
+        false
+    }
+
+    /// Whoever claimed is done.
+    pub(crate) fn unclaim(&self) {
+        self.claimed.store(false, Ordering::Release); // Release: the owner's Acquire in `enter`
+    }
+}
+
+#[cfg(not(loom))]
+fn light_barrier() {
+    crate::sync::compiler_fence(Ordering::SeqCst); // SeqCst: the store must stand before the load in the machine code
+}
+#[cfg(not(loom))]
+fn heavy_barrier() -> bool {
+    crate::os::barrier()
+}
+
+/// loom has no barrier that one thread passes on behalf of another: there both sides pay.
+#[cfg(loom)]
+fn light_barrier() {
+    crate::sync::fence(Ordering::SeqCst);
+}
+#[cfg(loom)]
+fn heavy_barrier() -> bool {
+    crate::sync::fence(Ordering::SeqCst);
+    true
+}

@@ -1,0 +1,153 @@
+//! Large blocks: more than the largest class holds, or an alignment above a slice's. Each is a run of slices.
+//!
+//! Freed runs stay in the arena with their memory for a moment, so that the next one finds them warm; the arena purges
+//! them when they have waited. A growing block takes the slices behind it if they are free; otherwise its memory is
+//! moved, not copied.
+
+use super::{SlowPath, Tracker};
+use crate::arena::{SLICE, private, slices};
+use crate::os::{self, die};
+use crate::pages::page::{self, Word, page_of};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+
+/// Blocks from this size on are moved by their page tables; below, copying is faster.
+const MOVE_FROM: usize = 512 << 10;
+
+/// Counted at each operation: they cost microseconds anyway.
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Large blocks that were allocated ever, that live, and the bytes of those.
+pub(crate) fn counts() -> (u64, usize, usize) {
+    // Relaxed: statistics.
+    (ALLOCATED.load(Ordering::Relaxed), LIVE.load(Ordering::Relaxed), LIVE_BYTES.load(Ordering::Relaxed))
+}
+
+/// Slices for a size; `None` for a size that no address space holds.
+fn slices_for(size: usize) -> Option<usize> {
+    (size <= 1 << 46).then(|| size.div_ceil(SLICE).max(1))
+}
+
+/// A large block, and whether it reads as zero. Null if memory is out.
+pub(crate) fn alloc<S: SlowPath>(size: usize, align: usize) -> (*mut u8, bool) {
+    let Some(n) = slices_for(size).filter(|_| align <= 1 << 46) else { return (std::ptr::null_mut(), false) };
+    let Some(run) = slices::take(n, align) else { return (std::ptr::null_mut(), false) };
+    // SAFETY: the run is ours.
+    unsafe { page::write_large(run.at, n, slices::is_huge(n, align)) };
+    ALLOCATED.fetch_add(1, Ordering::Relaxed); // Relaxed: statistics
+    LIVE.fetch_add(1, Ordering::Relaxed);
+    LIVE_BYTES.fetch_add(n * SLICE, Ordering::Relaxed);
+    S::allocated(n * SLICE);
+    if S::draw_large(&mut Tracker::default(), size) {
+        let word: *mut Word = private::take(size_of::<Word>()).cast();
+        if !word.is_null() {
+            // SAFETY: the word is ours, and the block is not yet anybody's.
+            unsafe {
+                S::born(&mut Tracker::default(), &mut *word, size, n * SLICE);
+                (*page_of(run.at)).set_word(word);
+            }
+        }
+    }
+    balance(run.grown);
+    (run.at, run.zero)
+}
+
+/// The process grows: first it gives back what lies idle in sparse pages, as much as it grows by.
+fn balance(grown: usize) {
+    if grown > 0 && slices::sparse() > 0 {
+        crate::pages::shard::dig_holes(grown);
+    }
+}
+
+/// # Safety
+/// The block is a large one, and the caller's to free.
+pub(crate) unsafe fn free<S: SlowPath>(block: *mut u8) {
+    // SAFETY: by the caller's promise.
+    unsafe { free_run::<S>(block, false) }
+}
+
+/// # Safety
+/// As for [`free`]; `moved` says that its memory was moved away.
+unsafe fn free_run<S: SlowPath>(block: *mut u8, moved: bool) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let page = &*page_of(block);
+        if page.base() != block {
+            die!("free of {block:p}, inside a large block at {:p}", page.base());
+        }
+        let (n, huge) = (page.slices(), page.is_huge());
+        let word = page.word(block);
+        if !word.is_null() {
+            S::died(&*word, n * SLICE);
+            private::give(word.cast(), size_of::<Word>());
+        }
+        page::erase_large(block);
+        LIVE.fetch_sub(1, Ordering::Relaxed); // Relaxed: statistics
+        LIVE_BYTES.fetch_sub(n * SLICE, Ordering::Relaxed);
+        S::due(if huge { slices::give_huge(block, n) } else { slices::give(block, n, moved) });
+    }
+}
+
+/// Changes the size of a large block, in place or by moving its memory. Null if memory is out, or if it cannot be done
+/// without a copy: the block is as it was then.
+///
+/// # Safety
+/// The block is a large one and the caller's; `size` needs a large block too; `old` is how much of it is used.
+pub(crate) unsafe fn realloc<S: SlowPath>(block: *mut u8, old: usize, size: usize, align: usize) -> *mut u8 {
+    let Some(n) = slices_for(size) else { return std::ptr::null_mut() };
+    // SAFETY: by the caller's promise.
+    let (have, huge) = unsafe { ((*page_of(block)).slices(), (*page_of(block)).is_huge()) };
+    if n == have {
+        return block;
+    }
+    // SAFETY: the block is the caller's, and none of its end is used any more.
+    unsafe {
+        if !huge && n < have {
+            (*page_of(block)).set_slices(n);
+            resized(have, n);
+            S::due(slices::give(block.wrapping_add(n * SLICE), have - n, false));
+            return block;
+        }
+        if huge && n < have && n * 2 >= have {
+            return block; // the end of a huge block stays its own
+        }
+        if !huge
+            && n > have
+            && let Some(run) = slices::extend(block, have, n)
+        {
+            (*page_of(block)).set_slices(n);
+            resized(have, n);
+            S::allocated((n - have) * SLICE);
+            balance(run.grown);
+            return block;
+        }
+    }
+    if old.min(size) < MOVE_FROM {
+        return std::ptr::null_mut();
+    }
+    let (new, _) = alloc::<S>(size, align);
+    if new.is_null() {
+        return new;
+    }
+    let used = old.min(size);
+    // SAFETY: both blocks are ours, disjoint, and at least that long.
+    unsafe {
+        match os::move_pages(block, new, used.next_multiple_of(os::page_size())) {
+            os::Moved::Yes => free_run::<S>(block, true),
+            os::Moved::No => {
+                new.copy_from_nonoverlapping(block, used);
+                free::<S>(block);
+            }
+            // The new block is not memory any more: it stays out of use for ever, and the old one is as it was.
+            os::Moved::Lost => return std::ptr::null_mut(),
+        }
+    }
+    new
+}
+
+fn resized(from: usize, to: usize) {
+    // Relaxed: a statistic.
+    LIVE_BYTES.fetch_add(to * SLICE, Ordering::Relaxed);
+    LIVE_BYTES.fetch_sub(from * SLICE, Ordering::Relaxed);
+}

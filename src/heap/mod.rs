@@ -1,0 +1,180 @@
+//! What belongs to one thread: its magazines. The fast paths of allocation and free, and the words that they stand on.
+//!
+//! For each size class a thread has two words: where to pop the next block, and where to push the next freed one.
+//! A null slot ends the first, alignment ends the second ([`magazine`]). Two sentinels send every operation to the
+//! slow path without a test of their own: a pop word that points at a null, and a push word that is 0. They serve a
+//! thread's first operation, tracked and large blocks, exact tracking, and the time after a thread's end.
+
+#[cfg(not(loom))]
+pub(crate) mod depot;
+pub(crate) mod gate;
+#[cfg(not(loom))]
+pub(crate) mod large;
+#[cfg(not(loom))]
+pub(crate) mod magazine;
+#[cfg(not(loom))]
+pub(crate) mod refill;
+#[cfg(not(loom))]
+pub(crate) mod slow;
+#[cfg(not(loom))]
+pub(crate) mod steal;
+#[cfg(not(loom))]
+pub(crate) mod thread;
+
+#[cfg(not(loom))]
+pub(crate) use fast::*;
+
+#[cfg(not(loom))]
+mod fast {
+    use super::magazine::{BYTES, Slot};
+    use super::slow;
+    use super::thread::Heap;
+    use crate::arena;
+    use crate::config::Config;
+    use crate::pages::classes::CLASSES;
+    use crate::pages::page::Word;
+    use crate::sync::{AtomicPtr, Ordering};
+    use std::ptr::null_mut;
+
+    /// How a thread tracks.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Mode {
+        /// Blocks come from plain pages, but for the samples.
+        Plain,
+        /// Every block is tracked: the sentinels stand, and every operation takes the slow path.
+        Exact,
+    }
+
+    /// What a tracker keeps for a thread. Opaque to the heap; zero when the thread begins.
+    pub(crate) type Tracker = [u64; 8];
+
+    /// What the heap calls upward, from slow paths only. The allocator implements it; dispatch is static.
+    ///
+    /// No function may allocate from the global allocator, block, or unwind.
+    pub(crate) trait SlowPath: 'static {
+        /// How the thread should track from here on. Called at each slow path.
+        fn mode(tracker: &mut Tracker) -> Mode;
+        /// How many blocks of this size are allocated until the next sampled one, itself included; `u64::MAX` for
+        /// none. Called when the last one was taken, or when what was left of it is void.
+        fn draw(tracker: &mut Tracker, block_size: usize) -> u64;
+        /// Whether this large block is sampled: one trial.
+        fn draw_large(tracker: &mut Tracker, size: usize) -> bool;
+        /// A tracked block was allocated: fills its word. No lock is held.
+        fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize);
+        /// A tracked block is about to be freed. No lock is held.
+        fn died(word: &Word, block_size: usize);
+        /// The thread has allocated so many more bytes, in block bytes, since it said so last.
+        fn allocated(bytes: usize);
+        /// So many bytes are free and due to be purged. No lock is held.
+        fn due(bytes: usize);
+        /// In a forked child, after everything below is in order again.
+        fn after_fork_in_child();
+    }
+
+    /// The words of a thread that the fast paths use: first, and in two arrays, so that a class is an index scaled by 8.
+    #[repr(C)]
+    pub(crate) struct Words {
+        pop: [AtomicPtr<Slot>; CLASSES],
+        /// One more than there are classes: the push word of the class byte `COLD` is always 0.
+        push: [AtomicPtr<Slot>; CLASSES + 1],
+        /// Null before the thread's first slow path; [`Heap::ENDED`] after its end.
+        pub(super) heap: AtomicPtr<Heap>,
+    }
+
+    /// What a pop word points at when there is nothing to pop.
+    static NOTHING: Slot = Slot::new(null_mut());
+
+    thread_local! {
+        // `const` and without `Drop`: no registration, no lazy initialisation, valid until the thread's last instruction.
+        static WORDS: Words = const {
+            Words {
+                pop: [const { AtomicPtr::new((&raw const NOTHING).cast_mut()) }; CLASSES],
+                push: [const { AtomicPtr::new(null_mut()) }; CLASSES + 1],
+                heap: AtomicPtr::new(null_mut()),
+            }
+        };
+    }
+
+    /// The two words of a class.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Pair<'a> {
+        pub(crate) pop: &'a AtomicPtr<Slot>,
+        pub(crate) push: &'a AtomicPtr<Slot>,
+    }
+
+    impl Words {
+        pub(super) fn pair(&self, class: usize) -> Pair<'_> {
+            Pair { pop: &self.pop[class], push: &self.push[class] }
+        }
+    }
+
+    impl Pair<'_> {
+        /// Everything to the slow path.
+        pub(super) fn reset(self) {
+            self.pop.store((&raw const NOTHING).cast_mut(), Ordering::Relaxed); // Relaxed: this thread's own
+            self.push.store(null_mut(), Ordering::Relaxed);
+        }
+
+        /// Whether there is a pop magazine.
+        pub(super) fn has_pop(self) -> bool {
+            is_magazine(self.pop.load(Ordering::Relaxed)) // Relaxed: as above
+        }
+    }
+
+    /// Whether a pop word points into a magazine, and not at the sentinel.
+    pub(super) fn is_magazine(pop: *mut Slot) -> bool {
+        !std::ptr::eq(pop, &NOTHING)
+    }
+
+    /// This thread's words.
+    pub(super) fn words<T>(f: impl FnOnce(&Words) -> T) -> T {
+        WORDS.with(f)
+    }
+
+    /// A block of a class, for a request of `size` bytes. Null if memory is out.
+    ///
+    /// # Safety
+    /// `class` is below [`CLASSES`].
+    #[inline(always)]
+    pub(crate) unsafe fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> *mut u8 {
+        WORDS.with(|words| {
+            // All relaxed: the words and slots are this thread's, until a barrier says otherwise (`steal`).
+            // SAFETY: by the caller's promise; a pop word points at a slot, at worst at the one that is always null.
+            unsafe {
+                let pop = words.pop.get_unchecked(class);
+                let slot = pop.load(Ordering::Relaxed);
+                let block = (*slot).load(Ordering::Relaxed);
+                if block.is_null() {
+                    return slow::alloc::<S>(config, class, size);
+                }
+                pop.store(slot.sub(1), Ordering::Relaxed);
+                block
+            }
+        })
+    }
+
+    /// Frees a block of any kind.
+    ///
+    /// # Safety
+    /// The block came from this allocator, and is the caller's to free.
+    #[inline(always)]
+    pub(crate) unsafe fn free<S: SlowPath>(config: &Config, block: *mut u8) {
+        if cfg!(debug_assertions) {
+            slow::check_free(block);
+        }
+        WORDS.with(|words| {
+            // SAFETY: a class byte is at most `COLD`; a push word that is not at a magazine's end points at a slot.
+            unsafe {
+                let class = *arena::class_byte(block) as usize;
+                let push = words.push.get_unchecked(class);
+                let slot = push.load(Ordering::Relaxed); // Relaxed: as above
+                if slot.addr() & (BYTES - 1) == 0 {
+                    return slow::free::<S>(config, block);
+                }
+                (*slot).store(block, Ordering::Relaxed);
+                // Release because whoever takes from outside reads the slots below the word. No cost on x86-64.
+                push.store(slot.add(1), Ordering::Release);
+            }
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! The slow paths: what happens when a thread's words say that there is nothing to pop, or no room to push.
+
+use super::thread::{ClassHeap, Heap};
+use super::{Mode, Pair, SlowPath, Words, large, words};
+use crate::arena::{self, slices};
+use crate::config::Config;
+use crate::os::die;
+use crate::pages::classes::{CLASSES, COLD, block_size};
+use crate::pages::page::{Kind, page_of};
+use crate::pages::shard;
+use crate::sync::{AtomicU64, Ordering};
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Bytes that a thread allocates before it tells the clock.
+const CLOCK_STEP: usize = 64 << 10;
+
+/// Blocks that threads without a heap allocated, by class.
+static ORPHANS: [AtomicU64; CLASSES] = [const { AtomicU64::new(0) }; CLASSES];
+
+/// What a slow path came back with.
+enum Got {
+    Block(*mut u8),
+    /// A block of a tracked page, whose word must be filled once the gate is open again.
+    Tracked(*mut u8),
+    OutOfMemory,
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> *mut u8 {
+    words(|words| {
+        let Some(heap) = Heap::of::<S>(config, words) else { return orphan(class) };
+        heap.gate.enter();
+        // SAFETY: the owner is inside the gate.
+        let got = unsafe { heap.alloc_inside::<S>(words, class) };
+        heap.gate.leave();
+        let block = match got {
+            Got::Block(block) => block,
+            Got::Tracked(block) => {
+                // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
+                unsafe { S::born(heap.tracker(), &mut *(*page_of(block)).word(block), size, block_size(class)) };
+                block
+            }
+            Got::OutOfMemory => null_mut(),
+        };
+        heap.afterwards::<S>();
+        block
+    })
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn free<S: SlowPath>(config: &Config, block: *mut u8) {
+    // SAFETY: the block came from this allocator, so its class byte and header exist.
+    let class = unsafe { *arena::class_byte(block) } as usize;
+    let mut kind = Kind::Plain;
+    let page = page_of(block);
+    // SAFETY: as above.
+    let p = unsafe { &*page };
+    if class == COLD {
+        kind = p.kind();
+        match kind {
+            // SAFETY: the block is the caller's to free.
+            Kind::Large => return unsafe { large::free::<S>(block) },
+            // SAFETY: as above; the word is the block's own.
+            Kind::Tracked => unsafe { S::died(&*p.word(block), block_size(p.class())) },
+            Kind::Plain | Kind::None => die!("free of {block:p}, which is not a block that anybody holds"),
+        }
+    }
+    let class = p.class();
+    words(|words| {
+        let Some(heap) = Heap::of::<S>(config, words) else {
+            return S::due(shard::send_home(kind, std::iter::once(block)));
+        };
+        heap.gate.enter();
+        // SAFETY: the owner is inside the gate.
+        unsafe { heap.free_inside::<S>(words, kind, class, block) };
+        heap.gate.leave();
+        heap.afterwards::<S>();
+    });
+}
+
+/// A block for a thread that has no heap: it has ended, or memory is very short.
+fn orphan(class: usize) -> *mut u8 {
+    let mut block = null_mut();
+    let taken = shard::take(0, Kind::Plain, class, 1, |b| block = b);
+    ORPHANS[class].fetch_add(taken.blocks as u64, Ordering::Relaxed); // Relaxed: a statistic
+    block
+}
+
+pub(crate) fn orphans(class: usize) -> u64 {
+    ORPHANS[class].load(Ordering::Relaxed) // Relaxed: a statistic
+}
+
+/// Debug builds look at every block before it is freed.
+#[cold]
+#[inline(never)]
+pub(super) fn check_free(block: *mut u8) {
+    if !slices::contains(block) {
+        die!("free of {block:p}, which lies in no arena");
+    }
+    let page = page_of(block);
+    // SAFETY: the address lies in an arena; its segment's headers are readable if it is in use.
+    let p = unsafe { &*page };
+    match p.kind() {
+        Kind::None => die!("free of {block:p}, where there is no page"),
+        Kind::Large if p.base() != block => die!("free of {block:p}, inside a large block at {:p}", p.base()),
+        Kind::Large => (),
+        kind => {
+            if p.is_home(block) {
+                die!("{block:p} was freed twice: it is home already");
+            }
+            words(|words| {
+                let pair = words.pair(p.class());
+                let (pop, push) = (pair.pop.load(Relaxed), pair.push.load(Relaxed));
+                // SAFETY: this thread's words point into its magazines.
+                let twice = kind == Kind::Plain
+                    && unsafe {
+                        super::magazine::Magazine::blocks(pop).any(|b| b == block)
+                            || !push.is_null()
+                                && super::magazine::Magazine::blocks(push.wrapping_sub(1)).any(|b| b == block)
+                    };
+                if twice {
+                    die!("{block:p} was freed twice: it lies in this thread's magazine");
+                }
+            });
+        }
+    }
+}
+
+impl Heap {
+    /// # Safety
+    /// For all of these: the caller is the owner, inside the gate.
+    #[inline]
+    unsafe fn alloc_inside<S: SlowPath>(&self, words: &Words, class: usize) -> Got {
+        let (pair, k) = (words.pair(class), &self.classes[class]);
+        // SAFETY: the owner is inside the gate.
+        unsafe {
+            if S::mode(self.tracker()) == Mode::Exact || self.exact.get() {
+                return self.alloc_exact::<S>(words, class);
+            }
+            if !k.cut.get().is_null() && pair.pop.load(Relaxed) == k.cut.get() {
+                // The sample falls here: what was cut out comes back, and the next one is drawn.
+                self.uncut(k);
+                self.arm::<S>(pair, k, class);
+                k.tracked.store(k.tracked.load(Relaxed) + 1, Relaxed);
+                let mut block = null_mut();
+                let taken = shard::take(self.shard(), Kind::Tracked, class, 1, |b| block = b);
+                self.grown.set(self.grown.get() + taken.grown);
+                return if block.is_null() { Got::OutOfMemory } else { Got::Tracked(block) };
+            }
+            loop {
+                let slot = pair.pop.load(Relaxed);
+                let block = (*slot).load(Relaxed);
+                if !block.is_null() {
+                    pair.pop.store(slot.wrapping_sub(1), Relaxed);
+                    return Got::Block(block);
+                }
+                if slot == k.cut.get() {
+                    // A sample that falls on the first block of the magazine that was just installed.
+                    return self.alloc_inside::<S>(words, class);
+                }
+                if !self.refill(words, pair, k, Kind::Plain, class) {
+                    return match orphan(class) {
+                        p if p.is_null() => Got::OutOfMemory,
+                        p => Got::Block(p),
+                    };
+                }
+                self.arm::<S>(pair, k, class);
+            }
+        }
+    }
+
+    /// Cuts the pop magazine where the next sample falls, if it falls into it.
+    ///
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    unsafe fn arm<S: SlowPath>(&self, pair: Pair<'_>, k: &ClassHeap, class: usize) {
+        if k.until.get() == 0 {
+            // SAFETY: by the caller's promise.
+            k.until.set(S::draw(unsafe { self.tracker() }, block_size(class)).max(1));
+        }
+        if k.until.get() == u64::MAX {
+            k.until.set(0); // nothing is sampled: asked again at the next refill
+            return;
+        }
+        let pop = pair.pop.load(Relaxed);
+        // SAFETY: the pop word points into this heap's magazine.
+        let n = unsafe { super::magazine::Magazine::blocks(pop) }.count() as u64;
+        let before = k.until.get() - 1;
+        if before < n {
+            let cut = pop.wrapping_sub(before as usize);
+            // SAFETY: one of the slots that were counted.
+            unsafe {
+                k.saved.set((*cut).load(Relaxed));
+                (*cut).store(null_mut(), Relaxed);
+            }
+            k.cut.set(cut);
+        } else {
+            k.until.set(k.until.get() - n);
+        }
+    }
+
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    #[cold]
+    unsafe fn alloc_exact<S: SlowPath>(&self, words: &Words, class: usize) -> Got {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            self.adopt_mode::<S>(words);
+            if !self.exact.get() {
+                return self.alloc_inside::<S>(words, class);
+            }
+            let Some((pair, k)) = self.tracked(class) else { return Got::OutOfMemory };
+            loop {
+                let slot = pair.pop.load(Relaxed);
+                let block = (*slot).load(Relaxed);
+                if !block.is_null() {
+                    pair.pop.store(slot.wrapping_sub(1), Relaxed);
+                    return Got::Tracked(block);
+                }
+                if !self.refill(words, pair, k, Kind::Tracked, class) {
+                    return Got::OutOfMemory;
+                }
+            }
+        }
+    }
+
+    /// The mode that the tracker wants becomes this thread's.
+    ///
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    unsafe fn adopt_mode<S: SlowPath>(&self, words: &Words) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let exact = S::mode(self.tracker()) == Mode::Exact;
+            if exact != self.exact.replace(exact) {
+                // To exact: the plain magazines go home and the sentinels stand. Back: what the tracked ones hold goes.
+                self.flush_all(words, if exact { Kind::Plain } else { Kind::Tracked });
+            }
+        }
+    }
+
+    /// # Safety
+    /// The caller is the owner, inside the gate; the block is out, and of that kind and class.
+    #[inline]
+    unsafe fn free_inside<S: SlowPath>(&self, words: &Words, kind: Kind, class: usize, block: *mut u8) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            if S::mode(self.tracker()) == Mode::Exact || self.exact.get() {
+                self.adopt_mode::<S>(words);
+            }
+            // Magazines of the kind that the thread allocates; a block of the other kind is rare, and goes home at once.
+            let fits = (kind == Kind::Tracked) == self.exact.get();
+            if let (true, Some((pair, k))) = (fits, if fits { self.pairs(words, kind, class) } else { None }) {
+                let full = pair.push.load(Relaxed).addr() & (super::magazine::BYTES - 1) == 0;
+                if !full || self.spill(words, pair, k, kind, class) {
+                    let slot = pair.push.load(Relaxed);
+                    (*slot).store(block, Relaxed);
+                    pair.push.store(slot.wrapping_add(1), Ordering::Release); // Release: see the fast path
+                    return;
+                }
+            }
+            let due = shard::send_home(kind, std::iter::once(block));
+            self.due.set(self.due.get().max(due));
+        }
+    }
+
+    /// After the gate was left: what may take a lock of the collector's, or the system's time.
+    #[inline]
+    fn afterwards<S: SlowPath>(&self) {
+        if self.clock.get() >= CLOCK_STEP {
+            S::allocated(self.clock.replace(0));
+        }
+        if self.grown.get() > 0 {
+            let grown = self.grown.replace(0);
+            // The process grows: first give back what lies idle in sparse pages, as much as it grows by.
+            if slices::sparse() > 0 {
+                shard::dig_holes(grown);
+            }
+        }
+        if self.due.get() > 0 {
+            S::due(self.due.replace(0));
+        }
+    }
+}
+

@@ -1,0 +1,197 @@
+//! Taking home what lies in the magazines of threads that do not use it, while those threads sleep, or run.
+//!
+//! A thread's fast path has no lock, no atomic operation and no flag, so it can be anywhere in a pop or a push at any
+//! moment. This is how its magazines are emptied all the same:
+//!
+//! 1. Claim its gate: from then on it stays out of its slow path.
+//! 2. **Push magazine.** The thread only ever writes at the push word and above. What lies below it is ours: take it,
+//!    and leave nulls, which the thread closes up later. (Claiming passed a barrier, so the slots below the word
+//!    that we read next were written.)
+//! 3. **Pop magazine.** Read the pop word: `t0`. Take what lies *below* `t0`, and leave nulls. Then make every thread
+//!    pass a barrier, and read the pop word again: `t1`. A slot above `t1` was popped before the thread saw our null:
+//!    not ours. Slots below `t1` are ours: the thread has not come to them, and when it does it will see a null. The
+//!    slot at `t1` itself may be in the thread's hands at this moment, so its block is put back: either the thread
+//!    has it already and never looks at the slot again, or it will pop it later.
+//! 4. Open the gate, and send home what was taken.
+
+use super::magazine::{CAPACITY, Magazine, SLOTS, Slot};
+use super::thread::{ClassHeap, Heap, each};
+use super::{Pair, Words, depot, is_magazine};
+use crate::os::{self, lock::Lock};
+use crate::pages::classes::CLASSES;
+use crate::pages::page::Kind;
+use crate::pages::shard;
+use crate::sync::{AtomicPtr, Ordering};
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Blocks taken from one class of a thread.
+struct Haul {
+    /// `t0`, or null if nothing was taken from the pop magazine.
+    from: *mut Slot,
+    /// What the slots below `from` held, downwards.
+    blocks: [*mut u8; SLOTS],
+    len: usize,
+}
+
+/// The room for it is static because the stack of whoever collects may be small.
+struct Collector {
+    registered: Option<bool>,
+    hauls: [Haul; CLASSES],
+}
+
+// SAFETY: the pointers in it are blocks and slots that the collector has taken.
+unsafe impl Send for Collector {}
+
+static COLLECTOR: Lock<Collector> = Lock::new(Collector {
+    registered: None,
+    hauls: [const { Haul { from: null_mut(), blocks: [null_mut(); SLOTS], len: 0 } }; CLASSES],
+});
+
+/// Takes home the magazines that nobody touched since the last call (all that can be had, with `all`), threads' and
+/// depots'. Returns the bytes that are due to be purged if any page was given back. Locks; does not allocate.
+pub(crate) fn take_idle(all: bool) -> usize {
+    let mut guard = COLLECTOR.lock();
+    let collector = &mut *guard;
+    // Registering may take milliseconds, once.
+    let can = *collector.registered.get_or_insert_with(os::register_barrier);
+    let mut due = 0;
+    if can {
+        each(|heap, words| due = due.max(take_from(collector, heap, words, all)));
+    }
+    for class in 0..CLASSES {
+        let depot = depot::of(class);
+        while let Some(m) = depot.take_rested(all) {
+            // SAFETY: the magazine was the depot's, and is this thread's now.
+            unsafe {
+                due = due.max(shard::send_home(Kind::Plain, Magazine::blocks(m.top())));
+                depot.leave_empty(m);
+            }
+        }
+        depot.rest();
+    }
+    due.max(shard::retire_spares())
+}
+
+fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -> usize {
+    // A look without the gate: most threads most of the time have nothing that is idle, or nothing at all.
+    let mut idle = [false; CLASSES];
+    for (class, idle) in idle.iter_mut().enumerate() {
+        let (pair, k) = (words.pair(class), &heap.classes[class]);
+        let now = [pair.pop.load(Relaxed), pair.push.load(Relaxed)];
+        let same = now == [k.seen_outside[0].replace(now[0]), k.seen_outside[1].replace(now[1])];
+        *idle = (same || all) && (is_magazine(now[0]) || !now[1].is_null());
+    }
+    if !idle.contains(&true) || !heap.gate.claim() {
+        return 0;
+    }
+    let mut due = 0;
+    let classes = || (0..CLASSES).filter(|&c| idle[c]);
+    for class in classes() {
+        let (pair, k) = (words.pair(class), &heap.classes[class]);
+        // SAFETY: the gate is claimed, so the owner is on no slow path.
+        unsafe {
+            due = due.max(take_pushed(pair, k, class));
+            take_popped(pair, k, class, &mut collector.hauls[class]);
+            while let Some(m) = (*k.full.get()).pop() {
+                due = due.max(shard::send_home(Kind::Plain, Magazine::blocks(m.top())));
+                depot::of(class).leave_empty(m);
+            }
+        }
+    }
+    let passed = os::barrier();
+    for class in classes() {
+        let (pair, k, haul) = (words.pair(class), &heap.classes[class], &mut collector.hauls[class]);
+        // SAFETY: as above.
+        unsafe { settle(pair.pop, k, haul, passed) };
+        due = due.max(shard::send_home(Kind::Plain, haul.blocks[..haul.len].iter().copied().filter(|b| !b.is_null())));
+        haul.len = 0;
+    }
+    heap.gate.unclaim();
+    due
+}
+
+/// Step 2.
+///
+/// # Safety
+/// For all of these: the gate of the heap that the words belong to is claimed.
+unsafe fn take_pushed(pair: Pair<'_>, k: &ClassHeap, class: usize) -> usize {
+    let push = pair.push.load(Ordering::Acquire); // Acquire: the slots below were written before the word
+    if push.is_null() {
+        return 0;
+    }
+    let m = Magazine::of(push.wrapping_sub(1));
+    let n = (push.addr() - m.start(class).addr()) / size_of::<Slot>() - 1;
+    let slots = (1..=n).map(|i| m.start(class).wrapping_add(i));
+    // SAFETY: slots of the thread's push magazine, below the ones that it writes.
+    let taken = slots.map(|slot| unsafe { (*slot).swap(null_mut(), Relaxed) });
+    k.hollow.set(k.hollow.get() || n > 0);
+    shard::send_home(Kind::Plain, taken.filter(|b| !b.is_null()))
+}
+
+/// The first half of step 3.
+///
+/// # Safety
+/// See [`take_pushed`].
+unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Haul) {
+    haul.len = 0;
+    haul.from = pair.pop.load(Relaxed);
+    if !is_magazine(haul.from) {
+        return;
+    }
+    // What a sample's cut took out comes along, and the draw is void.
+    let cut = k.cut.replace(null_mut());
+    k.until.set(0);
+    let end = Magazine::of(haul.from).start(class);
+    let mut slot = haul.from;
+    if slot == cut {
+        // The thread stands before the null of the cut, and takes the slow path when it comes.
+        haul.blocks[haul.len] = k.saved.get();
+        haul.len += 1;
+    } else if haul.from > end {
+        haul.blocks[haul.len] = null_mut(); // the slot at `t0` is the thread's
+        haul.len += 1;
+    }
+    while slot > end && haul.len <= CAPACITY[class] as usize {
+        slot = slot.wrapping_sub(1);
+        // SAFETY: a slot of the thread's pop magazine.
+        let block = unsafe { (*slot).swap(null_mut(), Relaxed) };
+        let block = if slot == cut { k.saved.get() } else { block };
+        if block.is_null() {
+            break;
+        }
+        haul.blocks[haul.len] = block;
+        haul.len += 1;
+    }
+}
+
+/// The second half of step 3.
+///
+/// # Safety
+/// See [`take_pushed`].
+unsafe fn settle(pop: &AtomicPtr<Slot>, k: &ClassHeap, haul: &mut Haul, passed: bool) {
+    let t1 = pop.load(Ordering::Acquire); // Acquire: with the barrier, what the thread popped before is known
+    let mut ours = 0;
+    for (i, block) in haul.blocks[..haul.len].iter_mut().enumerate() {
+        let slot = haul.from.wrapping_sub(i);
+        let keep = i > 0 && (slot >= t1 || !passed);
+        if keep && slot == t1 || keep && !passed && slot < t1 {
+            // SAFETY: a slot of the thread's pop magazine, which it has or will come to.
+            unsafe { (*slot).store(*block, Relaxed) };
+        }
+        if keep {
+            *block = null_mut();
+        } else if !block.is_null() {
+            ours += 1;
+        }
+    }
+    k.popped.store(k.popped.load(Relaxed) - ours, Relaxed);
+}
+
+pub(super) fn before_fork() {
+    COLLECTOR.acquire();
+}
+
+pub(super) fn after_fork() {
+    COLLECTOR.release();
+}

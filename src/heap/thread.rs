@@ -1,0 +1,370 @@
+//! A thread's heap behind its fast words: where it comes from, what it knows, and what happens at the thread's end.
+
+use super::gate::Gate;
+use super::magazine::{Magazine, Magazines, Slot};
+use super::{Pair, SlowPath, Tracker, Words, depot};
+use crate::arena::private;
+use crate::config::{self, Config};
+use crate::os::{lock::Lock, process};
+use crate::pages::classes::{CLASSES, block_size};
+use crate::pages::page::Kind;
+use crate::pages::shard;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+/// What a thread knows of a class besides its two words.
+pub(super) struct ClassHeap {
+    /// Full magazines that it keeps, and empty ones.
+    pub(super) full: UnsafeCell<Magazines>,
+    pub(super) spare: UnsafeCell<Magazines>,
+    /// The two words when this thread last looked whether it uses the class.
+    pub(super) seen: [Cell<*mut Slot>; 2],
+    /// The two words when the collector last looked.
+    pub(super) seen_outside: [Cell<*mut Slot>; 2],
+    /// The slot where the next sample falls, null while none falls into the pop magazine, and what stood there.
+    pub(super) cut: Cell<*mut Slot>,
+    pub(super) saved: Cell<*mut u8>,
+    /// Blocks until the next sample, counted from the end of the pop magazine; 0 before it was drawn.
+    pub(super) until: Cell<u64>,
+    /// Blocks that were put into the pop magazine, less those that were taken out of it other than by popping.
+    pub(super) popped: AtomicU64,
+    /// Tracked blocks that were allocated.
+    pub(super) tracked: AtomicU64,
+    /// Somebody took blocks out of the push magazine's lower end.
+    pub(super) hollow: Cell<bool>,
+}
+
+/// The words of a class for tracked blocks, which only slow paths use.
+pub(super) struct TrackedWords {
+    pop: AtomicPtr<Slot>,
+    push: AtomicPtr<Slot>,
+    heap: ClassHeap,
+}
+
+/// A thread's heap. Heaps are never unmapped: an ended thread's is parked, and the next new thread takes it over.
+///
+/// Who may touch what: the owner, between [`Gate::enter`] and [`Gate::leave`], everything; the collector, while it has
+/// claimed the gate, everything; anybody, the atomics. `words` changes under the registry's lock only.
+#[repr(C)]
+pub(crate) struct Heap {
+    pub(super) words: AtomicPtr<Words>,
+    next: AtomicPtr<Heap>,
+    next_parked: Cell<*mut Heap>,
+    pub(super) gate: Gate,
+    pub(super) exact: Cell<bool>,
+    shard: Cell<usize>,
+    /// Bytes that the clock has not been told of.
+    pub(super) clock: Cell<usize>,
+    /// Block bytes that fit into the magazines of the classes in use.
+    pub(super) room: Cell<usize>,
+    /// The class that is looked at next for magazines that are not used.
+    pub(super) hand: Cell<usize>,
+    /// What the slow path did that must be dealt with after it: memory that the process grew by, bytes due.
+    pub(super) grown: Cell<usize>,
+    pub(super) due: Cell<usize>,
+    pub(super) tracker: UnsafeCell<Tracker>,
+    pub(super) tracked: Cell<*mut [TrackedWords; CLASSES]>,
+    pub(super) classes: [ClassHeap; CLASSES],
+}
+
+struct Registry {
+    booted: bool,
+    end: Option<process::ThreadEnd>,
+    first: *mut Heap,
+    parked: *mut Heap,
+    threads: usize,
+}
+
+// SAFETY: the registry's pointers lead to heaps, which live for ever.
+unsafe impl Send for Registry {}
+
+static REGISTRY: Lock<Registry> =
+    Lock::new(Registry { booted: false, end: None, first: null_mut(), parked: null_mut(), threads: 0 });
+
+impl Heap {
+    /// What the words of an ended thread hold instead of a heap.
+    pub(super) const ENDED: *mut Heap = std::ptr::without_provenance_mut(1);
+
+    /// This thread's heap: the one it has, or a new one. `None` if the thread has ended or memory is out.
+    #[inline]
+    pub(super) fn of<S: SlowPath>(config: &Config, words: &Words) -> Option<&'static Heap> {
+        let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
+        if heap.is_null() {
+            return attach::<S>(config, words);
+        }
+        // SAFETY: heaps live for ever.
+        (heap != Self::ENDED).then(|| unsafe { &*heap })
+    }
+
+    pub(super) fn shard(&self) -> usize {
+        self.shard.get()
+    }
+
+    /// # Safety
+    /// The caller is the owner or has claimed the gate, and holds no other reference to the tracker's state.
+    #[allow(clippy::mut_from_ref)]
+    pub(super) unsafe fn tracker(&self) -> &mut Tracker {
+        // SAFETY: by the caller's promise.
+        unsafe { &mut *self.tracker.get() }
+    }
+
+    /// The words and the rest of a class, for tracked blocks. `None` if memory is out.
+    pub(super) fn tracked(&self, class: usize) -> Option<(Pair<'_>, &ClassHeap)> {
+        if self.tracked.get().is_null() {
+            let p: *mut [TrackedWords; CLASSES] = private::take(size_of::<[TrackedWords; CLASSES]>()).cast();
+            if p.is_null() {
+                return None;
+            }
+            // SAFETY: zeroed memory is a `TrackedWords` but for its pop word, which `reset` sets.
+            unsafe { (*p).iter().for_each(|t| Pair { pop: &t.pop, push: &t.push }.reset()) };
+            self.tracked.set(p);
+        }
+        // SAFETY: written above, once.
+        let t = unsafe { &(*self.tracked.get())[class] };
+        Some((Pair { pop: &t.pop, push: &t.push }, &t.heap))
+    }
+
+    /// All words and classes of a kind that this heap has.
+    pub(super) fn pairs<'a>(&'a self, words: &'a Words, kind: Kind, class: usize) -> Option<(Pair<'a>, &'a ClassHeap)> {
+        match kind {
+            Kind::Tracked if self.tracked.get().is_null() => None,
+            Kind::Tracked => self.tracked(class),
+            _ => Some((words.pair(class), &self.classes[class])),
+        }
+    }
+
+    /// Sends home what the magazines of a class hold, and gives the magazines away.
+    ///
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    pub(super) unsafe fn flush(&self, pair: Pair<'_>, k: &ClassHeap, kind: Kind, class: usize) {
+        self.uncut(k);
+        let mut due = 0;
+        let mut home = |m: Magazine, top: *mut Slot| {
+            // SAFETY: the magazine is this heap's; it is given away once its blocks are home.
+            unsafe {
+                due = due.max(shard::send_home(kind, Magazine::blocks(top)));
+                depot::of(class).leave_empty(m);
+            }
+        };
+        let (pop, push) = (pair.pop.load(Ordering::Relaxed), pair.push.load(Ordering::Relaxed)); // Relaxed: ours
+        if pair.has_pop() {
+            // SAFETY: the pop word points into its magazine.
+            let left = unsafe { Magazine::blocks(pop) }.count();
+            k.popped.store(k.popped.load(Ordering::Relaxed) - left as u64, Ordering::Relaxed);
+            home(Magazine::of(pop), pop);
+        }
+        if !push.is_null() {
+            home(Magazine::of(push.wrapping_sub(1)), push.wrapping_sub(1));
+        }
+        // SAFETY: the owner is inside the gate.
+        while let Some(m) = unsafe { (*k.full.get()).pop() } {
+            home(m, m.top());
+        }
+        // SAFETY: as above; an empty magazine is given away.
+        while let Some(m) = unsafe { (*k.spare.get()).pop() } {
+            // SAFETY: as above.
+            unsafe { depot::of(class).leave_empty(m) };
+        }
+        if pair.has_pop() || !push.is_null() {
+            self.room.set(self.room.get().saturating_sub(room(class)));
+        }
+        pair.reset();
+        k.hollow.set(false);
+        self.due.set(self.due.get().max(due));
+    }
+
+    /// Puts back what a cut took out of the pop magazine. The draw is void: the next one starts anew.
+    pub(super) fn uncut(&self, k: &ClassHeap) {
+        let cut = k.cut.replace(null_mut());
+        if !cut.is_null() {
+            // SAFETY: the slot belongs to the pop magazine.
+            unsafe { (*cut).store(k.saved.get(), Ordering::Relaxed) }; // Relaxed: this thread's own
+        }
+        k.until.set(0);
+    }
+
+    /// Everything home: the thread ends, or changes to exact tracking.
+    ///
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    pub(super) unsafe fn flush_all(&self, words: &Words, kind: Kind) {
+        for class in 0..CLASSES {
+            if let Some((pair, k)) = self.pairs(words, kind, class) {
+                // SAFETY: by the caller's promise.
+                unsafe { self.flush(pair, k, kind, class) };
+            }
+        }
+    }
+}
+
+/// Block bytes that the two magazines of a class hold at most.
+pub(super) fn room(class: usize) -> usize {
+    2 * super::magazine::capacity(class) * block_size(class)
+}
+
+/// Before the process' first operation.
+fn boot<S: SlowPath>(config: &Config, registry: &mut Registry) {
+    config::current::set(config);
+    registry.end = process::ThreadEnd::new(end::<S>);
+    process::on_fork(before_fork, after_fork_in_parent, after_fork_in_child::<S>);
+    registry.booted = true;
+}
+
+#[cold]
+fn attach<S: SlowPath>(config: &Config, words: &Words) -> Option<&'static Heap> {
+    let mut registry = REGISTRY.lock();
+    if !registry.booted {
+        boot::<S>(config, &mut registry);
+    }
+    let mut heap = registry.parked;
+    if heap.is_null() {
+        heap = private::take(size_of::<Heap>()).cast();
+        if heap.is_null() {
+            return None;
+        }
+        // Zeroed memory is a heap without a thread.
+        // SAFETY: the memory is ours and that long.
+        unsafe { (*heap).next.store(registry.first, Ordering::Relaxed) }; // Relaxed: published by the lock
+        registry.first = heap;
+    } else {
+        // SAFETY: parked heaps are nobody's.
+        registry.parked = unsafe { (*heap).next_parked.get() };
+    }
+    // SAFETY: it is ours from here on.
+    let heap = unsafe { &*heap };
+    heap.shard.set(shard::join());
+    heap.words.store((&raw const *words).cast_mut(), Ordering::Relaxed); // Relaxed: read under the lock
+    registry.threads += 1;
+    let end = registry.end;
+    drop(registry);
+    words.heap.store((&raw const *heap).cast_mut(), Ordering::Relaxed); // Relaxed: this thread's own
+    // Without the call at its end, the thread's heap would be lost with it.
+    if !end.is_some_and(|end| end.arm((&raw const *words).cast_mut().cast())) {
+        park(heap, words);
+        return None;
+    }
+    Some(heap)
+}
+
+/// Runs at the end of each thread that has a heap.
+unsafe extern "C" fn end<S: SlowPath>(words: *mut c_void) {
+    // SAFETY: the value is the address of this thread's words, which are valid until the thread is gone.
+    let words = unsafe { &*words.cast::<Words>() };
+    let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
+    if heap.is_null() || heap == Heap::ENDED {
+        return;
+    }
+    // SAFETY: heaps live for ever.
+    let heap = unsafe { &*heap };
+    heap.gate.enter();
+    // SAFETY: inside the gate.
+    unsafe {
+        heap.flush_all(words, Kind::Plain);
+        heap.flush_all(words, Kind::Tracked);
+    }
+    heap.exact.set(false);
+    heap.gate.leave();
+    park(heap, words);
+    S::allocated(heap.clock.replace(0));
+    S::due(heap.due.replace(0));
+}
+
+fn park(heap: &Heap, words: &Words) {
+    words.heap.store(Heap::ENDED, Ordering::Relaxed); // Relaxed: this thread's own
+    let mut registry = REGISTRY.lock();
+    heap.words.store(null_mut(), Ordering::Relaxed); // Relaxed: read under the lock
+    shard::leave(heap.shard.get());
+    // SAFETY: the owner is gone, and nobody has claimed a heap without words.
+    unsafe { *heap.tracker.get() = Default::default() };
+    heap.next_parked.set(registry.parked);
+    registry.parked = (&raw const *heap).cast_mut();
+    registry.threads -= 1;
+}
+
+/// Calls `f` with each heap that has a thread, whose words stay valid meanwhile.
+pub(super) fn each(mut f: impl FnMut(&Heap, &Words)) {
+    let mut heap = REGISTRY.lock().first;
+    while !heap.is_null() {
+        // The lock is taken for one heap at a time, so that threads come and go in between.
+        let _registry = REGISTRY.lock();
+        // SAFETY: heaps live for ever, and a thread's words as long as the lock keeps it from parking its heap.
+        unsafe {
+            let words = (*heap).words.load(Ordering::Relaxed); // Relaxed: written under the lock
+            if !words.is_null() {
+                f(&*heap, &*words);
+            }
+            heap = (*heap).next.load(Ordering::Relaxed); // Relaxed: written before the heap was published
+        }
+    }
+}
+
+/// All heaps, those without a thread too: for counters, which outlive threads.
+pub(super) fn each_ever(mut f: impl FnMut(&Heap)) {
+    let mut heap = REGISTRY.lock().first;
+    while !heap.is_null() {
+        // SAFETY: heaps live for ever; what is read are atomics.
+        unsafe {
+            f(&*heap);
+            heap = (*heap).next.load(Ordering::Relaxed); // Relaxed: as above
+        }
+    }
+}
+
+/// Threads that have a heap.
+pub(crate) fn count() -> usize {
+    REGISTRY.lock().threads
+}
+
+/// The code is about to be unmapped: no call at the end of threads any more.
+pub(crate) fn cancel_ends() {
+    if let Some(end) = REGISTRY.lock().end.take() {
+        end.cancel();
+    }
+}
+
+extern "C" fn before_fork() {
+    super::steal::before_fork();
+    REGISTRY.acquire();
+    depot::before_fork();
+    shard::before_fork();
+    crate::arena::slices::before_fork();
+    private::before_fork();
+}
+
+extern "C" fn after_fork_in_parent() {
+    private::after_fork();
+    crate::arena::slices::after_fork_in_parent();
+    shard::after_fork();
+    depot::after_fork();
+    REGISTRY.release();
+    super::steal::after_fork();
+}
+
+extern "C" fn after_fork_in_child<S: SlowPath>() {
+    private::after_fork();
+    crate::arena::slices::after_fork_in_child();
+    shard::after_fork();
+    depot::after_fork();
+    REGISTRY.release();
+    super::steal::after_fork();
+    // The other threads do not exist here. Each may have been in the middle of a pop or a push, and memory was not
+    // copied at one instant: what their magazines hold is left alone for ever.
+    let mine = super::words(|words| words.heap.load(Ordering::Relaxed));
+    each_ever(|heap| {
+        if !std::ptr::eq(heap, mine) {
+            heap.words.store(null_mut(), Ordering::Relaxed); // Relaxed: there is no other thread
+        }
+    });
+    let mut registry = REGISTRY.lock();
+    // SAFETY: heaps live for ever.
+    let mine = (!mine.is_null() && mine != Heap::ENDED).then(|| unsafe { (*mine).shard() });
+    registry.threads = mine.is_some() as usize;
+    drop(registry);
+    shard::after_fork_in_child(mine);
+    S::after_fork_in_child();
+}
+
+const _: () = assert!(size_of::<Heap>() <= 16 << 10);

@@ -1,0 +1,48 @@
+//! What the allocator needs of an operating system: the contract, and one implementation for each system.
+//!
+//! Nothing here allocates from the global allocator. Nothing here panics. Addresses and lengths that go in are
+//! multiples of [`page_size`]; every function says what happens when the system refuses.
+//!
+//! | function | contract |
+//! | --- | --- |
+//! | [`page_size`] | the OS page, asked once |
+//! | [`reserve`] | address space without memory; null if refused |
+//! | [`release`] | gives reserved address space back; only for what nobody has seen yet |
+//! | [`commit`] | makes reserved memory readable and writable, zeroed; `false` if refused |
+//! | [`purge`] | drops physical memory, keeps the addresses, which read as zero then; `false` if refused |
+//! | [`set_huge`] | asks for transparent huge pages in a committed range, or refuses them; best effort |
+//! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
+//! | [`barrier`] | every running thread of the process passes a full memory barrier before it returns; `false` if not to be had |
+//! | [`resident`] | resident bytes of the process |
+//! | [`end`], `die!` | one line to standard error, then abort |
+//!
+//! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
+
+#[cfg(all(feature = "internals", not(loom)))]
+pub(crate) mod inject;
+pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod process;
+#[cfg(not(loom))]
+mod unix;
+
+#[cfg(not(loom))]
+pub(crate) use unix::{
+    Moved, barrier, commit, futex_wait, futex_wake, move_pages, page_size, purge, register_barrier, release, reserve,
+    resident, set_huge, warn,
+};
+
+/// [`end`] with a format string. For corrupted memory and misuse: nothing after it can be trusted.
+macro_rules! die {
+    ($($arg:tt)*) => { $crate::os::end(format_args!($($arg)*)) };
+}
+pub(crate) use die;
+
+/// Writes one line to standard error and aborts.
+#[cold]
+#[inline(never)]
+#[cfg(not(loom))]
+pub(crate) fn end(what: std::fmt::Arguments<'_>) -> ! {
+    unix::warn(what);
+    std::process::abort()
+}

@@ -1,0 +1,204 @@
+//! Linux, by way of libc.
+
+use super::lock::Futex;
+use libc::{c_int, c_void};
+use once_cell::race::OnceNonZeroUsize;
+use std::num::NonZeroUsize;
+use std::ptr::null_mut;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+compile_error!("tenure runs on Linux for now: another system is another implementation of src/os/mod.rs");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("tenure needs 64-bit addresses: its arenas are ranges of address space");
+
+static PAGE: OnceNonZeroUsize = OnceNonZeroUsize::new();
+
+/// The size of an OS page in bytes. At most 64 KiB.
+pub(crate) fn page_size() -> usize {
+    PAGE.get_or_init(|| {
+        // SAFETY: sysconf has no preconditions.
+        let n = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        NonZeroUsize::new(n as usize).filter(|n| n.get() <= 64 << 10).unwrap_or(NonZeroUsize::new(64 << 10).unwrap())
+    })
+    .get()
+}
+
+fn refused() -> bool {
+    #[cfg(feature = "internals")]
+    return super::inject::refuses();
+    #[cfg(not(feature = "internals"))]
+    false
+}
+
+/// Reserves `len` bytes of address space, near `hint` if that is free. Null if the system refuses.
+pub(crate) fn reserve(hint: usize, len: usize) -> *mut u8 {
+    if refused() {
+        return null_mut();
+    }
+    // Without MAP_NORESERVE: what is committed later counts, so that the system refuses a size that it cannot serve.
+    // SAFETY: an anonymous mapping at an address of the kernel's choice disturbs nothing.
+    let p = unsafe {
+        libc::mmap(
+            hint as *mut c_void,
+            len,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if p == libc::MAP_FAILED { null_mut() } else { p.cast() }
+}
+
+/// Gives address space back to the system.
+///
+/// # Safety
+/// The range was reserved here, and nothing refers to it.
+pub(crate) unsafe fn release(at: *mut u8, len: usize) {
+    // SAFETY: by the caller's promise.
+    unsafe { libc::munmap(at.cast(), len) };
+}
+
+/// Makes a reserved range readable and writable. `false` if the system refuses; the range is then as it was.
+///
+/// # Safety
+/// The range lies in a reservation of ours.
+pub(crate) unsafe fn commit(at: *mut u8, len: usize) -> bool {
+    if refused() {
+        return false;
+    }
+    // SAFETY: by the caller's promise the range is ours.
+    unsafe { libc::mprotect(at.cast(), len, libc::PROT_READ | libc::PROT_WRITE) == 0 }
+}
+
+/// Drops the physical memory of a committed range; it reads as zero from then on. `false` if the system refuses.
+///
+/// # Safety
+/// The range is committed, ours, and holds nothing that anybody will read.
+pub(crate) unsafe fn purge(at: *mut u8, len: usize) -> bool {
+    // SAFETY: by the caller's promise the contents are dead.
+    unsafe { libc::madvise(at.cast(), len, libc::MADV_DONTNEED) == 0 }
+}
+
+/// Asks for huge pages in a committed range, or refuses them. Best effort.
+///
+/// # Safety
+/// The range is committed and ours.
+pub(crate) unsafe fn set_huge(at: *mut u8, len: usize, wanted: bool) {
+    // SAFETY: advice changes no contents.
+    unsafe { libc::madvise(at.cast(), len, if wanted { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE }) };
+}
+
+/// What became of [`move_pages`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// `to` holds the contents, `from` reads as zero.
+    Yes,
+    /// `from` is as it was; `to` is committed and reads as zero, or as it did.
+    No,
+    /// `from` is as it was; `to` is no memory any more.
+    Lost,
+}
+
+/// Moves the physical memory of `from` to `to`; what was at `to` is lost.
+///
+/// # Safety
+/// Both ranges are committed, ours, `len` bytes long and disjoint; nobody uses either meanwhile.
+pub(crate) unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Moved {
+    // Not in the libc crate for every target; the value is part of Linux's interface since 5.7.
+    const MREMAP_DONTUNMAP: c_int = 4;
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | MREMAP_DONTUNMAP;
+    // SAFETY: by the caller's promise both ranges are ours.
+    unsafe {
+        let p = libc::mremap(from.cast(), len, len, flags, to.cast::<c_void>());
+        if p != libc::MAP_FAILED {
+            return Moved::Yes;
+        }
+        // The kernel may have unmapped the target before it refused (a source of several mappings, too many mappings).
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        let p = libc::mmap(to.cast(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        if p == libc::MAP_FAILED { Moved::Lost } else { Moved::No }
+    }
+}
+
+const MEMBARRIER_CMD_PRIVATE_EXPEDITED: c_int = 1 << 3;
+const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
+
+/// Announces that [`barrier`] will be used. `false` where the system has none. May take milliseconds.
+pub(crate) fn register_barrier() -> bool {
+    // SAFETY: membarrier has no preconditions; an unknown command is an error.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 }
+}
+
+/// Every thread of this process that runs passes a full memory barrier between the call and the return.
+/// `false` if the system cannot; [`register_barrier`] comes first. A few microseconds.
+pub(crate) fn barrier() -> bool {
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0 }
+}
+
+/// Sleeps while the word has this value, for at most `millis` (0: without a limit). Wakes also for no reason.
+pub(crate) fn futex_wait(word: &Futex, value: u32, millis: u64) {
+    let limit = libc::timespec { tv_sec: (millis / 1000) as _, tv_nsec: ((millis % 1000) * 1_000_000) as _ };
+    let limit: *const libc::timespec = if millis == 0 { std::ptr::null() } else { &limit };
+    let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    preserving_errno(|| {
+        // SAFETY: the word and the time limit outlive the call.
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, value, limit) };
+    });
+}
+
+/// Wakes up to `n` sleepers on the word.
+pub(crate) fn futex_wake(word: &Futex, n: i32) {
+    let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    preserving_errno(|| {
+        // SAFETY: the kernel only looks for sleepers on that address.
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, n) };
+    });
+}
+
+/// A free must not change `errno`: callers look at it after they have cleaned up.
+fn preserving_errno(f: impl FnOnce()) {
+    // SAFETY: the address of this thread's errno is always valid.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let was = unsafe { *errno };
+    f();
+    // SAFETY: as above.
+    unsafe { *errno = was };
+}
+
+/// Resident bytes of the process as the kernel counts them, or `None` without `/proc`. One open, read and close.
+pub(crate) fn resident() -> Option<usize> {
+    let mut buf = [0u8; 128];
+    // SAFETY: the path is a C string, the buffer is as long as said, the descriptor is ours until it is closed.
+    let n = unsafe {
+        let fd = libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return None;
+        }
+        let n = libc::read(fd, buf.as_mut_ptr().cast(), buf.len());
+        libc::close(fd);
+        n
+    };
+    let text = std::str::from_utf8(buf.get(..usize::try_from(n).ok()?)?).ok()?;
+    Some(text.split(' ').nth(1)?.parse::<usize>().ok()? * page_size())
+}
+
+/// Writes one line to standard error: no allocation, no lock, cut at 500 bytes.
+pub(crate) fn warn(what: std::fmt::Arguments<'_>) {
+    struct Line([u8; 512], usize);
+    impl std::fmt::Write for Line {
+        fn write_str(&mut self, s: &str) -> std::fmt::Result {
+            let n = s.len().min(500 - self.1);
+            self.0[self.1..self.1 + n].copy_from_slice(&s.as_bytes()[..n]);
+            self.1 += n;
+            Ok(())
+        }
+    }
+    let mut line = Line([0; 512], 0);
+    let _ = std::fmt::write(&mut line, format_args!("tenure: {what}"));
+    line.0[line.1] = b'\n';
+    // SAFETY: the buffer holds that many bytes.
+    unsafe { libc::write(2, line.0.as_ptr().cast(), line.1 + 1) };
+}

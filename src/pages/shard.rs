@@ -1,0 +1,312 @@
+//! Shards: the pages that a few threads draw from and that freed blocks come home to.
+//!
+//! Threads share no page while there are shards enough, so that their blocks share no cache line. A thread that ends
+//! leaves its shard as it is; the next new thread takes the shard over, and a thread that needs a page adopts one from
+//! a shard that nobody draws from before it makes a new one.
+
+use super::classes::{CLASSES, COLD};
+use super::page::{self, Kind, Page, page_of};
+use crate::arena::{self, slices};
+use crate::os::{die, lock::Lock};
+use crate::sync::{AtomicU32, Ordering};
+use std::ptr::null_mut;
+
+/// Shards; more threads than that share them.
+pub(crate) const SHARDS: usize = 64;
+
+/// The pages of a class in a shard.
+struct ClassPages {
+    /// Pages with free blocks: those that have waited longest for homecomings come first.
+    first: *mut Page,
+    last: *mut Page,
+    /// Pages, the full ones included.
+    pages: usize,
+    /// Blocks that are out.
+    out: usize,
+    /// A page without a block that is out, kept so that a few blocks to and fro do not make and destroy it. Listed.
+    spare: *mut Page,
+}
+
+struct Shard([[ClassPages; CLASSES]; 2]);
+
+// SAFETY: pages of a shard are reached under its lock only.
+unsafe impl Send for Shard {}
+
+static SHARD: [Lock<Shard>; SHARDS] = [const {
+    Lock::new(Shard(
+        [const {
+            [const { ClassPages { first: null_mut(), last: null_mut(), pages: 0, out: 0, spare: null_mut() } }; CLASSES]
+        }; 2],
+    ))
+}; SHARDS];
+
+/// Threads that draw from each shard.
+static THREADS: [AtomicU32; SHARDS] = [const { AtomicU32::new(0) }; SHARDS];
+/// Shards below this have been used.
+static USED: AtomicU32 = AtomicU32::new(1);
+
+/// The shard for a new thread: the first that nobody draws from, or the one with the fewest threads.
+pub(crate) fn join() -> usize {
+    // Relaxed: two threads that choose the same one at the same time share it, which is allowed.
+    let shard = (0..SHARDS).min_by_key(|&i| THREADS[i].load(Ordering::Relaxed)).unwrap_or(0);
+    THREADS[shard].fetch_add(1, Ordering::Relaxed);
+    USED.fetch_max(shard as u32 + 1, Ordering::Relaxed);
+    shard
+}
+
+/// A thread draws from the shard no more.
+pub(crate) fn leave(shard: usize) {
+    THREADS[shard].fetch_sub(1, Ordering::Relaxed); // Relaxed: as in `join`
+}
+
+fn used() -> usize {
+    USED.load(Ordering::Relaxed) as usize // Relaxed: it only grows, and a shard is found empty before it is used
+}
+
+fn index(kind: Kind) -> usize {
+    (kind == Kind::Tracked) as usize
+}
+
+/// What [`take`] did.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Taken {
+    pub(crate) blocks: usize,
+    /// Physical memory that the process grows by, in bytes.
+    pub(crate) grown: usize,
+}
+
+/// Takes up to `n` free blocks from pages of a shard, in address order within a page, and gives each to `f`.
+/// Fewer only when memory is out.
+pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl FnMut(*mut u8)) -> Taken {
+    let mut taken = Taken::default();
+    let mut guard = SHARD[shard].lock();
+    let mut looked = false;
+    while taken.blocks < n {
+        let mut page = guard.0[index(kind)][class].first;
+        if page.is_null() {
+            if !std::mem::replace(&mut looked, true) {
+                drop(guard);
+                adopt(shard, kind, class);
+                guard = SHARD[shard].lock();
+                continue;
+            }
+            let (new, grown) = page::create(kind, class, shard);
+            if new.is_null() {
+                break;
+            }
+            taken.grown += grown;
+            page = new;
+            let pages = &mut guard.0[index(kind)][class];
+            pages.pages += 1;
+            // SAFETY: the page is new and ours.
+            unsafe { pages.append(page) };
+        }
+        let pages = &mut guard.0[index(kind)][class];
+        // SAFETY: a listed page of the shard, whose lock is held.
+        unsafe {
+            if pages.spare == page {
+                pages.spare = null_mut();
+            }
+            let got = (*page).take(n - taken.blocks, &mut f);
+            taken.blocks += got;
+            pages.out += got;
+            if (*page).out() == (*page).capacity() {
+                pages.unlist(page);
+            }
+            if cfg!(debug_assertions) {
+                (*page).check();
+            }
+        }
+    }
+    taken
+}
+
+/// Moves a page with free blocks from a shard that no thread draws from.
+fn adopt(to: usize, kind: Kind, class: usize) {
+    for from in (0..used()).filter(|&i| i != to) {
+        if THREADS[from].load(Ordering::Relaxed) != 0 {
+            continue; // Relaxed: as in `join`
+        }
+        // The one place where two shards' locks are held at once: in the order of their numbers.
+        let (mut low, mut high) = (SHARD[from.min(to)].lock(), SHARD[from.max(to)].lock());
+        let (here, there) = if from < to { (&mut low, &mut high) } else { (&mut high, &mut low) };
+        let (here, there) = (&mut here.0[index(kind)][class], &mut there.0[index(kind)][class]);
+        let page = here.first;
+        if page.is_null() {
+            continue;
+        }
+        // SAFETY: a listed page of the shard that we take it from; both locks are held.
+        unsafe {
+            if here.spare == page {
+                here.spare = null_mut();
+            }
+            here.unlist(page);
+            (*page).set_shard(to);
+            there.append(page);
+            here.pages -= 1;
+            there.pages += 1;
+            here.out -= (*page).out();
+            there.out += (*page).out();
+        }
+        return;
+    }
+}
+
+/// Sends blocks home, to whatever pages they belong to: one lock for each run of blocks of the same shard.
+/// Returns the bytes that are due to be purged if any page was given back.
+pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> usize {
+    let mut due = 0;
+    let mut held = None;
+    for block in blocks {
+        let page = page_of(block);
+        // SAFETY: the block is out, so its page exists.
+        let p = unsafe { &mut *page };
+        if p.kind() != kind {
+            die!("{block:p} came home as {kind:?} to a page of kind {:?}: memory is corrupt", p.kind());
+        }
+        // The page may be adopted by another shard until the lock of the one that it names is held.
+        while !matches!(held, Some((i, _)) if i == p.shard()) {
+            drop(held.take());
+            let shard = p.shard();
+            held = Some((shard, SHARD[shard].lock()));
+        }
+        let Some((_, guard)) = &mut held else { continue };
+        // SAFETY: the lock of the page's shard is held.
+        due = due.max(unsafe { guard.0[index(kind)][p.class()].put(page, block) });
+    }
+    due
+}
+
+/// Gives back the empty pages that are kept as spares. Returns the bytes that are due to be purged.
+pub(crate) fn retire_spares() -> usize {
+    let mut due = 0;
+    for shard in &SHARD[..used()] {
+        let mut guard = shard.lock();
+        for pages in guard.0.as_flattened_mut() {
+            let page = std::mem::replace(&mut pages.spare, null_mut());
+            if !page.is_null() {
+                // SAFETY: the spare is listed, all of its blocks are home, and the lock is held.
+                due = due.max(unsafe { pages.retire(page) });
+            }
+        }
+    }
+    due
+}
+
+/// Purges the OS pages that hold no block that is out, in pages that have become sparse, until `bytes` are purged.
+/// Returns the bytes.
+pub(crate) fn dig_holes(bytes: usize) -> usize {
+    let mut dug = 0;
+    slices::each_sparse(|slice| {
+        let header: *mut Page = arena::header(slice).cast();
+        // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
+        let shard = unsafe { (*header).shard() };
+        let Some(lock) = SHARD.get(shard) else { return true };
+        let _guard = lock.lock();
+        // SAFETY: as above; while the lock is held, a page of this shard cannot change. One that was adopted meanwhile
+        // is left for the next time: its hint is a hint.
+        unsafe {
+            let is_page = (*header).shard() == shard;
+            if is_page && (*header).listed && (*header).out() * 2 <= (*header).capacity() {
+                dug += (*header).dig_holes();
+            }
+        }
+        dug < bytes
+    });
+    dug
+}
+
+/// Pages and blocks that are out of each class, over all shards: exact under the locks, one shard after the other.
+pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
+    for shard in &SHARD[..used()] {
+        let guard = shard.lock();
+        for (class, pages) in guard.0[index(kind)].iter().enumerate().filter(|(_, p)| p.pages > 0) {
+            f(class, pages.pages, pages.out);
+        }
+    }
+}
+
+pub(crate) fn before_fork() {
+    SHARD.iter().for_each(Lock::acquire);
+}
+
+pub(crate) fn after_fork() {
+    SHARD.iter().for_each(Lock::release);
+}
+
+/// All shards are kept by this thread alone: the others do not exist in a forked child.
+pub(crate) fn after_fork_in_child(mine: Option<usize>) {
+    for (i, threads) in THREADS.iter().enumerate() {
+        threads.store((mine == Some(i)) as u32, Ordering::Relaxed); // Relaxed: no other thread exists
+    }
+}
+
+impl ClassPages {
+    /// # Safety
+    /// The page is in no list, and the shard's lock is held; so for all of these.
+    unsafe fn append(&mut self, page: *mut Page) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            (*page).next = null_mut();
+            (*page).prev = self.last;
+            (*page).listed = true;
+            if self.last.is_null() { self.first = page } else { (*self.last).next = page }
+        }
+        self.last = page;
+    }
+
+    /// # Safety
+    /// The page is in this list.
+    unsafe fn unlist(&mut self, page: *mut Page) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let (next, prev) = ((*page).next, (*page).prev);
+            if prev.is_null() { self.first = next } else { (*prev).next = next }
+            if next.is_null() { self.last = prev } else { (*next).prev = prev }
+            (*page).listed = false;
+        }
+    }
+
+    /// # Safety
+    /// The page is listed here, and all of its blocks are home.
+    unsafe fn retire(&mut self, page: *mut Page) -> usize {
+        self.pages -= 1;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            self.unlist(page);
+            page::destroy(page)
+        }
+    }
+
+    /// A block comes home. Returns the bytes that are due to be purged if the page was given back.
+    ///
+    /// # Safety
+    /// The page is this shard's.
+    #[inline]
+    unsafe fn put(&mut self, page: *mut Page, block: *mut u8) -> usize {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let p = &mut *page;
+            if p.put(block) {
+                slices::mark_sparse(p.base());
+            }
+            self.out -= 1;
+            if !p.listed {
+                self.append(page);
+            }
+            if cfg!(debug_assertions) {
+                p.check();
+            }
+            if p.out() > 0 {
+                return 0;
+            }
+            if self.spare.is_null() && self.first == page && self.last == page {
+                self.spare = page;
+                return 0;
+            }
+            self.retire(page)
+        }
+    }
+}
+
+const _: () = assert!(COLD < 256);
