@@ -29,7 +29,7 @@ pub(super) fn passes(passes: usize, mut pass: impl FnMut()) -> Outcome {
 pub(super) fn large(setting: &Setting) -> Outcome {
     let mut rng = Rng::new(1);
     let mut slots = empty_slots(64);
-    let outcome = passes(setting.scaled(4_000), || {
+    let outcome = passes(setting.scaled(8_000), || {
         let slot = &mut slots[rng.below(64)];
         *slot = Default::default();
         *slot = block(rng.between(64 * KIB, 4 * MIB));
