@@ -1,9 +1,10 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
-use crate::arena;
+use crate::arena::{self, slices};
 use crate::config::{Config, HugePages};
 use crate::generation::{clock, helper};
-use crate::heap::{self, Mode, SlowPath, Tracker, large};
+use crate::heap::{self, Mode, SlowPath, Tracker, large, steal};
+use crate::os::process;
 use crate::pages::classes::{COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
 use std::alloc::{GlobalAlloc, Layout};
@@ -225,10 +226,17 @@ impl SlowPath for Hooks {
     }
 }
 
-/// Before this code goes away, by `dlclose` or at the end of the process: nothing may call it any more.
+/// Before the code of a library goes away, by `dlclose`: nothing may call it any more, and what it does not use goes
+/// back to the system. Blocks that are still in use stay. At the end of a program there is nothing to do.
 extern "C" fn fini() {
+    if process::is_in_program((&raw const FINI).cast()) {
+        return;
+    }
     heap::thread::cancel_ends();
     helper::stop();
+    heap::thread::flush_this();
+    steal::take_idle(true);
+    while slices::purge_one(true).is_some() {}
 }
 
 #[used]

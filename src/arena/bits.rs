@@ -14,10 +14,12 @@ impl Bits {
         self.0[i / 64] >> (i % 64) & 1 == 1
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn count(&self) -> usize {
         self.0.iter().map(|w| w.count_ones() as usize).sum()
     }
 
+    #[cfg(debug_assertions)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(|&w| w == 0)
     }
@@ -51,12 +53,9 @@ impl Bits {
         Bits(std::array::from_fn(|i| self.0[i] & other.0[i]))
     }
 
+    #[cfg(debug_assertions)]
     pub(crate) fn minus(&self, other: &Bits) -> Bits {
         Bits(std::array::from_fn(|i| self.0[i] & !other.0[i]))
-    }
-
-    pub(crate) fn or(&self, other: &Bits) -> Bits {
-        Bits(std::array::from_fn(|i| self.0[i] | other.0[i]))
     }
 
     /// The first member at or after `from`, or [`SLICES`].
@@ -127,7 +126,11 @@ mod tests {
             let n = random((SLICES - from).min(90)) + 1;
             let put = random(2) == 0;
             slow[from..from + n].fill(put);
-            if put { fast.insert(from, n) } else { fast.remove(from, n) }
+            if put {
+                fast.insert(from, n)
+            } else {
+                fast.remove(from, n)
+            }
             assert_eq!(fast.count(), slow.iter().filter(|&&b| b).count());
             assert_eq!(fast.count_in(from, n), if put { n } else { 0 });
             let i = random(SLICES);

@@ -44,7 +44,6 @@ pub(crate) struct Info {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) at: *mut u8,
-    pub(crate) slices: usize,
     /// The memory reads as zero.
     pub(crate) zero: bool,
     /// Physical memory that this run makes the process grow by, in bytes.
@@ -114,15 +113,15 @@ pub(crate) fn take(slices: usize, align: usize) -> Option<Run> {
     run
 }
 
-/// Gives a run back, or the end of one. Its memory stays for a moment, unless it was `moved` away and reads as zero.
-/// Returns the bytes that are due to be purged now.
+/// Gives a run back, or the end of one. Its memory stays for a moment, but for the first `zero`
+/// slices, which read as zero because it was moved away. Returns the bytes that are due to be purged now.
 ///
 /// # Safety
 /// The run came from [`take`], nobody uses it, and its class bytes say so.
-pub(crate) unsafe fn give(at: *mut u8, slices: usize, moved: bool) -> usize {
+pub(crate) unsafe fn give(at: *mut u8, slices: usize, zero: usize) -> usize {
     let mut arena = ARENA.lock();
     // SAFETY: by the caller's promise.
-    unsafe { arena.give(at, slices, moved) };
+    unsafe { arena.give(at, slices, zero) };
     arena.settle();
     arena.counts.due * SLICE
 }
@@ -415,12 +414,7 @@ impl Arena {
         i.dirty.insert(first, n);
         self.counts.due -= dirty;
         self.counts.used += n;
-        Some(Run {
-            at: i.base.wrapping_add(first * SLICE),
-            slices: n,
-            zero: dirty == 0,
-            grown: (n - dirty) * SLICE,
-        })
+        Some(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: (n - dirty) * SLICE })
     }
 
     fn commit_chunk(&self, i: &mut Info, chunk: usize, whole: bool) -> Option<()> {
@@ -441,7 +435,7 @@ impl Arena {
 
     /// # Safety
     /// As for the function of this name.
-    unsafe fn give(&mut self, at: *mut u8, n: usize, moved: bool) {
+    unsafe fn give(&mut self, at: *mut u8, n: usize, zero: usize) {
         let info = info(at);
         // SAFETY: the run lies in a segment of ours, and we hold the lock.
         let i = unsafe { &mut *info };
@@ -450,11 +444,8 @@ impl Arena {
         i.free.insert(first, n);
         i.longest = USABLE;
         self.counts.used -= n;
-        if moved {
-            i.dirty.remove(first, n);
-        } else {
-            self.counts.due += n;
-        }
+        i.dirty.remove(first, zero);
+        self.counts.due += n - zero;
     }
 
     fn add_segment(&mut self) -> Option<*mut Info> {
@@ -504,7 +495,7 @@ impl Arena {
                     self.counts.purged += more;
                 }
             }
-            return Some(Run { at: h.base, slices, zero: false, grown: 0 });
+            return Some(Run { at: h.base, zero: false, grown: 0 });
         }
         let base = self.space.take(units, align)?;
         // SAFETY: the range is reserved and ours. The slice before it is the metadata's.
@@ -516,7 +507,7 @@ impl Arena {
         // SAFETY: committed above.
         unsafe { huge_pages(base, slices * SLICE, true) };
         self.counts.used += slices;
-        Some(Run { at: base, slices, zero: true, grown: slices * SLICE })
+        Some(Run { at: base, zero: true, grown: slices * SLICE })
     }
 
     /// # Safety
@@ -553,7 +544,7 @@ unsafe fn commit_metadata(base: *mut u8) -> bool {
 /// The range is committed and ours.
 unsafe fn huge_pages(at: *mut u8, len: usize, worth_it: bool) {
     let allowed = config::current::huge_pages();
-    if allowed && worth_it || !allowed {
+    if worth_it || !allowed {
         // SAFETY: by the caller's promise.
         unsafe { os::set_huge(at, len, allowed) };
     }

@@ -123,7 +123,11 @@ impl Space {
         let need = units.checked_mul(SEGMENT)?.checked_add(align - SEGMENT)?;
         let mut want = need.max(self.ask);
         loop {
-            if let Some(base) = reserve_aligned(want) {
+            // Next to the last reservation first: the kernel need not be asked for more than is used there.
+            let last = self.reservations[self.reserved.saturating_sub(1)];
+            let after = last.base.addr() + last.units * SEGMENT;
+            let beside = if last.units > 0 { reserve_at(after, want) } else { None };
+            if let Some(base) = beside.or_else(|| reserve_aligned(want)) {
                 let r = Range { base, units: want / SEGMENT };
                 self.reservations[self.reserved] = r;
                 self.reserved += 1;
@@ -138,6 +142,18 @@ impl Space {
             self.ask = want.max(SEGMENT);
         }
     }
+}
+
+/// Reserves `len` bytes from one slice below this base, if the addresses are free.
+fn reserve_at(base: usize, len: usize) -> Option<*mut u8> {
+    let want = base - SLICE;
+    let raw = os::reserve(want, len);
+    if raw.is_null() || raw.addr() == want {
+        return (!raw.is_null()).then(|| raw.wrapping_add(SLICE));
+    }
+    // SAFETY: just reserved, and nobody knows of it.
+    unsafe { os::release(raw, len) };
+    None
 }
 
 /// Reserves `len` bytes, a multiple of a segment, from one slice below a multiple of a segment, which is returned.

@@ -5,12 +5,17 @@ use crate::os::lock::Lock;
 use crate::pages::classes::{CLASSES, block_size};
 use crate::sync::{AtomicUsize, Ordering};
 
-/// Blocks in full magazines of one depot, in bytes; beyond it, blocks are sent home.
+/// Block bytes in full magazines of one depot, and of all; beyond them, blocks are sent home.
 const DEPOT_BYTES: usize = 256 << 10;
+const ALL_BYTES: usize = 1 << 20;
+
+/// Block bytes in the full magazines of all depots.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// The depot of a class.
 ///
-/// Invariants: `full.len() * capacity * block size <= DEPOT_BYTES`, but for one magazine; magazines in `full` hold
+/// Invariants: `full.len() * capacity * block size <= DEPOT_BYTES` but for one magazine, and the same over all depots
+/// for `ALL_BYTES` but for one magazine of each thread; magazines in `full` hold
 /// blocks from `top` down to a null, those in `empty` none.
 pub(crate) struct Depot {
     full: Magazines,
@@ -45,9 +50,21 @@ impl DepotCell {
 
     fn with<T>(&self, f: impl FnOnce(&mut Depot) -> T) -> T {
         let mut depot = self.lock.lock();
+        let before = depot.full.len();
         let result = f(&mut depot);
-        self.hint.store(depot.full.len(), Ordering::Relaxed); // Relaxed: a hint
+        let now = depot.full.len();
+        if now != before {
+            // Relaxed, here and below: hints and a bound, which nobody's safety depends on.
+            self.hint.store(now, Ordering::Relaxed);
+            let bytes = magazine_bytes(self.class());
+            HELD.fetch_add(now.wrapping_sub(before).wrapping_mul(bytes), Ordering::Relaxed);
+        }
         result
+    }
+
+    fn class(&self) -> usize {
+        // SAFETY: there are no depots but those of the array.
+        unsafe { (&raw const *self).offset_from(&raw const DEPOT[0]) as usize }
     }
 
     /// Takes a full magazine, and leaves an empty one.
@@ -79,9 +96,9 @@ impl DepotCell {
         spare: Magazine,
         next: &mut Magazine,
     ) -> bool {
-        let bytes = CAPACITY[class] as usize * block_size(class);
+        let bytes = magazine_bytes(class);
         self.with(|depot| {
-            let room = depot.full.len() * bytes < DEPOT_BYTES;
+            let room = depot.full.len() * bytes < DEPOT_BYTES && HELD.load(Ordering::Relaxed) < ALL_BYTES;
             // SAFETY: by the caller's promise.
             unsafe { if room { depot.full.push(full) } else { depot.empty.push(spare) } }
             if room {
@@ -121,13 +138,24 @@ impl DepotCell {
         self.with(|depot| depot.empty.pop())
     }
 
-    /// Blocks in full magazines.
-    pub(crate) fn blocks(&self) -> usize {
+    /// Calls `f` with each block in a full magazine, under the lock.
+    pub(crate) fn each_block(&self, mut f: impl FnMut(*mut u8)) {
         self.with(|depot| {
             // SAFETY: magazines in a depot are the depot's, and its lock is held.
-            depot.full.iter().map(|m| unsafe { Magazine::blocks(m.top()) }.count()).sum()
-        })
+            depot.full.iter().for_each(|m| unsafe { Magazine::blocks(m.top()) }.for_each(&mut f));
+        });
     }
+
+    /// Blocks in full magazines.
+    pub(crate) fn blocks(&self) -> usize {
+        let mut n = 0;
+        self.each_block(|_| n += 1);
+        n
+    }
+}
+
+fn magazine_bytes(class: usize) -> usize {
+    CAPACITY[class] as usize * block_size(class)
 }
 
 pub(crate) fn before_fork() {

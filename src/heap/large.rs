@@ -64,12 +64,12 @@ fn balance(grown: usize) {
 /// The block is a large one, and the caller's to free.
 pub(crate) unsafe fn free<S: SlowPath>(block: *mut u8) {
     // SAFETY: by the caller's promise.
-    unsafe { free_run::<S>(block, false) }
+    unsafe { free_run::<S>(block, 0) }
 }
 
 /// # Safety
-/// As for [`free`]; `moved` says that its memory was moved away.
-unsafe fn free_run<S: SlowPath>(block: *mut u8, moved: bool) {
+/// As for [`free`]; the memory of the first `moved` bytes was moved away.
+unsafe fn free_run<S: SlowPath>(block: *mut u8, moved: usize) {
     // SAFETY: by the caller's promise.
     unsafe {
         let page = &*page_of(block);
@@ -85,7 +85,7 @@ unsafe fn free_run<S: SlowPath>(block: *mut u8, moved: bool) {
         page::erase_large(block);
         LIVE.fetch_sub(1, Ordering::Relaxed); // Relaxed: statistics
         LIVE_BYTES.fetch_sub(n * SLICE, Ordering::Relaxed);
-        S::due(if huge { slices::give_huge(block, n) } else { slices::give(block, n, moved) });
+        S::due(if huge { slices::give_huge(block, n) } else { slices::give(block, n, moved / SLICE) });
     }
 }
 
@@ -106,7 +106,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(block: *mut u8, old: usize, size: usiz
         if !huge && n < have {
             (*page_of(block)).set_slices(n);
             resized(have, n);
-            S::due(slices::give(block.wrapping_add(n * SLICE), have - n, false));
+            S::due(slices::give(block.wrapping_add(n * SLICE), have - n, 0));
             return block;
         }
         if huge && n < have && n * 2 >= have {
@@ -131,10 +131,11 @@ pub(crate) unsafe fn realloc<S: SlowPath>(block: *mut u8, old: usize, size: usiz
         return new;
     }
     let used = old.min(size);
+    let len = used.next_multiple_of(os::page_size());
     // SAFETY: both blocks are ours, disjoint, and at least that long.
     unsafe {
-        match os::move_pages(block, new, used.next_multiple_of(os::page_size())) {
-            os::Moved::Yes => free_run::<S>(block, true),
+        match os::move_pages(block, new, len) {
+            os::Moved::Yes => free_run::<S>(block, len),
             os::Moved::No => {
                 new.copy_from_nonoverlapping(block, used);
                 free::<S>(block);

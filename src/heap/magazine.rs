@@ -73,6 +73,7 @@ impl Magazine {
     ///
     /// # Safety
     /// Nobody uses it.
+    #[cfg(test)]
     pub(crate) unsafe fn discard(self) {
         // SAFETY: it came from `new`.
         unsafe { private::give(self.0.cast(), BYTES) }

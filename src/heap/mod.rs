@@ -6,6 +6,8 @@
 //! thread's first operation, tracked and large blocks, exact tracking, and the time after a thread's end.
 
 #[cfg(not(loom))]
+pub(crate) mod census;
+#[cfg(not(loom))]
 pub(crate) mod depot;
 pub(crate) mod gate;
 #[cfg(not(loom))]

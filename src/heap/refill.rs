@@ -68,7 +68,7 @@ impl Heap {
             return true;
         }
         // SAFETY: the owner is inside the gate.
-        if let Some(full) = unsafe { (*k.full.get()).pop() } {
+        if let Some(full) = unsafe { k.take_kept() } {
             let pop = pair.pop.load(Relaxed);
             if is_magazine(pop) {
                 // SAFETY: the pop magazine is empty and this heap's.
@@ -203,15 +203,13 @@ impl Heap {
             return true;
         }
         let full = Magazine::of(push.wrapping_sub(1));
-        // SAFETY: the owner is inside the gate.
-        let kept = unsafe { &mut *k.full.get() };
-        if kept.len() < KEEP[class] as usize && self.room.get() < ROOM {
+        if k.kept.load(Relaxed) < KEEP[class] as usize && self.room.get() < ROOM {
             // SAFETY: the owner is inside the gate.
             let m = unsafe { k.take_empty(class) };
             if !m.is_none() {
                 // SAFETY: both magazines are this heap's.
                 unsafe {
-                    kept.push(full);
+                    k.keep(full);
                     pair.push.store(m.begin_push(class), Relaxed);
                 }
                 return true;

@@ -137,10 +137,10 @@ impl Heap {
         let (pair, k) = (words.pair(class), &self.classes[class]);
         // SAFETY: the owner is inside the gate.
         unsafe {
-            if S::mode(self.tracker()) == Mode::Exact || self.exact.get() {
+            if self.exact.get() || S::mode(self.tracker()) == Mode::Exact {
                 return self.alloc_exact::<S>(words, class);
             }
-            if !k.cut.get().is_null() && pair.pop.load(Relaxed) == k.cut.get() {
+            if !k.cut.load(Relaxed).is_null() && pair.pop.load(Relaxed) == k.cut.load(Relaxed) {
                 // The sample falls here: what was cut out comes back, and the next one is drawn.
                 self.uncut(k);
                 self.arm::<S>(pair, k, class);
@@ -157,7 +157,7 @@ impl Heap {
                     pair.pop.store(slot.wrapping_sub(1), Relaxed);
                     return Got::Block(block);
                 }
-                if slot == k.cut.get() {
+                if slot == k.cut.load(Relaxed) {
                     // A sample that falls on the first block of the magazine that was just installed.
                     return self.alloc_inside::<S>(words, class);
                 }
@@ -196,7 +196,7 @@ impl Heap {
                 k.saved.set((*cut).load(Relaxed));
                 (*cut).store(null_mut(), Relaxed);
             }
-            k.cut.set(cut);
+            k.cut.store(cut, Relaxed);
         } else {
             k.until.set(k.until.get() - n);
         }
@@ -231,7 +231,7 @@ impl Heap {
     ///
     /// # Safety
     /// The caller is the owner, inside the gate.
-    unsafe fn adopt_mode<S: SlowPath>(&self, words: &Words) {
+    pub(super) unsafe fn adopt_mode<S: SlowPath>(&self, words: &Words) {
         // SAFETY: by the caller's promise.
         unsafe {
             let exact = S::mode(self.tracker()) == Mode::Exact;
@@ -285,4 +285,3 @@ impl Heap {
         }
     }
 }
-

@@ -70,7 +70,7 @@ pub(crate) fn take_idle(all: bool) -> usize {
         }
         depot.rest();
     }
-    due.max(shard::retire_spares())
+    due
 }
 
 fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -> usize {
@@ -93,7 +93,7 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
         unsafe {
             due = due.max(take_pushed(pair, k, class));
             take_popped(pair, k, class, &mut collector.hauls[class]);
-            while let Some(m) = (*k.full.get()).pop() {
+            while let Some(m) = k.take_kept() {
                 due = due.max(shard::send_home(Kind::Plain, Magazine::blocks(m.top())));
                 depot::of(class).leave_empty(m);
             }
@@ -140,7 +140,7 @@ unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Ha
         return;
     }
     // What a sample's cut took out comes along, and the draw is void.
-    let cut = k.cut.replace(null_mut());
+    let cut = k.take_cut();
     k.until.set(0);
     let end = Magazine::of(haul.from).start(class);
     let mut slot = haul.from;

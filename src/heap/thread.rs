@@ -9,7 +9,7 @@ use crate::os::{lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
 use crate::pages::shard;
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -17,14 +17,16 @@ use std::ptr::null_mut;
 /// What a thread knows of a class besides its two words.
 pub(super) struct ClassHeap {
     /// Full magazines that it keeps, and empty ones.
-    pub(super) full: UnsafeCell<Magazines>,
+    full: UnsafeCell<Magazines>,
     pub(super) spare: UnsafeCell<Magazines>,
+    /// How many full ones it keeps, for whoever counts from outside.
+    pub(super) kept: AtomicUsize,
     /// The two words when this thread last looked whether it uses the class.
     pub(super) seen: [Cell<*mut Slot>; 2],
     /// The two words when the collector last looked.
     pub(super) seen_outside: [Cell<*mut Slot>; 2],
     /// The slot where the next sample falls, null while none falls into the pop magazine, and what stood there.
-    pub(super) cut: Cell<*mut Slot>,
+    pub(super) cut: AtomicPtr<Slot>,
     pub(super) saved: Cell<*mut u8>,
     /// Blocks until the next sample, counted from the end of the pop magazine; 0 before it was drawn.
     pub(super) until: Cell<u64>,
@@ -65,7 +67,7 @@ pub(crate) struct Heap {
     pub(super) grown: Cell<usize>,
     pub(super) due: Cell<usize>,
     pub(super) tracker: UnsafeCell<Tracker>,
-    pub(super) tracked: Cell<*mut [TrackedWords; CLASSES]>,
+    tracked: AtomicPtr<[TrackedWords; CLASSES]>,
     pub(super) classes: [ClassHeap; CLASSES],
 }
 
@@ -82,6 +84,39 @@ unsafe impl Send for Registry {}
 
 static REGISTRY: Lock<Registry> =
     Lock::new(Registry { booted: false, end: None, first: null_mut(), parked: null_mut(), threads: 0 });
+
+impl ClassHeap {
+    /// Keeps a full magazine.
+    ///
+    /// # Safety
+    /// For this and the next: the caller is the owner, inside the gate, or has claimed it.
+    pub(super) unsafe fn keep(&self, full: Magazine) {
+        // SAFETY: by the caller's promise; the magazine is the heap's.
+        let len = unsafe {
+            (*self.full.get()).push(full);
+            (*self.full.get()).len()
+        };
+        self.kept.store(len, Ordering::Relaxed); // Relaxed: a statistic for others
+    }
+
+    /// Takes back a full magazine that was kept.
+    ///
+    /// # Safety
+    /// See [`Self::keep`].
+    pub(super) unsafe fn take_kept(&self) -> Option<Magazine> {
+        // SAFETY: by the caller's promise.
+        let m = unsafe { (*self.full.get()).pop()? };
+        self.kept.store(self.kept.load(Ordering::Relaxed) - 1, Ordering::Relaxed); // Relaxed: as above
+        Some(m)
+    }
+
+    /// The slot of the cut, which is void from here on.
+    pub(super) fn take_cut(&self) -> *mut Slot {
+        let cut = self.cut.load(Ordering::Relaxed); // Relaxed: as above
+        self.cut.store(null_mut(), Ordering::Relaxed);
+        cut
+    }
+}
 
 impl Heap {
     /// What the words of an ended thread hold instead of a heap.
@@ -112,24 +147,52 @@ impl Heap {
 
     /// The words and the rest of a class, for tracked blocks. `None` if memory is out.
     pub(super) fn tracked(&self, class: usize) -> Option<(Pair<'_>, &ClassHeap)> {
-        if self.tracked.get().is_null() {
+        if self.tracked.load(Ordering::Relaxed).is_null() {
             let p: *mut [TrackedWords; CLASSES] = private::take(size_of::<[TrackedWords; CLASSES]>()).cast();
             if p.is_null() {
                 return None;
             }
             // SAFETY: zeroed memory is a `TrackedWords` but for its pop word, which `reset` sets.
             unsafe { (*p).iter().for_each(|t| Pair { pop: &t.pop, push: &t.push }.reset()) };
-            self.tracked.set(p);
+            self.tracked.store(p, Ordering::Release); // Release: readers from outside see it whole
         }
         // SAFETY: written above, once.
-        let t = unsafe { &(*self.tracked.get())[class] };
+        let t = unsafe { &(*self.tracked.load(Ordering::Relaxed))[class] };
         Some((Pair { pop: &t.pop, push: &t.push }, &t.heap))
+    }
+
+    /// Free blocks of each class in magazines for tracked blocks. A look from outside.
+    pub(super) fn tracked_cached(&self, mut f: impl FnMut(usize, usize)) {
+        self.each_tracked(|class, t| {
+            let mut held = super::census::count(t.pop.load(Ordering::Relaxed), class); // Relaxed: a moment old
+            let push = t.push.load(Ordering::Relaxed);
+            if !push.is_null() {
+                held += super::census::count(push.wrapping_sub(1), class);
+            }
+            f(class, held + t.heap.kept.load(Ordering::Relaxed) * super::magazine::capacity(class));
+        });
+    }
+
+    /// Tracked blocks of each class that were popped from such magazines.
+    pub(super) fn tracked_allocated(&self, f: &mut impl FnMut(usize, u64)) {
+        self.each_tracked(|class, t| {
+            let left = super::census::count(t.pop.load(Ordering::Relaxed), class) as u64; // Relaxed: as above
+            f(class, t.heap.popped.load(Ordering::Relaxed).wrapping_sub(left));
+        });
+    }
+
+    fn each_tracked(&self, mut f: impl FnMut(usize, &TrackedWords)) {
+        let tracked = self.tracked.load(Ordering::Acquire); // Acquire: written before it was published
+        if !tracked.is_null() {
+            // SAFETY: written once, and never unmapped.
+            unsafe { (*tracked).iter().enumerate().for_each(|(class, t)| f(class, t)) };
+        }
     }
 
     /// All words and classes of a kind that this heap has.
     pub(super) fn pairs<'a>(&'a self, words: &'a Words, kind: Kind, class: usize) -> Option<(Pair<'a>, &'a ClassHeap)> {
         match kind {
-            Kind::Tracked if self.tracked.get().is_null() => None,
+            Kind::Tracked if self.tracked.load(Ordering::Relaxed).is_null() => None,
             Kind::Tracked => self.tracked(class),
             _ => Some((words.pair(class), &self.classes[class])),
         }
@@ -160,7 +223,7 @@ impl Heap {
             home(Magazine::of(push.wrapping_sub(1)), push.wrapping_sub(1));
         }
         // SAFETY: the owner is inside the gate.
-        while let Some(m) = unsafe { (*k.full.get()).pop() } {
+        while let Some(m) = unsafe { k.take_kept() } {
             home(m, m.top());
         }
         // SAFETY: as above; an empty magazine is given away.
@@ -178,7 +241,7 @@ impl Heap {
 
     /// Puts back what a cut took out of the pop magazine. The draw is void: the next one starts anew.
     pub(super) fn uncut(&self, k: &ClassHeap) {
-        let cut = k.cut.replace(null_mut());
+        let cut = k.take_cut();
         if !cut.is_null() {
             // SAFETY: the slot belongs to the pop magazine.
             unsafe { (*cut).store(k.saved.get(), Ordering::Relaxed) }; // Relaxed: this thread's own
@@ -311,6 +374,48 @@ pub(super) fn each_ever(mut f: impl FnMut(&Heap)) {
             heap = (*heap).next.load(Ordering::Relaxed); // Relaxed: as above
         }
     }
+}
+
+/// Sends home what this thread's magazines hold: nothing of this code will run in it any more.
+pub(crate) fn flush_this() {
+    super::words(|words| {
+        let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
+        if !heap.is_null() && heap != Heap::ENDED {
+            // SAFETY: heaps live for ever; inside the gate.
+            unsafe {
+                (*heap).gate.enter();
+                (*heap).flush_all(words, Kind::Plain);
+                (*heap).flush_all(words, Kind::Tracked);
+                (*heap).gate.leave();
+            }
+        }
+    });
+}
+
+/// Gives `f` the state that the tracker keeps for this thread. Nothing happens in a thread that has ended.
+#[cfg(feature = "internals")]
+pub(crate) fn with_tracker<S: SlowPath>(f: impl FnOnce(&mut Tracker)) {
+    super::words(|words| {
+        if let Some(heap) = Heap::of::<S>(&Config::DEFAULT, words) {
+            heap.gate.enter();
+            // SAFETY: inside the gate; `f` has the only reference.
+            f(unsafe { heap.tracker() });
+            heap.gate.leave();
+        }
+    });
+}
+
+/// This thread adopts the mode that its tracker wants, at once.
+#[cfg(feature = "internals")]
+pub(crate) fn adopt<S: SlowPath>() {
+    super::words(|words| {
+        if let Some(heap) = Heap::of::<S>(&Config::DEFAULT, words) {
+            heap.gate.enter();
+            // SAFETY: inside the gate.
+            unsafe { heap.adopt_mode::<S>(words) };
+            heap.gate.leave();
+        }
+    });
 }
 
 /// Threads that have a heap.

@@ -28,8 +28,8 @@ mod unix;
 
 #[cfg(not(loom))]
 pub(crate) use unix::{
-    Moved, barrier, commit, futex_wait, futex_wake, move_pages, page_size, purge, register_barrier, release, reserve,
-    resident, set_huge, warn,
+    Moved, barrier, commit, futex_wait, futex_wake, move_pages, page_size, processors, purge, register_barrier,
+    release, reserve, resident, set_huge,
 };
 
 /// [`end`] with a format string. For corrupted memory and misuse: nothing after it can be trusted.

@@ -64,3 +64,27 @@ pub(crate) fn spawn(f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
         }
     })
 }
+
+/// Whether an address lies in the program itself, and not in a library. Takes the loader's lock.
+pub(crate) fn is_in_program(p: *const u8) -> bool {
+    struct Question {
+        address: usize,
+        answer: bool,
+    }
+    unsafe extern "C" fn first(info: *mut libc::dl_phdr_info, _: usize, question: *mut c_void) -> libc::c_int {
+        // SAFETY: the loader passes what it promises, and our own question.
+        unsafe {
+            let (info, question) = (&*info, &mut *question.cast::<Question>());
+            let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum as usize);
+            question.answer = headers.iter().any(|h| {
+                let begin = info.dlpi_addr as usize + h.p_vaddr as usize;
+                h.p_type == libc::PT_LOAD && (begin..begin + h.p_memsz as usize).contains(&question.address)
+            });
+        }
+        1 // the program comes first, and the others do not matter
+    }
+    let mut question = Question { address: p.addr(), answer: false };
+    // SAFETY: the question outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut question).cast()) };
+    question.answer
+}

@@ -23,6 +23,25 @@ pub(crate) fn page_size() -> usize {
     .get()
 }
 
+static PROCESSORS: OnceNonZeroUsize = OnceNonZeroUsize::new();
+
+/// How many processors this process may run on. Asked once.
+pub(crate) fn processors() -> usize {
+    PROCESSORS
+        .get_or_init(|| {
+            // SAFETY: a set of processors is plain bits, and as long as said.
+            let n = unsafe {
+                let mut set: libc::cpu_set_t = std::mem::zeroed();
+                match libc::sched_getaffinity(0, size_of_val(&set), &mut set) {
+                    0 => libc::CPU_COUNT(&set),
+                    _ => 1,
+                }
+            };
+            NonZeroUsize::new(n as usize).unwrap_or(NonZeroUsize::MIN)
+        })
+        .get()
+}
+
 fn refused() -> bool {
     #[cfg(feature = "internals")]
     return super::inject::refuses();
@@ -38,14 +57,7 @@ pub(crate) fn reserve(hint: usize, len: usize) -> *mut u8 {
     // Without MAP_NORESERVE: what is committed later counts, so that the system refuses a size that it cannot serve.
     // SAFETY: an anonymous mapping at an address of the kernel's choice disturbs nothing.
     let p = unsafe {
-        libc::mmap(
-            hint as *mut c_void,
-            len,
-            libc::PROT_NONE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
+        libc::mmap(hint as *mut c_void, len, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     };
     if p == libc::MAP_FAILED { null_mut() } else { p.cast() }
 }

@@ -105,7 +105,7 @@ mod tests {
             // At a page's end: address space, which nobody touches.
             let page = page_slices(class) * SLICE;
             let tail = page - capacity(class) * block_size(class);
-            assert!(tail * 11 <= page, "class {class} loses {tail} of {page}");
+            assert!(tail * 10 <= page, "class {class} loses {tail} of {page}");
             if class > 0 {
                 let (a, b) = (block_size(class - 1), block_size(class));
                 assert!(if b <= 64 { b - a == 8 } else { (b - a) * 8 <= a }, "{a} and {b}");

@@ -360,7 +360,7 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         let (at, n) = (p.base(), p.slices());
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
-        slices::give(at, n, false)
+        slices::give(at, n, 0)
     }
 }
 

@@ -1,17 +1,20 @@
 //! Shards: the pages that a few threads draw from and that freed blocks come home to.
 //!
-//! Threads share no page while there are shards enough, so that their blocks share no cache line. A thread that ends
+//! There are twice as many as processors: threads that run at the same time rarely share one, so that their blocks
+//! rarely share a cache line, and many threads do not each keep a page of each class half empty. A thread that ends
 //! leaves its shard as it is; the next new thread takes the shard over, and a thread that needs a page adopts one from
 //! a shard that nobody draws from before it makes a new one.
 
+#[cfg(feature = "internals")]
+use super::classes::capacity;
 use super::classes::{CLASSES, COLD};
 use super::page::{self, Kind, Page, page_of};
 use crate::arena::{self, slices};
-use crate::os::{die, lock::Lock};
+use crate::os::{self, die, lock::Lock};
 use crate::sync::{AtomicU32, Ordering};
 use std::ptr::null_mut;
 
-/// Shards; more threads than that share them.
+/// The most shards that there can be.
 pub(crate) const SHARDS: usize = 64;
 
 /// The pages of a class in a shard.
@@ -23,22 +26,19 @@ struct ClassPages {
     pages: usize,
     /// Blocks that are out.
     out: usize,
-    /// A page without a block that is out, kept so that a few blocks to and fro do not make and destroy it. Listed.
-    spare: *mut Page,
 }
 
-struct Shard([[ClassPages; CLASSES]; 2]);
+struct Shard {
+    pages: [[ClassPages; CLASSES]; 2],
+    /// Blocks that came home.
+    home: u64,
+}
 
 // SAFETY: pages of a shard are reached under its lock only.
 unsafe impl Send for Shard {}
 
-static SHARD: [Lock<Shard>; SHARDS] = [const {
-    Lock::new(Shard(
-        [const {
-            [const { ClassPages { first: null_mut(), last: null_mut(), pages: 0, out: 0, spare: null_mut() } }; CLASSES]
-        }; 2],
-    ))
-}; SHARDS];
+static SHARD: [Lock<Shard>; SHARDS] =
+    [const { Lock::new(Shard { pages: [const { [const { ClassPages::EMPTY }; CLASSES] }; 2], home: 0 }) }; SHARDS];
 
 /// Threads that draw from each shard.
 static THREADS: [AtomicU32; SHARDS] = [const { AtomicU32::new(0) }; SHARDS];
@@ -48,7 +48,7 @@ static USED: AtomicU32 = AtomicU32::new(1);
 /// The shard for a new thread: the first that nobody draws from, or the one with the fewest threads.
 pub(crate) fn join() -> usize {
     // Relaxed: two threads that choose the same one at the same time share it, which is allowed.
-    let shard = (0..SHARDS).min_by_key(|&i| THREADS[i].load(Ordering::Relaxed)).unwrap_or(0);
+    let shard = (0..SHARDS.min(2 * os::processors())).min_by_key(|&i| THREADS[i].load(Ordering::Relaxed)).unwrap_or(0);
     THREADS[shard].fetch_add(1, Ordering::Relaxed);
     USED.fetch_max(shard as u32 + 1, Ordering::Relaxed);
     shard
@@ -82,7 +82,7 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
     let mut guard = SHARD[shard].lock();
     let mut looked = false;
     while taken.blocks < n {
-        let mut page = guard.0[index(kind)][class].first;
+        let mut page = guard.pages[index(kind)][class].first;
         if page.is_null() {
             if !std::mem::replace(&mut looked, true) {
                 drop(guard);
@@ -96,17 +96,14 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
             }
             taken.grown += grown;
             page = new;
-            let pages = &mut guard.0[index(kind)][class];
+            let pages = &mut guard.pages[index(kind)][class];
             pages.pages += 1;
             // SAFETY: the page is new and ours.
             unsafe { pages.append(page) };
         }
-        let pages = &mut guard.0[index(kind)][class];
+        let pages = &mut guard.pages[index(kind)][class];
         // SAFETY: a listed page of the shard, whose lock is held.
         unsafe {
-            if pages.spare == page {
-                pages.spare = null_mut();
-            }
             let got = (*page).take(n - taken.blocks, &mut f);
             taken.blocks += got;
             pages.out += got;
@@ -130,16 +127,13 @@ fn adopt(to: usize, kind: Kind, class: usize) {
         // The one place where two shards' locks are held at once: in the order of their numbers.
         let (mut low, mut high) = (SHARD[from.min(to)].lock(), SHARD[from.max(to)].lock());
         let (here, there) = if from < to { (&mut low, &mut high) } else { (&mut high, &mut low) };
-        let (here, there) = (&mut here.0[index(kind)][class], &mut there.0[index(kind)][class]);
+        let (here, there) = (&mut here.pages[index(kind)][class], &mut there.pages[index(kind)][class]);
         let page = here.first;
         if page.is_null() {
             continue;
         }
         // SAFETY: a listed page of the shard that we take it from; both locks are held.
         unsafe {
-            if here.spare == page {
-                here.spare = null_mut();
-            }
             here.unlist(page);
             (*page).set_shard(to);
             there.append(page);
@@ -171,24 +165,9 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> us
             held = Some((shard, SHARD[shard].lock()));
         }
         let Some((_, guard)) = &mut held else { continue };
+        guard.home += 1;
         // SAFETY: the lock of the page's shard is held.
-        due = due.max(unsafe { guard.0[index(kind)][p.class()].put(page, block) });
-    }
-    due
-}
-
-/// Gives back the empty pages that are kept as spares. Returns the bytes that are due to be purged.
-pub(crate) fn retire_spares() -> usize {
-    let mut due = 0;
-    for shard in &SHARD[..used()] {
-        let mut guard = shard.lock();
-        for pages in guard.0.as_flattened_mut() {
-            let page = std::mem::replace(&mut pages.spare, null_mut());
-            if !page.is_null() {
-                // SAFETY: the spare is listed, all of its blocks are home, and the lock is held.
-                due = due.max(unsafe { pages.retire(page) });
-            }
-        }
+        due = due.max(unsafe { guard.pages[index(kind)][p.class()].put(page, block) });
     }
     due
 }
@@ -220,10 +199,38 @@ pub(crate) fn dig_holes(bytes: usize) -> usize {
 pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
     for shard in &SHARD[..used()] {
         let guard = shard.lock();
-        for (class, pages) in guard.0[index(kind)].iter().enumerate().filter(|(_, p)| p.pages > 0) {
+        for (class, pages) in guard.pages[index(kind)].iter().enumerate().filter(|(_, p)| p.pages > 0) {
             f(class, pages.pages, pages.out);
         }
     }
+}
+
+/// Checks the invariants of all pages that have free blocks, and that the counts of their classes fit.
+#[cfg(feature = "internals")]
+pub(crate) fn check_all() {
+    for shard in &SHARD[..used()] {
+        let guard = shard.lock();
+        for (class, pages) in guard.pages.as_flattened().iter().enumerate() {
+            let (mut page, mut n, mut out) = (pages.first, 0, 0);
+            while !page.is_null() {
+                // SAFETY: a listed page of the shard, whose lock is held.
+                unsafe {
+                    (*page).check();
+                    assert_eq!((*page).class(), class % CLASSES);
+                    n += 1;
+                    out += (*page).out();
+                    page = (*page).next;
+                }
+            }
+            assert!(n <= pages.pages && out <= pages.out, "more is listed than there is");
+            assert_eq!(pages.out - out, (pages.pages - n) * capacity(class % CLASSES), "a full page is not full");
+        }
+    }
+}
+
+/// Blocks that came home since the start.
+pub(crate) fn sent_home() -> u64 {
+    SHARD[..used()].iter().map(|shard| shard.lock().home).sum()
 }
 
 pub(crate) fn before_fork() {
@@ -242,6 +249,8 @@ pub(crate) fn after_fork_in_child(mine: Option<usize>) {
 }
 
 impl ClassPages {
+    const EMPTY: ClassPages = ClassPages { first: null_mut(), last: null_mut(), pages: 0, out: 0 };
+
     /// # Safety
     /// The page is in no list, and the shard's lock is held; so for all of these.
     unsafe fn append(&mut self, page: *mut Page) {
@@ -261,8 +270,16 @@ impl ClassPages {
         // SAFETY: by the caller's promise.
         unsafe {
             let (next, prev) = ((*page).next, (*page).prev);
-            if prev.is_null() { self.first = next } else { (*prev).next = next }
-            if next.is_null() { self.last = prev } else { (*next).prev = prev }
+            if prev.is_null() {
+                self.first = next
+            } else {
+                (*prev).next = next
+            }
+            if next.is_null() {
+                self.last = prev
+            } else {
+                (*next).prev = prev
+            }
             (*page).listed = false;
         }
     }
@@ -298,10 +315,6 @@ impl ClassPages {
                 p.check();
             }
             if p.out() > 0 {
-                return 0;
-            }
-            if self.spare.is_null() && self.first == page && self.last == page {
-                self.spare = page;
                 return 0;
             }
             self.retire(page)

@@ -1,0 +1,88 @@
+//! What lies in magazines and depots, and what was ever allocated: read from outside, while threads run.
+
+use super::magazine::{CAPACITY, Magazine, Slot};
+use super::thread::{each, each_ever};
+use super::{depot, is_magazine, slow};
+use crate::pages::classes::CLASSES;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Free blocks of each class in threads' magazines and in the depot, given to `f(class, magazines, depot)`.
+pub(crate) fn cached(mut f: impl FnMut(usize, usize, usize)) {
+    let mut held = [0; CLASSES];
+    each(|heap, words| {
+        for (class, held) in held.iter_mut().enumerate() {
+            let (pair, k) = (words.pair(class), &heap.classes[class]);
+            // Relaxed: the owner runs on; a word that it changes meanwhile makes the count a moment old.
+            *held += count(pair.pop.load(Relaxed), class);
+            let push = pair.push.load(Relaxed);
+            if !push.is_null() {
+                *held += count(push.wrapping_sub(1), class);
+            }
+            *held += k.kept.load(Relaxed) * CAPACITY[class] as usize;
+            *held += (!k.cut.load(Relaxed).is_null()) as usize;
+        }
+    });
+    each_ever(|heap| heap.tracked_cached(|class, blocks| held[class] += blocks));
+    for (class, held) in held.into_iter().enumerate() {
+        f(class, held, depot::of(class).blocks());
+    }
+}
+
+/// Blocks from a slot down to the end of its magazine. A slot that is null for a moment (a sample's cut) does not end it.
+pub(super) fn count(from: *mut Slot, class: usize) -> usize {
+    if !is_magazine(from) {
+        return 0;
+    }
+    let end = Magazine::of(from).start(class);
+    let n = (from.addr().saturating_sub(end.addr())) / size_of::<Slot>();
+    // SAFETY: slots of a magazine, whose memory is never unmapped.
+    (0..n).filter(|&i| !unsafe { (*from.wrapping_sub(i)).load(Relaxed) }.is_null()).count()
+}
+
+/// Blocks of each class that were allocated since the start.
+pub(crate) fn allocated(mut f: impl FnMut(usize, u64)) {
+    each_ever(|heap| {
+        for (class, k) in heap.classes.iter().enumerate() {
+            f(class, k.popped.load(Relaxed) + k.tracked.load(Relaxed));
+        }
+        heap.tracked_allocated(&mut f);
+    });
+    // What is still in a pop magazine was counted when it was put there.
+    each(|heap, words| {
+        for class in 0..CLASSES {
+            let left = count(words.pair(class).pop.load(Relaxed), class)
+                + (!heap.classes[class].cut.load(Relaxed).is_null()) as usize;
+            f(class, (left as u64).wrapping_neg());
+        }
+    });
+    (0..CLASSES).for_each(|class| f(class, slow::orphans(class)));
+}
+
+/// Checks that every block in a magazine or a depot is one of that class, out, and there once. Other threads' magazines
+/// are looked at while they run, so those are checked for what cannot change: the class.
+#[cfg(feature = "internals")]
+pub(crate) fn check_all() {
+    use crate::pages::page::page_of;
+    let check = |block: *mut u8, class: usize| {
+        // SAFETY: a block in a magazine is out, so its page exists.
+        let page = unsafe { &*page_of(block) };
+        assert_eq!(page.class(), class, "a block in a magazine of another class");
+        assert!(!page.is_home(block), "a block that is home lies in a magazine");
+    };
+    super::words(|words| {
+        for class in 0..CLASSES {
+            let pair = words.pair(class);
+            let push = pair.push.load(Relaxed);
+            // SAFETY: this thread's own magazines.
+            unsafe {
+                Magazine::blocks(pair.pop.load(Relaxed)).for_each(|b| check(b, class));
+                if !push.is_null() {
+                    Magazine::blocks(push.wrapping_sub(1)).for_each(|b| check(b, class));
+                }
+            }
+        }
+    });
+    for class in 0..CLASSES {
+        depot::of(class).each_block(|block| check(block, class));
+    }
+}
