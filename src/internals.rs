@@ -21,7 +21,7 @@ pub fn refuse_after(n: usize) -> usize {
 pub fn collect() -> usize {
     heap::thread::flush_this();
     steal::take_idle(true);
-    let dug = shard::dig_holes(usize::MAX);
+    let dug = shard::dig_holes(usize::MAX, false);
     dug + std::iter::from_fn(|| slices::purge_one(true)).sum::<usize>()
 }
 

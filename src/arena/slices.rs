@@ -38,6 +38,8 @@ pub(crate) struct Info {
     huge: u16,
     /// A bit for each slice whose page has become sparse: a hint, set and taken without the lock.
     sparse: [AtomicU64; SLICES / 64],
+    /// Of those, the ones that were sparse when the last interval began, and that nothing was taken from since.
+    rested: [AtomicU64; SLICES / 64],
 }
 
 /// A run of slices.
@@ -46,7 +48,7 @@ pub(crate) struct Run {
     pub(crate) at: *mut u8,
     /// The memory reads as zero.
     pub(crate) zero: bool,
-    /// Physical memory that this run makes the process grow by, in bytes.
+    /// Bytes by which the process holds more physical memory now than it ever did.
     pub(crate) grown: usize,
 }
 
@@ -183,7 +185,12 @@ pub(crate) fn begin_interval() {
     let mut arena = ARENA.lock();
     for info in arena.infos() {
         // SAFETY: infos live for ever, and we hold the lock.
-        unsafe { (*info).waited = (*info).free.and(&(*info).dirty) };
+        unsafe {
+            (*info).waited = (*info).free.and(&(*info).dirty);
+            for (rested, sparse) in (*info).rested.iter().zip(&(*info).sparse) {
+                rested.store(sparse.load(Ordering::Relaxed), Ordering::Relaxed); // Relaxed: see `mark_sparse`
+            }
+        };
     }
     arena.waiting.iter_mut().flatten().for_each(|h| h.waited = true);
 }
@@ -261,19 +268,34 @@ pub(crate) fn mark_sparse(at: *mut u8) {
     }
 }
 
+/// Blocks are taken from the page whose first slice this is: it does not rest.
+pub(crate) fn mark_used(at: *mut u8) {
+    let i = (at.addr() % SEGMENT) / SLICE;
+    // SAFETY: as above.
+    let word = unsafe { &(*info(at)).rested[i / 64] };
+    if word.load(Ordering::Relaxed) >> (i % 64) & 1 == 1 {
+        word.fetch_and(!(1 << (i % 64)), Ordering::Relaxed);
+    }
+}
+
 /// How many pages have become sparse since somebody looked at them.
 pub(crate) fn sparse() -> usize {
     SPARSE.load(Ordering::Relaxed) // Relaxed: as in `mark_sparse`
 }
 
 /// Calls `f` with the first address of each slice whose hint is set, and takes the hint, until `f` says stop.
-pub(crate) fn each_sparse(mut f: impl FnMut(*mut u8) -> bool) {
+/// With `rested`, only of those that have rested for an interval.
+pub(crate) fn each_sparse(rested: bool, mut f: impl FnMut(*mut u8) -> bool) {
     let mut info = ARENA.lock().first;
     while !info.is_null() {
         // SAFETY: infos live for ever, are appended only, and the parts read here do not change or are atomic.
-        let (base, sparse, next) = unsafe { ((*info).base, &(*info).sparse, &raw const (*info).next) };
-        for (w, word) in sparse.iter().enumerate() {
+        let (base, (sparse, rests), next) =
+            unsafe { ((*info).base, (&(*info).sparse, &(*info).rested), &raw const (*info).next) };
+        for (w, (word, rests)) in sparse.iter().zip(rests).enumerate() {
             let mut bits = word.load(Ordering::Relaxed); // Relaxed: as in `mark_sparse`
+            if rested {
+                bits &= rests.load(Ordering::Relaxed);
+            }
             while bits != 0 {
                 let i = bits.trailing_zeros();
                 bits &= bits - 1;
@@ -345,6 +367,10 @@ impl Arena {
         })
     }
 
+    fn grown(&self) -> usize {
+        (self.counts.used + self.counts.due).saturating_sub(self.counts.peak) * SLICE
+    }
+
     /// After each change: the peak, and what others look at without the lock.
     fn settle(&mut self) {
         let c = &mut self.counts;
@@ -414,7 +440,7 @@ impl Arena {
         i.dirty.insert(first, n);
         self.counts.due -= dirty;
         self.counts.used += n;
-        Some(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: (n - dirty) * SLICE })
+        Some(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: self.grown() })
     }
 
     fn commit_chunk(&self, i: &mut Info, chunk: usize, whole: bool) -> Option<()> {
@@ -470,6 +496,7 @@ impl Arena {
                 chunks: 0,
                 huge: 0,
                 sparse: [const { AtomicU64::new(0) }; SLICES / 64],
+                rested: [const { AtomicU64::new(0) }; SLICES / 64],
             });
             if self.last.is_null() { self.first = info } else { (*self.last).next = info }
         }
@@ -507,7 +534,7 @@ impl Arena {
         // SAFETY: committed above.
         unsafe { huge_pages(base, slices * SLICE, true) };
         self.counts.used += slices;
-        Some(Run { at: base, zero: true, grown: slices * SLICE })
+        Some(Run { at: base, zero: true, grown: self.grown() })
     }
 
     /// # Safety

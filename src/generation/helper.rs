@@ -71,7 +71,7 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
         let before = slices::counts().0.purged;
         steal::take_idle(false);
         while STATE.load(Ordering::Relaxed) == RUNS && slices::purge_one(false).is_some() {}
-        let dug = shard::dig_holes(HOLES);
+        let dug = shard::dig_holes(HOLES, true);
         slices::begin_interval();
         let worked = slices::counts().0.purged != before || dug > 0 || slices::due() >= REST;
         idle = if worked { 0 } else { idle + 1 };

@@ -56,7 +56,7 @@ pub(crate) fn alloc<S: SlowPath>(size: usize, align: usize) -> (*mut u8, bool) {
 /// The process grows: first it gives back what lies idle in sparse pages, as much as it grows by.
 fn balance(grown: usize) {
     if grown > 0 && slices::sparse() > 0 {
-        crate::pages::shard::dig_holes(grown);
+        crate::pages::shard::dig_holes(grown, false);
     }
 }
 

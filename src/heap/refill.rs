@@ -253,7 +253,7 @@ impl Heap {
     /// # Safety
     /// See [`Self::refill`].
     unsafe fn look_at_one(&self, words: &Words, kind: Kind, but: usize) {
-        for _ in 0..4 {
+        for _ in 0..2 {
             let class = (self.hand.get() + 1) % CLASSES;
             self.hand.set(class);
             if let (true, Some((pair, k))) = (class != but, self.pairs(words, kind, class)) {

@@ -277,7 +277,7 @@ impl Heap {
             let grown = self.grown.replace(0);
             // The process grows: first give back what lies idle in sparse pages, as much as it grows by.
             if slices::sparse() > 0 {
-                shard::dig_holes(grown);
+                shard::dig_holes(grown, false);
             }
         }
         if self.due.get() > 0 {

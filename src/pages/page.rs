@@ -189,10 +189,14 @@ impl Page {
         got
     }
 
-    /// A block comes home. Aborts if it is home already. Returns whether a threshold of sparseness was crossed.
+    /// A block comes home; [`Self::put_done`] follows. Aborts if it is home already.
     #[inline]
-    pub(crate) fn put(&mut self, p: *mut u8) -> bool {
-        let i = self.index_of(p);
+    pub(crate) fn put(&mut self, base: *mut u8, p: *mut u8) {
+        let (offset, size) = (p.addr() - base.addr(), block_size(self.class()));
+        let i = block_index(self.class(), offset);
+        if i >= self.capacity() || i * size != offset {
+            self.die_at(p, "is not the beginning of a block");
+        }
         // SAFETY: the index is below the capacity, and the shard's lock is held.
         let word = unsafe { &mut *self.bits.add(i / 64) };
         if *word >> (i % 64) & 1 == 1 {
@@ -200,9 +204,15 @@ impl Page {
         }
         *word |= 1 << (i % 64);
         self.scan = self.scan.min((i / 64) as u16);
-        self.out -= 1;
-        let (out, capacity) = (self.out, self.capacity);
-        out == capacity >> 1 || out == capacity >> 2 || out == capacity >> 3
+    }
+
+    /// So many blocks came home. Returns whether the page became sparse: whether the share of blocks that are out fell
+    /// below a half, a quarter, or an eighth.
+    #[inline]
+    pub(crate) fn put_done(&mut self, n: usize) -> bool {
+        let before = self.out;
+        self.out -= n as u16;
+        (1..=3).any(|shift| before > self.capacity >> shift && self.out <= self.capacity >> shift)
     }
 
     /// Whether the block at an address is home. A look without the lock is a moment old.

@@ -9,7 +9,7 @@
 use super::classes::capacity;
 use super::classes::{CLASSES, COLD};
 use super::page::{self, Kind, Page, page_of};
-use crate::arena::{self, slices};
+use crate::arena::{self, SLICE, slices};
 use crate::os::{self, die, lock::Lock};
 use crate::sync::{AtomicU32, Ordering};
 use std::ptr::null_mut;
@@ -104,6 +104,7 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
         let pages = &mut guard.pages[index(kind)][class];
         // SAFETY: a listed page of the shard, whose lock is held.
         unsafe {
+            slices::mark_used((*page).base());
             let got = (*page).take(n - taken.blocks, &mut f);
             taken.blocks += got;
             pages.out += got;
@@ -151,7 +152,8 @@ fn adopt(to: usize, kind: Kind, class: usize) {
 pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> usize {
     let mut due = 0;
     let mut held = None;
-    for block in blocks {
+    let mut blocks = blocks.peekable();
+    while let Some(block) = blocks.next() {
         let page = page_of(block);
         // SAFETY: the block is out, so its page exists.
         let p = unsafe { &mut *page };
@@ -165,18 +167,26 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> us
             held = Some((shard, SHARD[shard].lock()));
         }
         let Some((_, guard)) = &mut held else { continue };
-        guard.home += 1;
+        // Neighbours die together: what follows mostly belongs to the same page.
+        let (base, bytes) = (p.base(), p.slices() * SLICE);
+        let mut n = 1;
+        p.put(base, block);
+        while let Some(next) = blocks.next_if(|next| next.addr().wrapping_sub(base.addr()) < bytes) {
+            p.put(base, next);
+            n += 1;
+        }
+        guard.home += n as u64;
         // SAFETY: the lock of the page's shard is held.
-        due = due.max(unsafe { guard.pages[index(kind)][p.class()].put(page, block) });
+        due = due.max(unsafe { guard.pages[index(kind)][p.class()].put_done(page, n) });
     }
     due
 }
 
 /// Purges the OS pages that hold no block that is out, in pages that have become sparse, until `bytes` are purged.
-/// Returns the bytes.
-pub(crate) fn dig_holes(bytes: usize) -> usize {
+/// With `rested`, only in pages that nothing was taken from for an interval. Returns the bytes.
+pub(crate) fn dig_holes(bytes: usize, rested: bool) -> usize {
     let mut dug = 0;
-    slices::each_sparse(|slice| {
+    slices::each_sparse(rested, |slice| {
         let header: *mut Page = arena::header(slice).cast();
         // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
         let shard = unsafe { (*header).shard() };
@@ -295,29 +305,26 @@ impl ClassPages {
         }
     }
 
-    /// A block comes home. Returns the bytes that are due to be purged if the page was given back.
+    /// So many blocks of the page came home. Returns the bytes that are due to be purged if the page was given back.
     ///
     /// # Safety
     /// The page is this shard's.
     #[inline]
-    unsafe fn put(&mut self, page: *mut Page, block: *mut u8) -> usize {
+    unsafe fn put_done(&mut self, page: *mut Page, n: usize) -> usize {
         // SAFETY: by the caller's promise.
         unsafe {
             let p = &mut *page;
-            if p.put(block) {
+            if p.put_done(n) {
                 slices::mark_sparse(p.base());
             }
-            self.out -= 1;
+            self.out -= n;
             if !p.listed {
                 self.append(page);
             }
             if cfg!(debug_assertions) {
                 p.check();
             }
-            if p.out() > 0 {
-                return 0;
-            }
-            self.retire(page)
+            if p.out() > 0 { 0 } else { self.retire(page) }
         }
     }
 }
