@@ -13,8 +13,9 @@ use std::ptr::null_mut;
 /// Memory is committed in chunks: one system call for 2 MiB, and a huge page is a chunk.
 const CHUNK: usize = 2 << 20;
 const CHUNK_SLICES: usize = CHUNK / SLICE;
-/// With this much committed, a huge page that is used in part no longer shows.
-const HUGE_FROM: usize = 24 << 20;
+/// With this much committed, a huge page that is used in part no longer shows, and misses of the address cache do.
+/// Below, huge pages were tried and lost where the memory under a virtual machine must be found first (ARCHITECTURE.md).
+const HUGE_FROM: usize = 512 << 20;
 /// Freed huge blocks that wait for the next one before they are purged.
 const WAITING: usize = 8;
 
@@ -430,8 +431,7 @@ impl Arena {
         let i = unsafe { &mut *info };
         for chunk in first / CHUNK_SLICES..=(first + n - 1) / CHUNK_SLICES {
             if i.chunks >> chunk & 1 == 0 {
-                let whole = first <= chunk * CHUNK_SLICES && (chunk + 1) * CHUNK_SLICES <= first + n;
-                self.commit_chunk(i, chunk, whole)?;
+                self.commit_chunk(i, chunk)?;
             }
         }
         let dirty = i.dirty.count_in(first, n);
@@ -443,7 +443,7 @@ impl Arena {
         Some(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: self.grown() })
     }
 
-    fn commit_chunk(&self, i: &mut Info, chunk: usize, whole: bool) -> Option<()> {
+    fn commit_chunk(&self, i: &mut Info, chunk: usize) -> Option<()> {
         let at = i.base.wrapping_add(chunk * CHUNK);
         // The last slice of the last chunk holds the next segment's metadata.
         let len = if (chunk + 1) * CHUNK_SLICES == SLICES { CHUNK - SLICE } else { CHUNK };
@@ -451,7 +451,7 @@ impl Arena {
         if !unsafe { os::commit(at, len) } {
             return None;
         }
-        let worth_it = whole || (self.counts.used + self.counts.due) * SLICE >= HUGE_FROM;
+        let worth_it = (self.counts.used + self.counts.due) * SLICE >= HUGE_FROM;
         // SAFETY: it is committed now.
         unsafe { huge_pages(at, len, worth_it) };
         i.chunks |= 1 << chunk;

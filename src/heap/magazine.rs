@@ -45,7 +45,7 @@ pub(crate) const fn capacity(class: usize) -> usize {
         n
     }
 }
-const BLOCK_BYTES: usize = 16 << 10;
+const BLOCK_BYTES: usize = 8 << 10;
 
 pub(crate) static CAPACITY: [u8; CLASSES] = {
     let mut table = [0; CLASSES];

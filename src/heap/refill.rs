@@ -18,7 +18,7 @@ const KEPT_BYTES: usize = 32 << 10;
 const KEPT: usize = 4;
 /// Block bytes that a thread's magazines have room for before it gives up those that it does not use, and twice this
 /// before it gives up others too.
-const ROOM: usize = 512 << 10;
+const ROOM: usize = 1 << 20;
 
 static KEEP: [u8; CLASSES] = {
     let mut table = [0; CLASSES];
