@@ -1,4 +1,5 @@
-//! A cdylib with `Tenure` as its own allocator, for the tests that load it by `dlopen`. See `src/plugin.rs` for its functions.
+//! A cdylib with `Tenure` as its own allocator, for the tests that load it by `dlopen`. See `src/plugin.rs` for its
+//! functions.
 
 use std::alloc::{GlobalAlloc, Layout};
 use tenure_alloc_tests::{Tenure, oracle::Oracle, pattern, player, sizes::Sizes};
@@ -18,13 +19,8 @@ extern "C" fn plugin_work(seed: u64) -> u64 {
 
 #[unsafe(no_mangle)]
 extern "C" fn plugin_work_on_threads(seed: u64) -> u64 {
-    let threads: Vec<_> = (0..3)
-        .map(|thread| std::thread::spawn(move || plugin_work(seed + thread)))
-        .collect();
-    threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap_or(1))
-        .sum()
+    let threads: Vec<_> = (0..3).map(|thread| std::thread::spawn(move || plugin_work(seed + thread))).collect();
+    threads.into_iter().map(|thread| thread.join().unwrap_or(1)).sum()
 }
 
 #[unsafe(no_mangle)]

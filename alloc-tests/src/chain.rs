@@ -1,4 +1,5 @@
-//! Blocks that carry their own book-keeping, for tests that cannot afford a `Vec`: where memory is out, in a forked child, in a destructor.
+//! Blocks that carry their own book-keeping, for tests that cannot afford a `Vec`: where memory is out, in a forked
+//! child, in a destructor.
 
 use crate::pattern;
 use std::alloc::{GlobalAlloc, Layout};
@@ -33,11 +34,7 @@ impl Link {
         let head = NonNull::new(unsafe { allocator.alloc(layout) }.cast::<Head>())?;
         // SAFETY: the block is ours and has room for the head, and for the pattern behind it.
         unsafe {
-            head.write(Head {
-                next: ptr::null_mut(),
-                size,
-                key,
-            });
+            head.write(Head { next: ptr::null_mut(), size, key });
             pattern::fill(head.as_ptr().cast::<u8>().add(HEAD), 0, size - HEAD, key);
         }
         Some(Link(head))
@@ -55,12 +52,7 @@ impl Link {
         unsafe {
             let head = self.0.as_ref();
             head.size >= SMALLEST
-                && pattern::damage(
-                    self.0.as_ptr().cast::<u8>().add(HEAD),
-                    head.size - HEAD,
-                    head.key,
-                )
-                .is_none()
+                && pattern::damage(self.0.as_ptr().cast::<u8>().add(HEAD), head.size - HEAD, head.key).is_none()
         }
     }
 
@@ -105,11 +97,7 @@ unsafe impl Send for Chain {}
 impl Chain {
     /// None.
     pub const fn new() -> Self {
-        Chain {
-            first: ptr::null_mut(),
-            count: 0,
-            bytes: 0,
-        }
+        Chain { first: ptr::null_mut(), count: 0, bytes: 0 }
     }
 
     /// How many links.
@@ -143,9 +131,7 @@ impl Chain {
 
     /// Gives all of them back, and says how many were damaged.
     pub fn free(&mut self, allocator: &impl GlobalAlloc) -> usize {
-        std::iter::from_fn(|| self.pop())
-            .filter_map(|link| (!link.free(allocator)).then_some(()))
-            .count()
+        std::iter::from_fn(|| self.pop()).filter_map(|link| (!link.free(allocator)).then_some(())).count()
     }
 }
 

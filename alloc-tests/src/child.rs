@@ -1,8 +1,8 @@
-//! Runs a test's body in a process of its own: for aborts, forks, limits, figures of memory that nothing else disturbs, and for what
-//! happens before and after `main`.
+//! Runs a test's body in a process of its own: for aborts, forks, limits, figures of memory that nothing else
+//! disturbs, and for what happens before and after `main`.
 //!
-//! The test executable is started again with an environment variable that names the scenario, and the name of the test, which enters the
-//! same function and finds that it is the child.
+//! The test executable is started again with an environment variable that names the scenario, and the name of the
+//! test, which enters the same function and finds that it is the child.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -37,14 +37,8 @@ impl Scenario {
     /// `test` is the path of the test function that calls this, as `cargo test` prints it.
     pub fn new(test: &'static str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
-        command
-            .args([test, "--exact", "--nocapture", "--test-threads=1"])
-            .env(VARIABLE, test);
-        Scenario {
-            test,
-            patience: Duration::from_secs(120),
-            command,
-        }
+        command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(VARIABLE, test);
+        Scenario { test, patience: Duration::from_secs(120), command }
     }
 
     /// How long the child may take before it counts as hanging: far more than it takes on a busy machine.
@@ -61,7 +55,8 @@ impl Scenario {
 
     /// Limits the child's address space from its first instruction on.
     pub fn address_space(mut self, bytes: usize) -> Self {
-        // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe in practice (a plain system call).
+        // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe in practice (a plain
+        // system call).
         unsafe { self.command.pre_exec(move || limit_address_space(bytes)) };
         self
     }
@@ -74,15 +69,8 @@ impl Scenario {
         let test = self.test;
         if let Some(outcome) = self.outcome(body) {
             outcome.print();
-            assert!(
-                outcome.status.success(),
-                "{test}: the child ended with {}",
-                outcome.status
-            );
-            assert!(
-                outcome.completed,
-                "{test}: the child did not run the scenario; is this the test's name?"
-            );
+            assert!(outcome.status.success(), "{test}: the child ended with {}", outcome.status);
+            assert!(outcome.completed, "{test}: the child did not run the scenario; is this the test's name?");
         }
     }
 
@@ -97,32 +85,21 @@ impl Scenario {
             return None;
         }
         // A process group of its own, so that what it forked can be killed with it.
-        self.command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        self.command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("start this test again");
         let stdout = collect(child.stdout.take().expect("piped"));
         let stderr = collect(child.stderr.take().expect("piped"));
         let hangs = !wait(child.id(), self.patience);
-        // SAFETY: kill has no memory effects. The child is dead or about to be, but not reaped: its number, and the group's, are still its own.
+        // SAFETY: kill has no memory effects. The child is dead or about to be, but not reaped: its number, and the
+        // group's, are still its own.
         unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
         let status = child.wait().expect("the child was not reaped");
         let stdout = stdout.join().expect("the reader does not panic");
         let stderr = stderr.join().expect("the reader does not panic");
-        let outcome = Outcome {
-            status,
-            completed: stdout.contains(&self.marker()),
-            stdout,
-            stderr,
-        };
+        let outcome = Outcome { status, completed: stdout.contains(&self.marker()), stdout, stderr };
         if hangs {
             outcome.print();
-            panic!(
-                "{}: the child hung for {:?} and was killed",
-                self.test, self.patience
-            );
+            panic!("{}: the child hung for {:?} and was killed", self.test, self.patience);
         }
         Some(outcome)
     }
@@ -135,16 +112,12 @@ impl Scenario {
 impl Outcome {
     /// Passes on what the child wrote, without what the test harness says around it.
     pub fn print(&self) {
-        let of_harness = |line: &&str| {
-            ["running ", "test result", "ok", "["]
-                .iter()
-                .any(|start| line.starts_with(start))
-        };
+        let of_harness =
+            |line: &&str| ["running ", "test result", "ok", "["].iter().any(|start| line.starts_with(start));
         for line in self.stdout.lines() {
             // The harness does not end its line before the test writes.
-            let line = line.strip_prefix("test ").map_or(line, |rest| {
-                rest.split_once(" ... ").map_or(line, |parts| parts.1)
-            });
+            let line =
+                line.strip_prefix("test ").map_or(line, |rest| rest.split_once(" ... ").map_or(line, |parts| parts.1));
             if !line.is_empty() && !of_harness(&line) {
                 println!("{line}");
             }
@@ -163,10 +136,7 @@ impl Outcome {
 /// # Errors
 /// That of `setrlimit`.
 pub fn limit_address_space(bytes: usize) -> std::io::Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: bytes as libc::rlim_t,
-        rlim_max: bytes as libc::rlim_t,
-    };
+    let limit = libc::rlimit { rlim_cur: bytes as libc::rlim_t, rlim_max: bytes as libc::rlim_t };
     // SAFETY: the struct is valid for the call.
     match unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) } {
         0 => Ok(()),
@@ -190,12 +160,7 @@ fn wait(process: u32, patience: Duration) -> bool {
         // SAFETY: all zeroes is a valid siginfo_t, and waitid writes to ours only.
         let ended = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(
-                libc::P_PID,
-                process,
-                &mut info,
-                libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
-            ) == 0
+            libc::waitid(libc::P_PID, process, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0
                 && info.si_pid() != 0
         };
         if ended {
@@ -213,33 +178,21 @@ mod tests {
     #[test]
     fn a_scenario_runs_in_another_process() {
         let parent = std::process::id().to_string();
-        let scenario = Scenario::new("child::tests::a_scenario_runs_in_another_process")
-            .env("PARENT", &parent);
-        scenario.run(|| {
-            assert_ne!(
-                std::env::var("PARENT").unwrap(),
-                std::process::id().to_string()
-            )
-        });
+        let scenario = Scenario::new("child::tests::a_scenario_runs_in_another_process").env("PARENT", &parent);
+        scenario.run(|| assert_ne!(std::env::var("PARENT").unwrap(), std::process::id().to_string()));
     }
 
     #[test]
     fn a_panic_in_the_child_is_seen() {
-        let outcome = Scenario::new("child::tests::a_panic_in_the_child_is_seen")
-            .outcome(|| panic!("on purpose"));
+        let outcome = Scenario::new("child::tests::a_panic_in_the_child_is_seen").outcome(|| panic!("on purpose"));
         if let Some(outcome) = outcome {
-            assert!(
-                !outcome.status.success()
-                    && !outcome.completed
-                    && outcome.stderr.contains("on purpose")
-            );
+            assert!(!outcome.status.success() && !outcome.completed && outcome.stderr.contains("on purpose"));
         }
     }
 
     #[test]
     fn an_abort_is_seen() {
-        let outcome =
-            Scenario::new("child::tests::an_abort_is_seen").outcome(|| std::process::abort());
+        let outcome = Scenario::new("child::tests::an_abort_is_seen").outcome(|| std::process::abort());
         if let Some(outcome) = outcome {
             assert_eq!(outcome.signal(), Some(libc::SIGABRT));
         }
@@ -254,12 +207,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "hung")]
     fn a_child_that_hangs_is_killed() {
-        Scenario::new("child::tests::a_child_that_hangs_is_killed")
-            .patience(1)
-            .run(|| {
-                loop {
-                    thread::sleep(Duration::from_secs(1));
-                }
-            });
+        Scenario::new("child::tests::a_child_that_hangs_is_killed").patience(1).run(|| {
+            loop {
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
     }
 }

@@ -1,7 +1,8 @@
-//! Shared by the tests of this crate: each file in `tests/` is a process of its own, with `Tenure` as its global allocator.
+//! Shared by the tests of this crate: each file in `tests/` is a process of its own, with `Tenure` as its global
+//! allocator.
 //!
-//! Three kinds of tests stand on this: random operations beside an [oracle], scenarios that need a process of their own ([child]),
-//! and readings of what the process occupies ([rss]). That they can fail is shown by [planted] faults.
+//! Three kinds of tests stand on this: random operations beside an [oracle], scenarios that need a process of their
+//! own ([child]), and readings of what the process occupies ([rss]). That they can fail is shown by [planted] faults.
 
 pub mod chain;
 pub mod child;

@@ -54,33 +54,16 @@ impl fmt::Display for Fault {
             Fault::Refused(layout) => write!(f, "{} were refused", of(layout)),
             Fault::Misaligned(layout, address) => write!(f, "{} are at {address:#x}", of(layout)),
             Fault::Overlaps(layout, address, (start, end)) => {
-                write!(
-                    f,
-                    "{} at {address:#x} overlap the live block {start:#x}..{end:#x}",
-                    of(layout)
-                )
+                write!(f, "{} at {address:#x} overlap the live block {start:#x}..{end:#x}", of(layout))
             }
             Fault::NotZeroed(layout, address, offset) => {
-                write!(
-                    f,
-                    "{} at {address:#x}, asked for as zeroed, are not zero at offset {offset}",
-                    of(layout)
-                )
+                write!(f, "{} at {address:#x}, asked for as zeroed, are not zero at offset {offset}", of(layout))
             }
             Fault::Damaged(layout, address, offset) => {
-                write!(
-                    f,
-                    "{} at {address:#x} have changed at offset {offset}",
-                    of(layout)
-                )
+                write!(f, "{} at {address:#x} have changed at offset {offset}", of(layout))
             }
             Fault::NotKept(old, new, offset) => {
-                write!(
-                    f,
-                    "realloc from {} to {} lost the contents at offset {offset}",
-                    of(old),
-                    of(new)
-                )
+                write!(f, "realloc from {} to {} lost the contents at offset {offset}", of(old), of(new))
             }
         }
     }
@@ -99,11 +82,7 @@ pub struct Oracle<'a, A> {
 impl<'a, A: GlobalAlloc> Oracle<'a, A> {
     /// An oracle that knows of no block yet.
     pub const fn new(allocator: &'a A) -> Self {
-        Oracle {
-            allocator,
-            shadow: Shadow::new(),
-            keys: AtomicU64::new(1),
-        }
+        Oracle { allocator, shadow: Shadow::new(), keys: AtomicU64::new(1) }
     }
 
     /// A new block, checked and filled.
@@ -113,20 +92,10 @@ impl<'a, A: GlobalAlloc> Oracle<'a, A> {
     pub fn allocate(&self, layout: Layout, zeroed: bool) -> Result<Block, Fault> {
         assert_ne!(layout.size(), 0, "GlobalAlloc is never asked for nothing");
         // SAFETY: the size is not 0.
-        let start = unsafe {
-            if zeroed {
-                self.allocator.alloc_zeroed(layout)
-            } else {
-                self.allocator.alloc(layout)
-            }
-        };
+        let start = unsafe { if zeroed { self.allocator.alloc_zeroed(layout) } else { self.allocator.alloc(layout) } };
         let start = NonNull::new(start).ok_or(Fault::Refused(layout))?;
         // Relaxed because the numbers only need to differ.
-        let block = Block {
-            start,
-            layout,
-            key: self.keys.fetch_add(1, Ordering::Relaxed),
-        };
+        let block = Block { start, layout, key: self.keys.fetch_add(1, Ordering::Relaxed) };
         self.enter(&block)?;
         if zeroed {
             // SAFETY: `alloc_zeroed` initialises the block, and `enter` found nobody else in it.
@@ -144,9 +113,7 @@ impl<'a, A: GlobalAlloc> Oracle<'a, A> {
         if !address.is_multiple_of(layout.align()) {
             return Err(Fault::Misaligned(layout, address));
         }
-        self.shadow
-            .insert(address, address + layout.size())
-            .map_err(|other| Fault::Overlaps(layout, address, other))
+        self.shadow.insert(address, address + layout.size()).map_err(|other| Fault::Overlaps(layout, address, other))
     }
 
     /// Whether the block still holds what was written to it.
@@ -168,12 +135,10 @@ impl<'a, A: GlobalAlloc> Oracle<'a, A> {
     pub fn resize(&self, block: &mut Block, size: usize) -> Result<(), Fault> {
         self.check(block)?;
         let old = block.layout;
-        let new = Layout::from_size_align(size, old.align())
-            .expect("the test asks for a layout that exists");
+        let new = Layout::from_size_align(size, old.align()).expect("the test asks for a layout that exists");
         assert_ne!(size, 0, "GlobalAlloc is never asked for nothing");
         // Out of the account first: in the middle of `realloc` the old addresses may go to another thread.
-        self.shadow
-            .remove(block.address(), block.address() + old.size());
+        self.shadow.remove(block.address(), block.address() + old.size());
         // SAFETY: the block is live and has this layout; the size is not 0 and was checked against the alignment.
         let start = unsafe { self.allocator.realloc(block.start.as_ptr(), old, size) };
         let Some(start) = NonNull::new(start) else {
@@ -201,8 +166,7 @@ impl<'a, A: GlobalAlloc> Oracle<'a, A> {
     /// [`Fault::Damaged`]; the block is leaked then.
     pub fn free(&self, block: Block) -> Result<(), Fault> {
         self.check(&block)?;
-        self.shadow
-            .remove(block.address(), block.address() + block.layout.size());
+        self.shadow.remove(block.address(), block.address() + block.layout.size());
         // SAFETY: the block is live, has this layout, and is moved into this call: nobody has it any more.
         unsafe { self.allocator.dealloc(block.start.as_ptr(), block.layout) };
         Ok(())

@@ -1,5 +1,5 @@
-//! What the tests write into their blocks: bytes that depend on a key and on the position, so that a block that was moved short,
-//! shifted, swapped with another or written to by somebody else is recognised.
+//! What the tests write into their blocks: bytes that depend on a key and on the position, so that a block that was
+//! moved short, shifted, swapped with another or written to by somebody else is recognised.
 //!
 //! The work is done by `memcpy` and `memcmp`, because tests run without optimisation and write gigabytes.
 
@@ -27,14 +27,16 @@ impl Template {
     fn with_chunk<R>(&mut self, chunk: usize, body: impl FnOnce(&[u8; CHUNK]) -> R) -> R {
         let plain = self.0[0];
         self.0[0] = plain ^ mix(chunk as u64);
-        // SAFETY: [u64; WORDS] and [u8; CHUNK] have the same size, any byte is a valid u8, and the borrow ends before the word is restored.
+        // SAFETY: [u64; WORDS] and [u8; CHUNK] have the same size, any byte is a valid u8, and the borrow ends before
+        // the word is restored.
         let result = body(unsafe { &*self.0.as_ptr().cast::<[u8; CHUNK]>() });
         self.0[0] = plain;
         result
     }
 }
 
-/// Calls `body(offset in the block, the bytes that belong there)` for the pieces of `from..to`, until it returns false.
+/// Calls `body(offset in the block, the bytes that belong there)` for the pieces of `from..to`, until it returns
+/// false.
 fn pieces(key: u64, from: usize, to: usize, mut body: impl FnMut(usize, &[u8]) -> bool) {
     let mut template = Template::new(key, to);
     let mut at = from;
@@ -55,11 +57,7 @@ fn pieces(key: u64, from: usize, to: usize, mut body: impl FnMut(usize, &[u8]) -
 pub unsafe fn fill(block: *mut u8, from: usize, to: usize, key: u64) {
     pieces(key, from, to, |offset, bytes| {
         // SAFETY: offset + bytes.len() <= to, which the caller answers for; the template is on our stack.
-        unsafe {
-            block
-                .add(offset)
-                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
-        };
+        unsafe { block.add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         true
     });
 }
@@ -74,11 +72,7 @@ pub unsafe fn damage(block: *const u8, to: usize, key: u64) -> Option<usize> {
         // SAFETY: offset + bytes.len() <= to, which the caller answers for.
         let actual = unsafe { std::slice::from_raw_parts(block.add(offset), bytes.len()) };
         if actual != bytes {
-            found = actual
-                .iter()
-                .zip(bytes)
-                .position(|(a, b)| a != b)
-                .map(|byte| offset + byte);
+            found = actual.iter().zip(bytes).position(|(a, b)| a != b).map(|byte| offset + byte);
         }
         found.is_none()
     });
@@ -97,10 +91,7 @@ pub unsafe fn not_zero(block: *const u8, size: usize) -> Option<usize> {
         // SAFETY: at + length <= size, which the caller answers for.
         let bytes = unsafe { std::slice::from_raw_parts(block.add(at), length) };
         if bytes != &ZERO[..length] {
-            return bytes
-                .iter()
-                .position(|&byte| byte != 0)
-                .map(|byte| at + byte);
+            return bytes.iter().position(|&byte| byte != 0).map(|byte| at + byte);
         }
         at += length;
     }
@@ -126,11 +117,7 @@ mod tests {
                 block[at] ^= 0x10;
             }
             block.copy_within(CHUNK..2 * CHUNK, 0);
-            assert_eq!(
-                damage(block.as_ptr(), 1500, 9).map(|at| at / 8),
-                Some(0),
-                "a chunk in the wrong place"
-            );
+            assert_eq!(damage(block.as_ptr(), 1500, 9).map(|at| at / 8), Some(0), "a chunk in the wrong place");
         }
     }
 

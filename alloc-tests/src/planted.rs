@@ -1,14 +1,13 @@
 //! An allocator with a fault, to see that the tests see it.
 //!
-//! The oracle's own tests plant faults over the system allocator. With the feature `planted`, every test file runs on [`Planted`] over
-//! `Tenure`, with the fault that `TENURE_PLANTED` names (none if it is unset); `controls.sh` runs each test on the faults that it must find.
+//! The oracle's own tests plant faults over the system allocator. With the feature `planted`, every test file runs on
+//! [`Planted`] over `Tenure`, with the fault that `TENURE_PLANTED` names (none if it is unset); `controls.sh` runs
+//! each test on the faults that it must find.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
-};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $fault:ident = $name:literal,)*) => {
@@ -84,10 +83,7 @@ pub struct Faulty<A> {
 
 impl Faulty<tenure::Tenure> {
     /// With the fault that the environment names.
-    #[allow(
-        clippy::new_without_default,
-        reason = "stands in for an allocator that is made in a static"
-    )]
+    #[allow(clippy::new_without_default, reason = "stands in for an allocator that is made in a static")]
     pub const fn new() -> Self {
         Faulty::over(tenure::Tenure::new(), UNREAD)
     }
@@ -114,7 +110,8 @@ impl<A> Faulty<A> {
     }
 
     fn fault(&self) -> Planted {
-        // Relaxed, here and below: every thread would read the same from the environment, and the rest is out to do damage anyway.
+        // Relaxed, here and below: every thread would read the same from the environment, and the rest is out to do
+        // damage anyway.
         let mut index = self.fault.load(Relaxed);
         if index == UNREAD {
             index = from_environment();
@@ -129,18 +126,13 @@ impl<A> Faulty<A> {
 }
 
 fn from_environment() -> u8 {
-    // SAFETY: getenv does not allocate, the tests do not change the environment while it runs, and the result ends with a null.
+    // SAFETY: getenv does not allocate, the tests do not change the environment while it runs, and the result ends
+    // with a null.
     let name = unsafe {
         let value = libc::getenv(c"TENURE_PLANTED".as_ptr());
-        if value.is_null() {
-            c""
-        } else {
-            std::ffi::CStr::from_ptr(value)
-        }
+        if value.is_null() { c"" } else { std::ffi::CStr::from_ptr(value) }
     };
-    let known = FAULTS
-        .iter()
-        .position(|(_, known)| *known == name.to_bytes());
+    let known = FAULTS.iter().position(|(_, known)| *known == name.to_bytes());
     // A misspelt fault would be a control that controls nothing.
     known.unwrap_or_else(|| std::process::abort()) as u8
 }
@@ -152,18 +144,14 @@ fn shifted(fault: Planted, layout: Layout) -> Option<(usize, Layout)> {
         Planted::ReallocForgetsAlignment => 16,
         _ => return None,
     };
-    let room =
-        Layout::from_size_align(layout.size().checked_add(layout.align())?, layout.align()).ok()?;
+    let room = Layout::from_size_align(layout.size().checked_add(layout.align())?, layout.align()).ok()?;
     (layout.align() >= 64).then_some((shift, room))
 }
 
 /// Where `LosesRemoteFrees` notes the owner: in front of the block, which moves by the result's second part.
 fn owned(layout: Layout) -> Option<(Layout, usize)> {
     let front = layout.align().max(16);
-    Some((
-        Layout::from_size_align(layout.size().checked_add(front)?, layout.align()).ok()?,
-        front,
-    ))
+    Some((Layout::from_size_align(layout.size().checked_add(front)?, layout.align()).ok()?, front))
 }
 
 thread_local! {
@@ -209,7 +197,8 @@ impl<A: GlobalAlloc> Faulty<A> {
             }
             Planted::TlsWithDrop if GUARD.try_with(|_| ()).is_err() => std::process::abort(),
             Planted::DanglingKey => {
-                // SAFETY: the key is created once in these tests' single-threaded start, and then belongs to us; the destructor does nothing.
+                // SAFETY: the key is created once in these tests' single-threaded start, and then belongs to us; the
+                // destructor does nothing.
                 unsafe {
                     let mut key = self.key.load(SeqCst);
                     if key == u32::MAX {
@@ -222,8 +211,7 @@ impl<A: GlobalAlloc> Faulty<A> {
             Planted::ReservesUpFront if !self.reserved.swap(true, Relaxed) => {
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
                 // SAFETY: a fresh range, wherever the kernel likes.
-                let range =
-                    unsafe { libc::mmap(ptr::null_mut(), 64 << 30, libc::PROT_NONE, flags, -1, 0) };
+                let range = unsafe { libc::mmap(ptr::null_mut(), 64 << 30, libc::PROT_NONE, flags, -1, 0) };
                 if range == libc::MAP_FAILED {
                     std::process::abort();
                 }
@@ -241,17 +229,14 @@ impl<A: GlobalAlloc> Faulty<A> {
     /// # Safety
     /// As for `GlobalAlloc::alloc`.
     unsafe fn alloc_with(&self, fault: Planted, layout: Layout) -> *mut u8 {
-        // SAFETY: layouts that are passed on have at least the size of the caller's; offsets stay within what was added to it.
+        // SAFETY: layouts that are passed on have at least the size of the caller's; offsets stay within what was
+        // added to it.
         unsafe {
             match fault {
                 Planted::Misaligns => {
                     if let Some((shift, room)) = shifted(fault, layout) {
                         let block = self.inner.alloc(room);
-                        return if block.is_null() {
-                            block
-                        } else {
-                            block.add(shift)
-                        };
+                        return if block.is_null() { block } else { block.add(shift) };
                     }
                 }
                 Planted::LosesRemoteFrees => {
@@ -269,15 +254,13 @@ impl<A: GlobalAlloc> Faulty<A> {
                     return ptr::without_provenance_mut(layout.align());
                 }
                 Planted::HandsOutTwice
-                    if (256..=self.victim_size.load(SeqCst)).contains(&layout.size())
-                        && self.now_and_then() =>
+                    if (256..=self.victim_size.load(SeqCst)).contains(&layout.size()) && self.now_and_then() =>
                 {
                     let victim = self.victim.swap(ptr::null_mut(), SeqCst);
                     let free = self.doubled.iter().find(|slot| slot.load(SeqCst) == 0);
-                    if let (false, Some(free)) = (
-                        victim.is_null() || !(victim as usize).is_multiple_of(layout.align()),
-                        free,
-                    ) {
+                    if let (false, Some(free)) =
+                        (victim.is_null() || !(victim as usize).is_multiple_of(layout.align()), free)
+                    {
                         free.store(victim as usize, SeqCst);
                         return victim;
                     }
@@ -301,16 +284,11 @@ impl<A: GlobalAlloc> Faulty<A> {
     unsafe fn dealloc_with(&self, fault: Planted, block: *mut u8, layout: Layout) {
         // SAFETY: undoes what `alloc_with` did, with the same layouts; blocks are leaked, not freed twice.
         unsafe {
-            let _ = self
-                .victim
-                .compare_exchange(block, ptr::null_mut(), SeqCst, SeqCst);
+            let _ = self.victim.compare_exchange(block, ptr::null_mut(), SeqCst, SeqCst);
             let lost = match fault {
                 Planted::LosesSmall => layout.size() <= 64 << 10,
                 Planted::LosesLarge => layout.size() > 64 << 10,
-                Planted::HandsOutTwice => self
-                    .doubled
-                    .iter()
-                    .any(|slot| slot.load(SeqCst) == block as usize),
+                Planted::HandsOutTwice => self.doubled.iter().any(|slot| slot.load(SeqCst) == block as usize),
                 Planted::ThreadKeeps => KEPT.with(|kept| {
                     kept.set(kept.get() + layout.size());
                     kept.get() <= 64 << 10
@@ -352,13 +330,7 @@ impl<A: GlobalAlloc> Faulty<A> {
 
     /// # Safety
     /// As for `GlobalAlloc::realloc`.
-    unsafe fn realloc_with(
-        &self,
-        fault: Planted,
-        block: *mut u8,
-        layout: Layout,
-        size: usize,
-    ) -> *mut u8 {
+    unsafe fn realloc_with(&self, fault: Planted, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let new = Layout::from_size_align(size, layout.align()).expect("the caller's promise");
         let mut kept = layout.size().min(size);
         // SAFETY: the blocks are live and as long as their layouts say; `kept` is at most both sizes.
@@ -366,11 +338,7 @@ impl<A: GlobalAlloc> Faulty<A> {
             let target = match (fault, shifted(fault, new)) {
                 (Planted::ReallocForgetsAlignment, Some((shift, room))) => {
                     let target = self.inner.alloc(room);
-                    if target.is_null() {
-                        target
-                    } else {
-                        target.add(shift)
-                    }
+                    if target.is_null() { target } else { target.add(shift) }
                 }
                 _ => self.alloc_with(fault, new),
             };
@@ -415,10 +383,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Faulty<A> {
         // SAFETY: the caller's promise; the written bytes are the block's.
         let block = unsafe {
             match fault {
-                Planted::None
-                | Planted::LockAcrossFork
-                | Planted::TlsWithDrop
-                | Planted::AbsorbsBadFrees => self.inner.alloc_zeroed(layout),
+                Planted::None | Planted::LockAcrossFork | Planted::TlsWithDrop | Planted::AbsorbsBadFrees => {
+                    self.inner.alloc_zeroed(layout)
+                }
                 _ => {
                     let block = self.alloc_with(fault, layout);
                     if !block.is_null() && layout.size() < 1 << 45 {
@@ -441,10 +408,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Faulty<A> {
         // SAFETY: the caller's promise.
         let block = unsafe {
             match fault {
-                Planted::None
-                | Planted::LockAcrossFork
-                | Planted::TlsWithDrop
-                | Planted::AbsorbsBadFrees => self.inner.realloc(block, layout, size),
+                Planted::None | Planted::LockAcrossFork | Planted::TlsWithDrop | Planted::AbsorbsBadFrees => {
+                    self.inner.realloc(block, layout, size)
+                }
                 _ => self.realloc_with(fault, block, layout, size),
             }
         };

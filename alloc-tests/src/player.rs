@@ -50,13 +50,7 @@ pub struct Player<'a, A> {
 impl<'a, A: GlobalAlloc> Player<'a, A> {
     /// A player that holds at most `most` bytes, or one block.
     pub fn new(oracle: &'a Oracle<'a, A>, table: Option<&'a Table>, most: usize) -> Self {
-        Player {
-            oracle,
-            table,
-            blocks: Vec::new(),
-            bytes: 0,
-            most,
-        }
+        Player { oracle, table, blocks: Vec::new(), bytes: 0, most }
     }
 
     fn take_out(&mut self, which: usize) -> Option<Block> {
@@ -132,9 +126,7 @@ impl<'a, A: GlobalAlloc> Player<'a, A> {
     /// # Errors
     /// What the oracle found.
     pub fn finish(mut self) -> Result<(), Fault> {
-        self.blocks
-            .drain(..)
-            .try_for_each(|block| self.oracle.free(block))
+        self.blocks.drain(..).try_for_each(|block| self.oracle.free(block))
     }
 
     /// Lays all that the player has on the table.
@@ -142,11 +134,7 @@ impl<'a, A: GlobalAlloc> Player<'a, A> {
     /// # Panics
     /// If there is no table.
     pub fn leave(mut self) {
-        self.table
-            .expect("a table")
-            .lock()
-            .unwrap()
-            .append(&mut self.blocks);
+        self.table.expect("a table").lock().unwrap().append(&mut self.blocks);
     }
 }
 

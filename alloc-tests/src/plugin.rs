@@ -37,20 +37,19 @@ impl Plugin {
         unsafe {
             Plugin {
                 handle,
-                work: std::mem::transmute::<*mut c_void, extern "C" fn(u64) -> u64>(symbol(
+                work: std::mem::transmute::<*mut c_void, extern "C" fn(u64) -> u64>(symbol(handle, c"plugin_work")),
+                work_on_threads: std::mem::transmute::<*mut c_void, extern "C" fn(u64) -> u64>(symbol(
                     handle,
-                    c"plugin_work",
+                    c"plugin_work_on_threads",
                 )),
-                work_on_threads: std::mem::transmute::<*mut c_void, extern "C" fn(u64) -> u64>(
-                    symbol(handle, c"plugin_work_on_threads"),
-                ),
-                allocate: std::mem::transmute::<*mut c_void, extern "C" fn(usize, u64) -> *mut u8>(
-                    symbol(handle, c"plugin_allocate"),
-                ),
-                free: std::mem::transmute::<
-                    *mut c_void,
-                    unsafe extern "C" fn(*mut u8, usize, u64) -> u64,
-                >(symbol(handle, c"plugin_free")),
+                allocate: std::mem::transmute::<*mut c_void, extern "C" fn(usize, u64) -> *mut u8>(symbol(
+                    handle,
+                    c"plugin_allocate",
+                )),
+                free: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut u8, usize, u64) -> u64>(symbol(
+                    handle,
+                    c"plugin_free",
+                )),
             }
         }
     }
@@ -67,16 +66,9 @@ impl Plugin {
 
 fn path() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
-    let profile = test
-        .parent()
-        .and_then(|deps| deps.parent())
-        .expect("target/<profile>/deps/<test>");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
     let path = profile.join("examples").join("libplugin.so");
-    assert!(
-        path.exists(),
-        "{} is not there: cargo build -p tenure-alloc-tests --example plugin",
-        path.display()
-    );
+    assert!(path.exists(), "{} is not there: cargo build -p tenure-alloc-tests --example plugin", path.display());
     path
 }
 
@@ -93,10 +85,6 @@ fn error() -> String {
     // SAFETY: dlerror returns null or a string that stays until the next call on this thread.
     unsafe {
         let message = libc::dlerror();
-        if message.is_null() {
-            "no error".into()
-        } else {
-            CStr::from_ptr(message).to_string_lossy().into_owned()
-        }
+        if message.is_null() { "no error".into() } else { CStr::from_ptr(message).to_string_lossy().into_owned() }
     }
 }

@@ -59,10 +59,7 @@ impl Seed {
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "the seed was {}: run again with TENURE_TEST_SEED={}",
-                self.0, self.0
-            );
+            eprintln!("the seed was {}: run again with TENURE_TEST_SEED={}", self.0, self.0);
         }
     }
 }

@@ -12,19 +12,13 @@ pub const MIB: usize = 1 << 20;
 /// Code that runs for the first time brings pages of the binary in; that is no allocator's doing. Does not allocate.
 pub fn anonymous() -> usize {
     let mut text = [0u8; 256];
-    let length = File::open("/proc/self/statm")
-        .and_then(|mut file| file.read(&mut text))
-        .expect("Linux has /proc/self/statm");
+    let length =
+        File::open("/proc/self/statm").and_then(|mut file| file.read(&mut text)).expect("Linux has /proc/self/statm");
     let mut fields = text[..length].split(|&byte| byte == b' ').map(|field| {
-        field
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .fold(0usize, |n, &digit| n * 10 + (digit - b'0') as usize)
+        field.iter().take_while(|byte| byte.is_ascii_digit()).fold(0usize, |n, &digit| n * 10 + (digit - b'0') as usize)
     });
     let (_size, resident, files) = (fields.next(), fields.next(), fields.next());
-    let pages = resident
-        .expect("the second field")
-        .saturating_sub(files.expect("the third field"));
+    let pages = resident.expect("the second field").saturating_sub(files.expect("the third field"));
     pages * os_page()
 }
 
@@ -44,7 +38,8 @@ pub fn near(start: usize) -> usize {
     start + (start / 10).max(4 * MIB)
 }
 
-/// Waits until [`anonymous`] is at most `limit`, without calling the allocator: an idle process must shrink by itself.
+/// Waits until [`anonymous`] is at most `limit`, without calling the allocator: an idle process must shrink by
+/// itself.
 ///
 /// # Errors
 /// The last reading, if it is still above the limit after `patience`.
@@ -71,11 +66,6 @@ mod tests {
         let before = anonymous();
         let block = vec![1u8; 64 * MIB];
         let grown = anonymous().saturating_sub(before);
-        assert!(
-            grown > 60 * MIB,
-            "{} MiB more, {}",
-            mib(grown),
-            block[block.len() / 2]
-        );
+        assert!(grown > 60 * MIB, "{} MiB more, {}", mib(grown), block[block.len() / 2]);
     }
 }

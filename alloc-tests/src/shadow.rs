@@ -8,8 +8,9 @@ const REGION: usize = 4 << 20;
 
 /// A set of disjoint ranges of addresses, for many threads.
 ///
-/// Cut into shards by address, because one lock around every operation would put the threads in a queue and hide the allocator's races.
-/// A range stands, whole, in the shard of each region that it touches: two ranges that overlap meet in at least one.
+/// Cut into shards by address, because one lock around every operation would put the threads in a queue and hide the
+/// allocator's races. A range stands, whole, in the shard of each region that it touches: two ranges that overlap
+/// meet in at least one.
 #[derive(Debug)]
 pub struct Shadow {
     shards: [Mutex<BTreeMap<usize, usize>>; SHARDS],
@@ -18,20 +19,12 @@ pub struct Shadow {
 impl Shadow {
     /// Nothing is in use.
     pub const fn new() -> Self {
-        Shadow {
-            shards: [const { Mutex::new(BTreeMap::new()) }; SHARDS],
-        }
+        Shadow { shards: [const { Mutex::new(BTreeMap::new()) }; SHARDS] }
     }
 
-    fn shards(
-        &self,
-        start: usize,
-        end: usize,
-    ) -> impl Iterator<Item = &Mutex<BTreeMap<usize, usize>>> {
+    fn shards(&self, start: usize, end: usize) -> impl Iterator<Item = &Mutex<BTreeMap<usize, usize>>> {
         let (first, last) = (start / REGION, (end - 1) / REGION);
-        (first..=last)
-            .take(SHARDS)
-            .map(|region| &self.shards[region % SHARDS])
+        (first..=last).take(SHARDS).map(|region| &self.shards[region % SHARDS])
     }
 
     /// Takes `start..end`, which is not empty, into use.
@@ -52,25 +45,20 @@ impl Shadow {
         Ok(())
     }
 
-    /// Takes a range out of use. To be called before the allocator learns of it: afterwards another thread may have it.
+    /// Takes a range out of use. To be called before the allocator learns of it: afterwards another thread may have
+    /// it.
     ///
     /// # Panics
     /// If the range was not in use: the test itself is wrong.
     pub fn remove(&self, start: usize, end: usize) {
         for shard in self.shards(start, end) {
-            assert_eq!(
-                shard.lock().unwrap().remove(&start),
-                Some(end),
-                "the test frees what it does not have"
-            );
+            assert_eq!(shard.lock().unwrap().remove(&start), Some(end), "the test frees what it does not have");
         }
     }
 
     /// Whether nothing is in use.
     pub fn is_empty(&self) -> bool {
-        self.shards
-            .iter()
-            .all(|shard| shard.lock().unwrap().is_empty())
+        self.shards.iter().all(|shard| shard.lock().unwrap().is_empty())
     }
 }
 
@@ -92,10 +80,7 @@ mod tests {
         shadow.insert(base + 200, base + 300).unwrap();
         shadow.insert(base + 50, base + 100).unwrap();
         for (start, end) in [(100, 200), (150, 160), (99, 400), (0, 51), (299, 300)] {
-            assert!(
-                shadow.insert(base + start, base + end).is_err(),
-                "{start}..{end}"
-            );
+            assert!(shadow.insert(base + start, base + end).is_err(), "{start}..{end}");
         }
         shadow.remove(base + 100, base + 200);
         shadow.insert(base + 100, base + 200).unwrap();

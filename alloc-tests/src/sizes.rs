@@ -35,28 +35,18 @@ pub struct Sizes {
 impl Sizes {
     /// Sizes from 1 to `largest`.
     pub fn up_to(largest: usize) -> Self {
-        Sizes {
-            largest,
-            boundaries: boundaries(largest),
-            natural: false,
-        }
+        Sizes { largest, boundaries: boundaries(largest), natural: false }
     }
 
     /// No alignments but those that ordinary types have, up to 16.
     pub fn naturally_aligned(self) -> Self {
-        Sizes {
-            natural: true,
-            ..self
-        }
+        Sizes { natural: true, ..self }
     }
 
-    /// Log-uniform; a third at a boundary; three of four at most 64 KiB, so that large blocks do not take all the time.
+    /// Log-uniform; a third at a boundary; three of four at most 64 KiB, so that large blocks do not take all the
+    /// time.
     pub fn size(&self, rng: &mut Rng) -> usize {
-        let largest = if rng.one_in(4) {
-            self.largest
-        } else {
-            self.largest.min(64 << 10)
-        };
+        let largest = if rng.one_in(4) { self.largest } else { self.largest.min(64 << 10) };
         if rng.one_in(3) {
             let end = self.boundaries.partition_point(|&size| size <= largest);
             self.boundaries[rng.below(end)]
@@ -65,7 +55,8 @@ impl Sizes {
         }
     }
 
-    /// Half are what ordinary types have, half any power of two up to 64 KiB, and rarely one up to [`LARGEST_ALIGNMENT`].
+    /// Half are what ordinary types have, half any power of two up to 64 KiB, and rarely one up to
+    /// [`LARGEST_ALIGNMENT`].
     pub fn alignment(&self, rng: &mut Rng) -> usize {
         if self.natural {
             1 << rng.below(5)
@@ -92,20 +83,7 @@ mod tests {
     fn boundaries_are_ascending_and_hold_the_usual_classes() {
         let all = boundaries(1 << 20);
         assert!(all.is_sorted() && all[0] > 0 && *all.last().unwrap() <= 1 << 20);
-        for class in [
-            8,
-            16,
-            48,
-            1024,
-            1152,
-            1280,
-            3072,
-            4096,
-            10240,
-            65536,
-            65537,
-            1 << 20,
-        ] {
+        for class in [8, 16, 48, 1024, 1152, 1280, 3072, 4096, 10240, 65536, 65537, 1 << 20] {
             assert!(all.binary_search(&class).is_ok(), "{class}");
         }
     }
@@ -113,8 +91,7 @@ mod tests {
     #[test]
     fn every_power_of_two_is_drawn() {
         let (sizes, mut rng) = (Sizes::up_to(8 << 20), Rng::new(3));
-        let drawn: std::collections::BTreeSet<usize> =
-            (0..200_000).map(|_| sizes.alignment(&mut rng)).collect();
+        let drawn: std::collections::BTreeSet<usize> = (0..200_000).map(|_| sizes.alignment(&mut rng)).collect();
         assert_eq!(drawn.len(), LARGEST_ALIGNMENT.ilog2() as usize + 1);
     }
 }

@@ -1,7 +1,7 @@
 //! What callers do wrong ends the process, by one line that says what and where: nothing is silently absorbed.
 //!
-//! Debug builds check every free. Release builds notice what costs the fast path nothing: a block that comes home twice does so at the
-//! latest when its thread ends.
+//! Debug builds check every free. Release builds notice what costs the fast path nothing: a block that comes home
+//! twice does so at the latest when its thread ends.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::thread;
@@ -19,36 +19,22 @@ fn large() -> Layout {
     Layout::from_size_align(3 << 20, 8).expect("a layout that exists")
 }
 
-/// Runs `bad` in a thread, which ends, of a process that must not survive it. `bad` returns the address that it freed wrongly, having
-/// announced it first.
+/// Runs `bad` in a thread, which ends, of a process that must not survive it. `bad` returns the address that it freed
+/// wrongly, having announced it first.
 fn is_noticed(test: &'static str, bad: fn()) {
     let outcome = Scenario::new(test).patience(60).outcome(|| {
         thread::spawn(bad).join().expect("no panic");
     });
     let Some(outcome) = outcome else { return };
     assert!(!outcome.completed, "{test}: it went unnoticed");
-    let signal = outcome
-        .signal()
-        .unwrap_or_else(|| panic!("{test}: {}\n{}", outcome.status, outcome.stderr));
+    let signal = outcome.signal().unwrap_or_else(|| panic!("{test}: {}\n{}", outcome.status, outcome.stderr));
     if cfg!(debug_assertions) {
         assert_eq!(signal, libc::SIGABRT, "{}", outcome.stderr);
-        let address = outcome
-            .stdout
-            .split("address ")
-            .nth(1)
-            .and_then(|rest| rest.split_whitespace().next())
-            .expect("announced");
-        let lines: Vec<&str> = outcome
-            .stderr
-            .lines()
-            .filter(|line| line.starts_with("tenure"))
-            .collect();
+        let address =
+            outcome.stdout.split("address ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("announced");
+        let lines: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("tenure")).collect();
         assert_eq!(lines.len(), 1, "one line, in:\n{}", outcome.stderr);
-        assert!(
-            lines[0].contains(address),
-            "{address} is not in: {}",
-            lines[0]
-        );
+        assert!(lines[0].contains(address), "{address} is not in: {}", lines[0]);
         println!("{}", lines[0]);
     }
 }
@@ -104,14 +90,7 @@ fn a_block_of_somebody_else() {
         // SAFETY: none: the pages are ours, but not the allocator's.
         unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            let pages = libc::mmap(
-                std::ptr::null_mut(),
-                64 << 20,
-                libc::PROT_READ | libc::PROT_WRITE,
-                flags,
-                -1,
-                0,
-            );
+            let pages = libc::mmap(std::ptr::null_mut(), 64 << 20, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
             let block = pages.cast::<u8>().add(33 << 20);
             announce(block);
             ALLOC.dealloc(block, small());

@@ -1,7 +1,8 @@
-//! `fork` in a program whose other threads are in the middle of allocating: child and parent both go on, thousands of times.
+//! `fork` in a program whose other threads are in the middle of allocating: child and parent both go on, thousands of
+//! times.
 //!
-//! A child uses nothing that another thread may have held at the fork but the allocator: no std locks, no panics, no output; it says what
-//! went wrong by its exit code. An alarm ends a child that hangs.
+//! A child uses nothing that another thread may have held at the fork but the allocator: no std locks, no panics, no
+//! output; it says what went wrong by its exit code. An alarm ends a child that hangs.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -16,7 +17,7 @@ use tenure_alloc_tests::rss::MIB;
 #[global_allocator]
 static ALLOC: Tenure = Tenure::new();
 
-const FORKS: u64 = 2500;
+const FORKS: u64 = 2000;
 const PATIENCE: u32 = 20;
 
 /// What a child found wrong.
@@ -46,8 +47,7 @@ fn keep_busy(seed: u64, stop: &AtomicBool) -> usize {
     let mut own = Chain::new();
     let mut damaged = 0;
     while !stop.load(SeqCst) {
-        let link =
-            Link::allocate(&ALLOC, random_size(&mut rng), rng.next()).expect("there is memory");
+        let link = Link::allocate(&ALLOC, random_size(&mut rng), rng.next()).expect("there is memory");
         match rng.below(3) {
             0 => own.push(link),
             1 => damaged += usize::from(!link.free(&ALLOC)),
@@ -70,38 +70,25 @@ fn allocate_in_all_classes(rng: &mut Rng, largest: usize, count: usize) -> Resul
     for _ in 0..count {
         let size = rng.log_uniform(largest).max(SMALLEST);
         let link = Link::allocate(&ALLOC, size, rng.next()).ok_or(NO_MEMORY)?;
-        if rng.one_in(2) {
-            chain.push(link)
-        } else {
-            other.push(link)
-        }
+        if rng.one_in(2) { chain.push(link) } else { other.push(link) }
     }
     let damaged = chain.free(&ALLOC);
     for _ in 0..count / 4 {
-        chain.push(
-            Link::allocate(&ALLOC, rng.log_uniform(largest).max(SMALLEST), rng.next())
-                .ok_or(NO_MEMORY)?,
-        );
+        chain.push(Link::allocate(&ALLOC, rng.log_uniform(largest).max(SMALLEST), rng.next()).ok_or(NO_MEMORY)?);
     }
-    if damaged + chain.free(&ALLOC) + other.free(&ALLOC) == 0 {
-        Ok(())
-    } else {
-        Err(DAMAGED)
-    }
+    if damaged + chain.free(&ALLOC) + other.free(&ALLOC) == 0 { Ok(()) } else { Err(DAMAGED) }
 }
 
 extern "C" fn in_a_childs_thread(seed: *mut c_void) -> *mut c_void {
     let mut rng = Rng::new(seed.addr() as u64);
-    let outcome = allocate_in_all_classes(&mut rng, 16 << 10, 60)
-        .and_then(|()| free_inheritance(SLOTS.len() / 2..SLOTS.len()));
+    let outcome =
+        allocate_in_all_classes(&mut rng, 16 << 10, 60).and_then(|()| free_inheritance(SLOTS.len() / 2..SLOTS.len()));
     ptr::without_provenance_mut(outcome.err().unwrap_or(0) as usize)
 }
 
 fn free_inheritance(slots: std::ops::Range<usize>) -> Result<(), i32> {
-    let damaged = slots
-        .filter_map(|slot| exchange(slot, None))
-        .filter_map(|link| (!link.free(&ALLOC)).then_some(()))
-        .count();
+    let damaged =
+        slots.filter_map(|slot| exchange(slot, None)).filter_map(|link| (!link.free(&ALLOC)).then_some(())).count();
     if damaged == 0 { Ok(()) } else { Err(DAMAGED) }
 }
 
@@ -126,11 +113,7 @@ fn child(number: u64, inherited: &mut Chain) -> Result<(), i32> {
             }
             allocate_in_all_classes(&mut rng, 8 << 10, 40)?;
             if libc::pthread_join(thread, &mut result) != 0 || !result.is_null() {
-                return Err(if result.is_null() {
-                    NO_THREAD
-                } else {
-                    result.addr() as i32
-                });
+                return Err(if result.is_null() { NO_THREAD } else { result.addr() as i32 });
             }
         }
     }
@@ -164,11 +147,7 @@ fn wait(process: libc::pid_t) -> Result<i32, i32> {
     if process < 0 || unsafe { libc::waitpid(process, &mut status, 0) } != process {
         return Err(-1);
     }
-    if libc::WIFEXITED(status) {
-        Ok(libc::WEXITSTATUS(status))
-    } else {
-        Err(libc::WTERMSIG(status))
-    }
+    if libc::WIFEXITED(status) { Ok(libc::WEXITSTATUS(status)) } else { Err(libc::WTERMSIG(status)) }
 }
 
 fn explain(number: u64, end: Result<i32, i32>) -> String {
@@ -179,61 +158,44 @@ fn explain(number: u64, end: Result<i32, i32>) -> String {
         Ok(GRANDCHILD_FAILED) => format!("the child of child {number} failed"),
         Ok(code) => format!("child {number} ended with code {code}"),
         Err(libc::SIGALRM) => format!("child {number} hung"),
-        Err(-1) => format!(
-            "child {number} could not be forked or waited for: {}",
-            std::io::Error::last_os_error()
-        ),
+        Err(-1) => format!("child {number} could not be forked or waited for: {}", std::io::Error::last_os_error()),
         Err(signal) => format!("child {number} was killed by signal {signal}"),
     }
 }
 
 #[test]
 fn forks_among_busy_threads() {
-    Scenario::new("forks_among_busy_threads")
-        .patience(300)
-        .run(|| {
-            let stop = AtomicBool::new(false);
-            thread::scope(|scope| {
-                let busy: Vec<_> = (0..4)
-                    .map(|seed| {
-                        let stop = &stop;
-                        scope.spawn(move || keep_busy(seed, stop))
-                    })
-                    .collect();
-                let mut rng = Rng::new(99);
-                let mut own = Chain::new();
-                let mut failure = None;
-                for number in 0..FORKS {
-                    own.push(
-                        Link::allocate(&ALLOC, random_size(&mut rng), number)
-                            .expect("there is memory"),
-                    );
-                    let end = wait(fork(|| child(number, &mut own)));
-                    if end != Ok(0) {
-                        failure = Some(explain(number, end));
-                        break;
-                    }
-                    if own.count() > 40 && own.free(&ALLOC) != 0 {
-                        failure = Some(format!(
-                            "a block of the parent is damaged after fork {number}"
-                        ));
-                        break;
-                    }
+    Scenario::new("forks_among_busy_threads").patience(300).run(|| {
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let busy: Vec<_> = (0..4)
+                .map(|seed| {
+                    let stop = &stop;
+                    scope.spawn(move || keep_busy(seed, stop))
+                })
+                .collect();
+            let mut rng = Rng::new(99);
+            let mut own = Chain::new();
+            let mut failure = None;
+            for number in 0..FORKS {
+                own.push(Link::allocate(&ALLOC, random_size(&mut rng), number).expect("there is memory"));
+                let end = wait(fork(|| child(number, &mut own)));
+                if end != Ok(0) {
+                    failure = Some(explain(number, end));
+                    break;
                 }
-                stop.store(true, SeqCst);
-                let damaged: usize = busy
-                    .into_iter()
-                    .map(|thread| thread.join().expect("no panic"))
-                    .sum();
-                assert_eq!(failure, None);
-                assert_eq!(
-                    damaged + own.free(&ALLOC),
-                    0,
-                    "blocks of the parent's that are damaged"
-                );
-                free_inheritance(0..SLOTS.len()).expect("blocks of the parent's that are damaged");
-            });
+                if own.count() > 40 && own.free(&ALLOC) != 0 {
+                    failure = Some(format!("a block of the parent is damaged after fork {number}"));
+                    break;
+                }
+            }
+            stop.store(true, SeqCst);
+            let damaged: usize = busy.into_iter().map(|thread| thread.join().expect("no panic")).sum();
+            assert_eq!(failure, None);
+            assert_eq!(damaged + own.free(&ALLOC), 0, "blocks of the parent's that are damaged");
+            free_inheritance(0..SLOTS.len()).expect("blocks of the parent's that are damaged");
         });
+    });
 }
 
 /// The other way round: the threads fork, at the same time, and all of them.
@@ -247,13 +209,10 @@ fn every_thread_forks() {
                     scope.spawn(move || {
                         let mut rng = Rng::new(seed);
                         (0..100).find_map(|_| {
-                            allocate_in_all_classes(&mut rng, 16 << 10, 50)
-                                .expect("the parent's own blocks");
+                            allocate_in_all_classes(&mut rng, 16 << 10, 50).expect("the parent's own blocks");
                             let number = NUMBER.fetch_add(1, SeqCst) as u64;
                             let mut inherited = Chain::new();
-                            inherited.push(
-                                Link::allocate(&ALLOC, 500, number).expect("there is memory"),
-                            );
+                            inherited.push(Link::allocate(&ALLOC, 500, number).expect("there is memory"));
                             let end = wait(fork(|| child(number, &mut inherited)));
                             assert_eq!(inherited.free(&ALLOC), 0);
                             (end != Ok(0)).then(|| explain(number, end))
@@ -261,10 +220,7 @@ fn every_thread_forks() {
                     })
                 })
                 .collect();
-            threads
-                .into_iter()
-                .filter_map(|thread| thread.join().expect("no panic"))
-                .collect()
+            threads.into_iter().filter_map(|thread| thread.join().expect("no panic")).collect()
         });
         assert_eq!(failures, Vec::<String>::new());
     });
@@ -287,26 +243,16 @@ fn a_child_of_a_child_of_a_child() {
         {
             return Err(NO_THREAD);
         }
-        let end = if left == 0 {
-            Ok(0)
-        } else {
-            wait(fork(|| generation(left - 1)))
-        };
+        let end = if left == 0 { Ok(0) } else { wait(fork(|| generation(left - 1))) };
         // SAFETY: the thread was created above, and not in another process.
         if unsafe { libc::pthread_join(thread, &mut result) } != 0 || !result.is_null() {
             return Err(DAMAGED);
         }
-        if end == Ok(0) {
-            allocate_in_all_classes(&mut Rng::new(left), 64 << 10, 50)
-        } else {
-            Err(GRANDCHILD_FAILED)
-        }
+        if end == Ok(0) { allocate_in_all_classes(&mut Rng::new(left), 64 << 10, 50) } else { Err(GRANDCHILD_FAILED) }
     }
-    Scenario::new("a_child_of_a_child_of_a_child")
-        .patience(120)
-        .run(|| {
-            for _ in 0..20 {
-                assert_eq!(generation(10), Ok(()));
-            }
-        });
+    Scenario::new("a_child_of_a_child_of_a_child").patience(120).run(|| {
+        for _ in 0..20 {
+            assert_eq!(generation(10), Ok(()));
+        }
+    });
 }

@@ -1,5 +1,5 @@
-//! Physical memory goes back to the OS when it is idle, without a call from the user: within about a second, and here within ten,
-//! to max(10 %, 4 MiB) of where it started.
+//! Physical memory goes back to the OS when it is idle, without a call from the user: within about a second, and here
+//! within ten, to max(10 %, 4 MiB) of where it started.
 //!
 //! Each scenario has a process of its own, because it reads what the process occupies.
 
@@ -40,18 +40,11 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 #[track_caller]
 fn returns_to(start: usize, full: usize) {
     // Or what is compared is not what was meant to be compared.
-    assert!(
-        full > start + 150 * MIB,
-        "only {} MiB were filled",
-        mib(full - start)
-    );
+    assert!(full > start + 150 * MIB, "only {} MiB were filled", mib(full - start));
     match settle(near(start), PATIENCE) {
-        Ok((rest, time)) => println!(
-            "{} MiB at the start, {} full, {} after {time:.1?}",
-            mib(start),
-            mib(full),
-            mib(rest)
-        ),
+        Ok((rest, time)) => {
+            println!("{} MiB at the start, {} full, {} after {time:.1?}", mib(start), mib(full), mib(rest))
+        }
         Err(rest) => panic!(
             "{} MiB at the start, {} full, and still {} after {PATIENCE:?}; {} allowed",
             mib(start),
@@ -125,9 +118,7 @@ fn while_the_owners_sleep() {
             for seed in 0..WORKERS {
                 let sender = sender.clone();
                 scope.spawn(move || {
-                    sender
-                        .send(fill(200 * MIB / WORKERS as usize, 32 << 10, seed))
-                        .expect("somebody listens");
+                    sender.send(fill(200 * MIB / WORKERS as usize, 32 << 10, seed)).expect("somebody listens");
                     drop(sender);
                     awake.wait();
                 });
@@ -153,10 +144,7 @@ fn while_those_who_freed_sleep() {
     Scenario::new("while_those_who_freed_sleep").run(|| {
         const WORKERS: u64 = 8;
         let start = anonymous();
-        let (filled, awake) = (
-            &Barrier::new(WORKERS as usize + 1),
-            &Barrier::new(WORKERS as usize + 1),
-        );
+        let (filled, awake) = (&Barrier::new(WORKERS as usize + 1), &Barrier::new(WORKERS as usize + 1));
         thread::scope(|scope| {
             for seed in 0..WORKERS {
                 scope.spawn(move || {

@@ -17,15 +17,8 @@ fn one_thread() {
     for seed in Seed::all(1..=6) {
         let _printed = Seed(seed);
         let oracle = Oracle::new(&ALLOC);
-        play_random(
-            &oracle,
-            None,
-            &Sizes::up_to(LARGEST),
-            seed,
-            10_000,
-            96 * MIB,
-        )
-        .unwrap_or_else(|fault| panic!("{fault}"));
+        play_random(&oracle, None, &Sizes::up_to(LARGEST), seed, 10_000, 96 * MIB)
+            .unwrap_or_else(|fault| panic!("{fault}"));
         assert!(oracle.is_idle());
     }
 }
@@ -53,15 +46,8 @@ fn many_threads() {
                 scope.spawn(move || {
                     let _printed = Seed(seed);
                     let sizes = Sizes::up_to(largest);
-                    play_random(
-                        oracle,
-                        Some(table),
-                        &sizes,
-                        mix(seed ^ thread << 32),
-                        12_000,
-                        8 * MIB,
-                    )
-                    .unwrap_or_else(|fault| panic!("{fault}"));
+                    play_random(oracle, Some(table), &sizes, mix(seed ^ thread << 32), 12_000, 8 * MIB)
+                        .unwrap_or_else(|fault| panic!("{fault}"));
                 });
             }
         });

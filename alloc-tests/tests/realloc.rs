@@ -17,10 +17,7 @@ fn grow(vec: &mut Vec<u64>, bytes: usize, key: u64) {
 
 fn verify(vec: &[u64], key: u64) {
     // One assertion for each run of words: without optimisation one for each word takes seconds.
-    let wrong = vec
-        .iter()
-        .zip(0u64..)
-        .position(|(&word, at)| word != at ^ key);
+    let wrong = vec.iter().zip(0u64..).position(|(&word, at)| word != at ^ key);
     assert_eq!(wrong, None, "the first wrong word of {}", vec.len());
 }
 
@@ -61,12 +58,7 @@ fn many_small_vectors() {
         }
     }
     for (number, vec) in vecs.iter().enumerate() {
-        assert!(
-            vec.iter()
-                .zip(0u32..)
-                .all(|(&word, round)| word == round ^ number as u32),
-            "vector {number}"
-        );
+        assert!(vec.iter().zip(0u32..).all(|(&word, round)| word == round ^ number as u32), "vector {number}");
     }
 }
 
@@ -76,17 +68,11 @@ fn shrink_to_fit_keeps_the_contents() {
         let mut vec: Vec<u64> = Vec::with_capacity(elements * 3);
         vec.extend((0..elements as u64).map(mix));
         vec.shrink_to_fit();
-        assert!(
-            vec.iter().zip(0u64..).all(|(&word, at)| word == mix(at)),
-            "{elements} elements"
-        );
+        assert!(vec.iter().zip(0u64..).all(|(&word, at)| word == mix(at)), "{elements} elements");
         vec.push(mix(elements as u64));
         vec.truncate(elements / 2 + 1);
         vec.shrink_to_fit();
-        assert!(
-            vec.iter().zip(0u64..).all(|(&word, at)| word == mix(at)),
-            "{elements} elements, cut to half"
-        );
+        assert!(vec.iter().zip(0u64..).all(|(&word, at)| word == mix(at)), "{elements} elements, cut to half");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Allocation where most programs do not look: before `main`, in the destructors of thread-locals and of pthread keys, in threads that
-//! are ending, and after `main`.
+//! Allocation where most programs do not look: before `main`, in the destructors of thread-locals and of pthread
+//! keys, in threads that are ending, and after `main`.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -18,8 +18,8 @@ use tenure_alloc_tests::sizes::Sizes;
 #[global_allocator]
 static ALLOC: Tenure = Tenure::new();
 
-/// What a destructor does: some of everything, so that it meets empty and full magazines, all kinds of classes, and the large path.
-/// Returns the number of damaged blocks.
+/// What a destructor does: some of everything, so that it meets empty and full magazines, all kinds of classes, and
+/// the large path. Returns the number of damaged blocks.
 fn work(key: u64) -> usize {
     let mut chain = Chain::new();
     for size in [32, 48, 100, 1000, 5000, 33, 40_000, 32] {
@@ -39,7 +39,8 @@ fn work(key: u64) -> usize {
 
 static BEFORE_MAIN: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static DAMAGED_BEFORE_MAIN: AtomicUsize = AtomicUsize::new(usize::MAX);
-/// Created before the first allocation, and so before any key that the allocator creates: destructors run in the order of the keys.
+/// Created before the first allocation, and so before any key that the allocator creates: destructors run in the
+/// order of the keys.
 static EARLY_KEY: AtomicU32 = AtomicU32::new(u32::MAX);
 
 #[used]
@@ -62,8 +63,7 @@ extern "C" fn before_main() {
 fn allocation_before_main() {
     assert_eq!(DAMAGED_BEFORE_MAIN.load(SeqCst), 0);
     // SAFETY: the address came from `into_raw`, and the swap gives it to us alone.
-    let link = unsafe { Link::from_raw(BEFORE_MAIN.swap(ptr::null_mut(), SeqCst)) }
-        .expect("put there before main");
+    let link = unsafe { Link::from_raw(BEFORE_MAIN.swap(ptr::null_mut(), SeqCst)) }.expect("put there before main");
     assert_eq!(link.size(), 777);
     assert!(link.free(&ALLOC), "allocated before main, damaged since");
 }
@@ -81,25 +81,15 @@ struct Worker {
 
 impl Worker {
     const fn new() -> Self {
-        Worker {
-            held: RefCell::new(Vec::new()),
-            key: Cell::new(0),
-        }
+        Worker { held: RefCell::new(Vec::new()), key: Cell::new(0) }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         let mut damaged = work(self.key.get());
-        self.held
-            .borrow_mut()
-            .push(format!("one more than {}", self.key.get()));
-        damaged += self
-            .held
-            .take()
-            .iter()
-            .filter(|text| !text.starts_with("one more"))
-            .count();
+        self.held.borrow_mut().push(format!("one more than {}", self.key.get()));
+        damaged += self.held.take().iter().filter(|text| !text.starts_with("one more")).count();
         // A thread-local that is first used while others are dropped.
         let _ = LATE.try_with(|late| late.0.borrow_mut().push(self.key.get().to_string()));
         damaged += work(self.key.get() + 1);
@@ -112,12 +102,7 @@ struct Late(RefCell<Vec<String>>);
 
 impl Drop for Late {
     fn drop(&mut self) {
-        let kept: u64 = self
-            .0
-            .take()
-            .into_iter()
-            .flat_map(|number| number.parse::<u64>())
-            .sum();
+        let kept: u64 = self.0.take().into_iter().flat_map(|number| number.parse::<u64>()).sum();
         DAMAGED.fetch_add(work(kept), SeqCst);
     }
 }
@@ -135,15 +120,7 @@ fn bare_thread(body: extern "C" fn(*mut c_void) -> *mut c_void, argument: usize)
     let (mut thread, mut result) = (0, ptr::null_mut());
     // SAFETY: the functions take a number for an argument, and the thread is joined here.
     unsafe {
-        assert_eq!(
-            libc::pthread_create(
-                &mut thread,
-                ptr::null(),
-                body,
-                ptr::without_provenance_mut(argument)
-            ),
-            0
-        );
+        assert_eq!(libc::pthread_create(&mut thread, ptr::null(), body, ptr::without_provenance_mut(argument)), 0);
         assert_eq!(libc::pthread_join(thread, &mut result), 0);
     }
     result.addr()
@@ -183,11 +160,7 @@ fn destructors_of_thread_locals() {
             });
             assert_eq!(ordinary.join().expect("no panic"), 0);
         }
-        assert_eq!(
-            DROPPED.load(SeqCst),
-            50 * (3 + 2 + 1 + 1),
-            "destructors that ran"
-        );
+        assert_eq!(DROPPED.load(SeqCst), 50 * (3 + 2 + 1 + 1), "destructors that ran");
         assert_eq!(DAMAGED.load(SeqCst), 0);
     });
 }
@@ -196,8 +169,8 @@ fn destructors_of_thread_locals() {
 
 static KEY_CALLS: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets itself again as often as pthreads calls it, which is `PTHREAD_DESTRUCTOR_ITERATIONS`, 4 times: the allocator's own destructor has
-/// run by then. The value counts the calls.
+/// Sets itself again as often as pthreads calls it, which is `PTHREAD_DESTRUCTOR_ITERATIONS`, 4 times: the
+/// allocator's own destructor has run by then. The value counts the calls.
 unsafe extern "C" fn at_the_end_of_the_thread(value: *mut c_void) {
     KEY_CALLS.fetch_add(1, SeqCst);
     DAMAGED.fetch_add(work(value.addr() as u64), SeqCst);
@@ -228,8 +201,9 @@ extern "C" fn sets_both_keys(_: *mut c_void) -> *mut c_void {
     ptr::without_provenance_mut(work(4))
 }
 
-/// Each thread allocates again after its heap was taken down, up to four times by two keys, one created before the allocator's and one
-/// after; and what it leaves behind does not add up: 4000 threads may cost no more than 4 MiB, which is 1 KiB for each.
+/// Each thread allocates again after its heap was taken down, up to four times by two keys, one created before the
+/// allocator's and one after; and what it leaves behind does not add up: 4000 threads may cost no more than 4 MiB,
+/// which is 1 KiB for each.
 #[test]
 fn destructors_of_keys_that_set_themselves_again() {
     Scenario::new("destructors_of_keys_that_set_themselves_again").run(|| {
@@ -247,17 +221,10 @@ fn destructors_of_keys_that_set_themselves_again() {
         let start = anonymous();
         threads(4000);
         let growth = anonymous().saturating_sub(start);
-        println!(
-            "4000 threads that allocate after their end: {} MiB more",
-            mib(growth)
-        );
+        println!("4000 threads that allocate after their end: {} MiB more", mib(growth));
         assert!(growth <= 4 * MIB, "{} MiB more", mib(growth));
         assert_eq!(DAMAGED.load(SeqCst), 0);
-        assert!(
-            KEY_CALLS.load(SeqCst) >= 4500 * 6,
-            "{} calls of destructors",
-            KEY_CALLS.load(SeqCst)
-        );
+        assert!(KEY_CALLS.load(SeqCst) >= 4500 * 6, "{} calls of destructors", KEY_CALLS.load(SeqCst));
     });
 }
 
@@ -269,11 +236,7 @@ extern "C" fn after_main() {
     // SAFETY: the address comes from `into_raw`, and the swap gives it to us alone.
     let left = unsafe { Link::from_raw(LEFT_BEHIND.swap(ptr::null_mut(), SeqCst)) };
     let intact = left.is_none_or(|link| link.free(&ALLOC));
-    let code = if intact && work(5) == 0 {
-        HANDLER_RAN
-    } else {
-        1
-    };
+    let code = if intact && work(5) == 0 { HANDLER_RAN } else { 1 };
     // The parent must see that the handler ran, to its end.
     // SAFETY: ends the process.
     unsafe { libc::_exit(code) };
@@ -289,12 +252,7 @@ fn allocation_after_main() {
     });
     if let Some(outcome) = outcome {
         outcome.print();
-        assert_eq!(
-            outcome.status.code(),
-            Some(HANDLER_RAN),
-            "{}",
-            outcome.status
-        );
+        assert_eq!(outcome.status.code(), Some(HANDLER_RAN), "{}", outcome.status);
     }
 }
 
@@ -302,9 +260,8 @@ fn allocation_after_main() {
 #[test]
 fn exit_while_threads_allocate() {
     for round in 0..5 {
-        let scenario = Scenario::new("exit_while_threads_allocate")
-            .patience(60)
-            .env("TENURE_TEST_ROUND", &round.to_string());
+        let scenario =
+            Scenario::new("exit_while_threads_allocate").patience(60).env("TENURE_TEST_ROUND", &round.to_string());
         let outcome = scenario.outcome(|| {
             let begun = AtomicUsize::new(0);
             let begun: &'static AtomicUsize = Box::leak(Box::new(begun));
@@ -315,9 +272,7 @@ fn exit_while_threads_allocate() {
                     loop {
                         let number = rng.next();
                         work(number);
-                        thread::spawn(move || work(number))
-                            .join()
-                            .expect("no panic");
+                        thread::spawn(move || work(number)).join().expect("no panic");
                     }
                 });
             }
@@ -327,12 +282,7 @@ fn exit_while_threads_allocate() {
             work(6);
         });
         let Some(outcome) = outcome else { return };
-        assert!(
-            outcome.completed && outcome.status.success(),
-            "round {round}: {}\n{}",
-            outcome.status,
-            outcome.stderr
-        );
+        assert!(outcome.completed && outcome.status.success(), "round {round}: {}\n{}", outcome.status, outcome.stderr);
     }
 }
 
@@ -345,8 +295,7 @@ fn threads_end_while_others_allocate() {
         thread::scope(|scope| {
             let runner = scope.spawn(|| {
                 let sizes = Sizes::up_to(16 << 10);
-                let outcome = (0..10)
-                    .try_for_each(|seed| play_random(&oracle, None, &sizes, seed, 3000, MIB));
+                let outcome = (0..10).try_for_each(|seed| play_random(&oracle, None, &sizes, seed, 3000, MIB));
                 done.store(true, SeqCst);
                 outcome
             });
@@ -355,10 +304,7 @@ fn threads_end_while_others_allocate() {
                 round += 1;
                 assert_eq!(bare_thread(registers_after_the_first_allocation, round), 0);
             }
-            runner
-                .join()
-                .expect("no panic")
-                .unwrap_or_else(|fault| panic!("{fault}"));
+            runner.join().expect("no panic").unwrap_or_else(|fault| panic!("{fault}"));
             println!("{round} threads ended beside 30000 operations");
         });
         assert_eq!(DAMAGED.load(SeqCst), 0);

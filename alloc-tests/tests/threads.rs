@@ -37,20 +37,14 @@ fn one_producer_many_consumers() {
             .map(|_| {
                 let (sender, receiver) = sync_channel(100);
                 let oracle = &oracle;
-                scope.spawn(move || {
-                    receiver
-                        .into_iter()
-                        .for_each(|block| good(oracle.free(block)))
-                });
+                scope.spawn(move || receiver.into_iter().for_each(|block| good(oracle.free(block))));
                 sender
             })
             .collect();
         let (mut rng, sizes) = (Rng::new(1), small());
         for number in 0..40_000 {
             let block = random_block(&oracle, &mut rng, &sizes);
-            consumers[number % consumers.len()]
-                .send(block)
-                .expect("the consumers listen");
+            consumers[number % consumers.len()].send(block).expect("the consumers listen");
         }
     });
     assert!(oracle.is_idle());
@@ -65,17 +59,12 @@ fn many_producers_one_consumer() {
             let (oracle, sender) = (&oracle, sender.clone());
             scope.spawn(move || {
                 let (mut rng, sizes) = (Rng::new(seed), small());
-                (0..5000).for_each(|_| {
-                    sender
-                        .send(random_block(oracle, &mut rng, &sizes))
-                        .expect("the consumer listens")
-                });
+                (0..5000)
+                    .for_each(|_| sender.send(random_block(oracle, &mut rng, &sizes)).expect("the consumer listens"));
             });
         }
         drop(sender);
-        receiver
-            .into_iter()
-            .for_each(|block| good(oracle.free(block)));
+        receiver.into_iter().for_each(|block| good(oracle.free(block)));
     });
     assert!(oracle.is_idle());
 }
@@ -96,9 +85,7 @@ fn a_ring() {
             scope.spawn(move || {
                 let (mut rng, sizes) = (Rng::new(100 + seed as u64), small());
                 for _ in 0..64 {
-                    sender
-                        .send(random_block(oracle, &mut rng, &sizes))
-                        .expect("the ring is closed");
+                    sender.send(random_block(oracle, &mut rng, &sizes)).expect("the ring is closed");
                 }
                 for _ in 0..4000 {
                     let Ok(mut block) = receiver.recv() else {
@@ -119,9 +106,7 @@ fn a_ring() {
                     }
                 }
                 drop(sender);
-                receiver
-                    .into_iter()
-                    .for_each(|block| good(oracle.free(block)));
+                receiver.into_iter().for_each(|block| good(oracle.free(block)));
             });
         }
     });
@@ -138,31 +123,19 @@ fn frees_after_the_thread_ended() {
                     let oracle = &oracle;
                     scope.spawn(move || {
                         let (mut rng, sizes) = (Rng::new(round << 8 | seed), small());
-                        (0..500)
-                            .map(|_| random_block(oracle, &mut rng, &sizes))
-                            .collect()
+                        (0..500).map(|_| random_block(oracle, &mut rng, &sizes)).collect()
                     })
                 })
                 .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("the thread does not panic"))
-                .collect()
+            threads.into_iter().map(|thread| thread.join().expect("the thread does not panic")).collect()
         });
         if round % 2 == 0 {
-            orphans
-                .into_iter()
-                .flatten()
-                .for_each(|block| good(oracle.free(block)));
+            orphans.into_iter().flatten().for_each(|block| good(oracle.free(block)));
         } else {
             thread::scope(|scope| {
                 for blocks in orphans {
                     let oracle = &oracle;
-                    scope.spawn(move || {
-                        blocks
-                            .into_iter()
-                            .for_each(|block| good(oracle.free(block)))
-                    });
+                    scope.spawn(move || blocks.into_iter().for_each(|block| good(oracle.free(block))));
                 }
             });
         }
@@ -191,15 +164,7 @@ fn a_thread_that_only_frees() {
         let mut damaged = ptr::null_mut();
         // SAFETY: the chain outlives the thread, which is joined here.
         unsafe {
-            assert_eq!(
-                libc::pthread_create(
-                    &mut thread,
-                    ptr::null(),
-                    only_frees,
-                    (&raw mut chain).cast()
-                ),
-                0
-            );
+            assert_eq!(libc::pthread_create(&mut thread, ptr::null(), only_frees, (&raw mut chain).cast()), 0);
             assert_eq!(libc::pthread_join(thread, &mut damaged), 0);
         }
         assert_eq!(damaged.addr(), 0, "damaged blocks");
@@ -217,9 +182,7 @@ fn short_threads_that_inherit() {
                 let (oracle, estate) = (&oracle, &estate);
                 scope.spawn(move || {
                     let (mut rng, sizes) = (Rng::new(round << 16 | seed), small());
-                    let mut blocks: Vec<Block> = (0..100)
-                        .map(|_| random_block(oracle, &mut rng, &sizes))
-                        .collect();
+                    let mut blocks: Vec<Block> = (0..100).map(|_| random_block(oracle, &mut rng, &sizes)).collect();
                     let heirs = blocks.split_off(50);
                     let inherited = std::mem::replace(&mut *estate.lock().unwrap(), heirs);
                     for mut block in inherited {
@@ -228,18 +191,12 @@ fn short_threads_that_inherit() {
                         }
                         blocks.push(block);
                     }
-                    blocks
-                        .into_iter()
-                        .for_each(|block| good(oracle.free(block)));
+                    blocks.into_iter().for_each(|block| good(oracle.free(block)));
                 });
             }
         });
     }
-    estate
-        .into_inner()
-        .unwrap()
-        .into_iter()
-        .for_each(|block| good(oracle.free(block)));
+    estate.into_inner().unwrap().into_iter().for_each(|block| good(oracle.free(block)));
     assert!(oracle.is_idle());
 }
 
@@ -250,9 +207,7 @@ fn ordinary_values() {
     let consumer = thread::spawn(move || {
         receiver
             .into_iter()
-            .map(|(text, boxes)| {
-                text.len() as u64 + boxes.iter().map(|number| **number).sum::<u64>()
-            })
+            .map(|(text, boxes)| text.len() as u64 + boxes.iter().map(|number| **number).sum::<u64>())
             .sum::<u64>()
     });
     let producers: Vec<_> = (0..8u64)
@@ -261,26 +216,14 @@ fn ordinary_values() {
             thread::spawn(move || {
                 for number in 0..500u64 {
                     let boxes = (0..number % 50).map(|_| Box::new(thread)).collect();
-                    sender
-                        .send(("x".repeat(number as usize % 100), boxes))
-                        .expect("the consumer listens");
+                    sender.send(("x".repeat(number as usize % 100), boxes)).expect("the consumer listens");
                 }
             })
         })
         .collect();
     drop(sender);
-    producers
-        .into_iter()
-        .for_each(|thread| thread.join().expect("the producer does not panic"));
-    let expected: u64 = (0..8)
-        .map(|thread| {
-            (0..500)
-                .map(|number| number % 100 + number % 50 * thread)
-                .sum::<u64>()
-        })
-        .sum();
-    assert_eq!(
-        consumer.join().expect("the consumer does not panic"),
-        expected
-    );
+    producers.into_iter().for_each(|thread| thread.join().expect("the producer does not panic"));
+    let expected: u64 =
+        (0..8).map(|thread| (0..500).map(|number| number % 100 + number % 50 * thread).sum::<u64>()).sum();
+    assert_eq!(consumer.join().expect("the consumer does not panic"), expected);
 }

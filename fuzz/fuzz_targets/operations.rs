@@ -1,10 +1,11 @@
 //! Sequences of operations on a few threads, beside the oracle of `alloc-tests`.
 //!
-//! `Tenure` is called as a value. The process has std's allocator, so that the oracle's own tables cannot be damaged by what is looked
-//! for, and a crash leaves a report.
+//! `Tenure` is called as a value. The process has std's allocator, so that the oracle's own tables cannot be damaged
+//! by what is looked for, and a crash leaves a report.
 //!
-//! One step runs at a time, on one thread or another: an input always does the same, so that the fuzzer can learn from it and shorten it.
-//! Races are for the threaded tests of `alloc-tests`; what is found here is what an order of frees by several threads does.
+//! One step runs at a time, on one thread or another: an input always does the same, so that the fuzzer can learn
+//! from it and shorten it. Races are for the threaded tests of `alloc-tests`; what is found here is what an order of
+//! frees by several threads does.
 
 #![no_main]
 
@@ -105,11 +106,7 @@ impl<'scope> Actor<'scope> {
             player.leave();
             let _ = answer.send(Ok(()));
         });
-        Actor {
-            steps,
-            answers,
-            thread,
-        }
+        Actor { steps, answers, thread }
     }
 
     fn play(&self, step: Step) {
@@ -127,35 +124,27 @@ impl<'scope> Actor<'scope> {
 }
 
 fn play(player: &mut Player<'_, Tenure>, step: Step) -> std::result::Result<(), Fault> {
-    let layout = |size: usize, align: usize| {
-        Layout::from_size_align(size, align).expect("far below isize::MAX")
-    };
+    let layout = |size: usize, align: usize| Layout::from_size_align(size, align).expect("far below isize::MAX");
     let impossible = |outcome| match outcome {
         Err(Fault::Refused(_)) => Ok(()),
         other => other,
     };
     match step {
-        Step::Allocate(Size(size), Align(align)) => {
-            player.play(Operation::Allocate(layout(size, align), false))
+        Step::Allocate(Size(size), Align(align)) => player.play(Operation::Allocate(layout(size, align), false)),
+        Step::AllocateZeroed(Size(size), Align(align)) => player.play(Operation::Allocate(layout(size, align), true)),
+        Step::AllocateMany(Size(size), count) => {
+            (0..count).try_for_each(|_| player.play(Operation::Allocate(layout(size.min(16 << 10), 8), false)))
         }
-        Step::AllocateZeroed(Size(size), Align(align)) => {
-            player.play(Operation::Allocate(layout(size, align), true))
-        }
-        Step::AllocateMany(Size(size), count) => (0..count).try_for_each(|_| {
-            player.play(Operation::Allocate(layout(size.min(16 << 10), 8), false))
-        }),
         Step::Resize(which, Size(size)) => player.play(Operation::Resize(which.into(), size)),
-        Step::ResizeTooFar(which) => {
-            impossible(player.play(Operation::Resize(which.into(), 1 << 60)))
-        }
+        Step::ResizeTooFar(which) => impossible(player.play(Operation::Resize(which.into(), 1 << 60))),
         Step::AllocateTooMuch(Align(align)) => {
             impossible(player.play(Operation::Allocate(layout(1 << 60, align), false)))
         }
         Step::Free(which) => player.play(Operation::Free(which.into())),
         // From the end, from the front and in leaps: all that a number can mean.
-        Step::FreeMany(count) => (0..count).try_for_each(|number| {
-            player.play(Operation::Free(usize::from(number) * usize::from(count)))
-        }),
+        Step::FreeMany(count) => {
+            (0..count).try_for_each(|number| player.play(Operation::Free(usize::from(number) * usize::from(count))))
+        }
         Step::Put(which) => player.play(Operation::Put(which.into())),
         Step::Take(which) => player.play(Operation::Take(which.into())),
         Step::EndThread | Step::FinishThread => Ok(()),
@@ -175,15 +164,10 @@ fuzz_target!(|input: Vec<(u8, Step)>| {
                         actor.end(step);
                     }
                 }
-                step => actor
-                    .get_or_insert_with(|| Actor::start(scope, &oracle, &table))
-                    .play(step),
+                step => actor.get_or_insert_with(|| Actor::start(scope, &oracle, &table)).play(step),
             }
         }
-        actors
-            .into_iter()
-            .flatten()
-            .for_each(|actor| actor.end(Step::EndThread));
+        actors.into_iter().flatten().for_each(|actor| actor.end(Step::EndThread));
     });
     for block in table.into_inner().expect("no thread panicked") {
         if let Err(fault) = oracle.free(block) {

@@ -5,9 +5,9 @@ use tenure_alloc_tests::child::Scenario;
 use tenure_alloc_tests::plugin::Plugin;
 use tenure_alloc_tests::rss::{MIB, anonymous, mib};
 
-/// Loads, uses and closes the library, and ends the threads that have used it only when it is closed: what it has left with them, like the
-/// destructor of a pthread key, must not be called where nothing is any more. What the library does here leaves nothing of std's with them,
-/// so that the C library unmaps it if the allocator lets it.
+/// Loads, uses and closes the library, and ends the threads that have used it only when it is closed: what it has
+/// left with them, like the destructor of a pthread key, must not be called where nothing is any more. What the
+/// library does here leaves nothing of std's with them, so that the C library unmaps it if the allocator lets it.
 fn load_use_and_close(round: u64, threads: u64) {
     let plugin = Arc::new(Plugin::open());
     let closed = Arc::new(Barrier::new(threads as usize + 1));
@@ -63,13 +63,14 @@ fn loaded_and_closed_fifty_times() {
         (1..=50).for_each(|round| load_use_and_close(round, 4));
         let growth = anonymous().saturating_sub(start);
         println!("loaded and closed 50 times: {} MiB more", mib(growth));
-        // A library that is really gone can leave its arenas to nobody; but 50 times its whole memory would be a leak.
+        // A library that is really gone can leave its arenas to nobody; but 50 times its whole memory would be a
+        // leak.
         assert!(growth <= 64 * MIB, "{} MiB more", mib(growth));
     });
 }
 
-/// std's threads leave destructors of std in the thread that starts them, and the C library keeps the library loaded until those have run:
-/// not the scenario above, but one that happens.
+/// std's threads leave destructors of std in the thread that starts them, and the C library keeps the library loaded
+/// until those have run: not the scenario above, but one that happens.
 #[test]
 fn threads_of_its_own() {
     Scenario::new("threads_of_its_own").run(|| {
@@ -82,7 +83,8 @@ fn threads_of_its_own() {
     });
 }
 
-/// Static thread-local storage is short where libraries come late: a library whose hot words are too many does not load, or not often.
+/// Static thread-local storage is short where libraries come late: a library whose hot words are too many does not
+/// load, or not often.
 #[test]
 fn used_by_many_threads_at_once() {
     Scenario::new("used_by_many_threads_at_once").run(|| load_use_and_close(1, 64));
