@@ -5,7 +5,7 @@
 use super::bits::Bits;
 use super::space::Space;
 use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, info};
-use crate::config;
+use crate::config::{self, HugePages};
 use crate::os::{self, lock::Lock};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use std::ptr::null_mut;
@@ -14,8 +14,8 @@ use std::ptr::null_mut;
 const CHUNK: usize = 2 << 20;
 const CHUNK_SLICES: usize = CHUNK / SLICE;
 /// With this much committed, a huge page that is used in part no longer shows, and misses of the address cache do.
-/// Below, huge pages were tried and lost where the memory under a virtual machine must be found first (ARCHITECTURE.md).
-const HUGE_FROM: usize = 512 << 20;
+/// Earlier was tried, and lost where the host of a virtual machine must first find the memory (ARCHITECTURE.md).
+const HUGE_FROM: usize = 2 << 30;
 /// Freed huge blocks that wait for the next one before they are purged.
 const WAITING: usize = 8;
 
@@ -451,11 +451,11 @@ impl Arena {
         if !unsafe { os::commit(at, len) } {
             return None;
         }
-        let worth_it = (self.counts.used + self.counts.due) * SLICE >= HUGE_FROM;
+        let large_program = (self.counts.used + self.counts.due) * SLICE >= HUGE_FROM;
         // SAFETY: it is committed now.
-        unsafe { huge_pages(at, len, worth_it) };
+        let asked = unsafe { huge_pages(at, len, large_program) };
         i.chunks |= 1 << chunk;
-        i.huge |= u16::from(worth_it) << chunk;
+        i.huge |= u16::from(asked) << chunk;
         Some(())
     }
 
@@ -567,14 +567,18 @@ unsafe fn commit_metadata(base: *mut u8) -> bool {
     unsafe { os::commit(base.wrapping_sub(SLICE), SLICE) }
 }
 
+/// Asks for huge pages if the configuration says so, refuses them if it says so. Returns whether they were asked for.
+///
 /// # Safety
 /// The range is committed and ours.
-unsafe fn huge_pages(at: *mut u8, len: usize, worth_it: bool) {
-    let allowed = config::current::huge_pages();
-    if worth_it || !allowed {
-        // SAFETY: by the caller's promise.
-        unsafe { os::set_huge(at, len, allowed) };
-    }
+unsafe fn huge_pages(at: *mut u8, len: usize, worth_it: bool) -> bool {
+    let wanted = match config::current::huge_pages() {
+        HugePages::Auto if !worth_it => return false,
+        setting => setting != HugePages::Never,
+    };
+    // SAFETY: by the caller's promise.
+    unsafe { os::set_huge(at, len, wanted) };
+    wanted
 }
 
 const _: () = assert!(INFO_AT.is_multiple_of(64) && align_of::<Info>() <= 64);
