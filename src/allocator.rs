@@ -5,7 +5,7 @@ use crate::config::{Config, HugePages};
 use crate::generation::{clock, helper};
 use crate::heap::{self, Mode, SlowPath, Tracker, large, steal};
 use crate::os::process;
-use crate::pages::classes::{COLD, LARGEST, TABLE, TABLED, block_size, class_of};
+use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
@@ -44,7 +44,7 @@ impl Tenure {
 
     /// Whether a helper thread may give memory back while the program makes no call. Default: `true`.
     ///
-    /// The thread is started when more than 4 MiB are free, runs with all signals blocked, and ends when it has
+    /// The thread is started when more than 2 MiB are free, runs with all signals blocked, and ends when it has
     /// nothing left to do. Without it, memory is given back at frees: at once, so that no more than 4 MiB or an
     /// eighth of what is in use stay free.
     pub const fn helper_thread(mut self, allowed: bool) -> Self {
@@ -125,7 +125,7 @@ unsafe impl GlobalAlloc for Tenure {
             let class = *arena::class_byte(block) as usize;
             if class < COLD {
                 // In place if the block serves the new size too, unless that would leave more than half of it unused.
-                let have = block_size(class);
+                let have = BLOCK_SIZE[class] as usize;
                 if new_size <= have && (new_size > have / 2 || new_size >= layout.size()) {
                     return block;
                 }

@@ -187,45 +187,90 @@ pub fn stats() -> Stats {
     }
 }
 
-/// A table for people: totals, and each size class that has pages.
+/// A table for people: what adds up to `committed`, what else there is, and the ten size classes that hold most; all of
+/// those with `{:#}`. Allocates nothing.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share =
-            |part: usize| format_args!("{:>5.1} %", part as f64 * 100.0 / self.committed.max(1) as f64).to_string();
-        writeln!(f, "live          {:>12}   {} blocks", Bytes(self.live), Count(self.live_blocks))?;
-        writeln!(f, "committed     {:>12}   at most {}", Bytes(self.committed), Bytes(self.peak_committed))?;
-        writeln!(f, "  in magazines{:>12}   {}", Bytes(self.in_magazines), share(self.in_magazines))?;
-        writeln!(f, "  in depots   {:>12}   {}", Bytes(self.in_depots), share(self.in_depots))?;
-        writeln!(f, "  due         {:>12}   {}", Bytes(self.due), share(self.due))?;
-        writeln!(f, "  not live    {:>12}   {}", Bytes(self.fragmentation), share(self.fragmentation))?;
-        writeln!(f, "resident      {:>12}   the whole process, as the system sees it", Bytes(self.resident))?;
-        writeln!(f, "reserved      {:>12}   of address space", Bytes(self.reserved))?;
-        writeln!(f, "given back    {:>12}   and {} inside pages in use", Bytes(self.purged), Bytes(self.holes))?;
-        let (allocated, freed) = (Count(self.allocated_blocks), Count(self.freed_blocks));
-        writeln!(f, "blocks        {allocated:>12}   allocated, {freed} freed, {} sent home", Count(self.sent_home))?;
-        writeln!(f, "threads       {:>12}   epoch {}", self.threads, self.epoch)?;
-        let (blocks, live) = (self.large.live_blocks as u64, Bytes(self.large.live));
-        let allocated = Count(self.large.allocated_blocks);
-        writeln!(f, "large blocks  {:>12}   in {live}; {allocated} allocated since the start", Count(blocks))?;
+        let rest = self.committed.saturating_sub(self.live + self.in_magazines + self.in_depots + self.due);
+        let rows = [
+            ("live", self.live, "held by the program"),
+            ("in magazines", self.in_magazines, "free, at hand for a thread"),
+            ("in depots", self.in_depots, "free, at hand for any thread"),
+            ("free in pages", rest, "free beside live blocks, or not yet used"),
+            ("due", self.due, "free, and about to be given back"),
+        ];
+        for (name, bytes, meaning) in rows {
+            let share = bytes as f64 * 100.0 / self.committed.max(1) as f64;
+            writeln!(f, "  {name:<15}{:>12}{share:>7.1} %   {meaning}", Bytes(bytes))?;
+        }
+        writeln!(f, "committed        {:>12}   at most {}", Bytes(self.committed), Bytes(self.peak_committed))?;
+        writeln!(f, "resident         {:>12}   the whole process, as the system sees it", Bytes(self.resident))?;
+        writeln!(f, "given back       {:>12}   since the start", Bytes(self.purged))?;
+        writeln!(f, "holes            {:>12}   given back inside pages that are in use", Bytes(self.holes))?;
+        writeln!(f, "reserved         {:>12}   of address space", Bytes(self.reserved))?;
+        writeln!(
+            f,
+            "blocks           {:>12}   live; {} allocated, {} freed, {} sent home",
+            Count(self.live_blocks),
+            Count(self.allocated_blocks),
+            Count(self.freed_blocks),
+            Count(self.sent_home)
+        )?;
+        writeln!(
+            f,
+            "large blocks     {:>12}   live, in {}; {} allocated",
+            Count(self.large.live_blocks as u64),
+            Bytes(self.large.live),
+            Count(self.large.allocated_blocks)
+        )?;
+        writeln!(f, "threads          {:>12}   epoch {}", self.threads, self.epoch)?;
         writeln!(f)?;
         writeln!(
             f,
-            "{:>10} {:>12} {:>12} {:>8} {:>12} {:>6}",
-            "block", "live blocks", "live", "pages", "allocated", "fill"
+            "{:>8} {:>13} {:>12} {:>8} {:>6} {:>15}",
+            "block", "live blocks", "live", "pages", "fill", "allocated"
         )?;
-        for c in self.classes.iter().filter(|c| c.pages > 0) {
+        let mut order: [usize; CLASSES] = std::array::from_fn(|class| class);
+        order.sort_unstable_by_key(|&class| std::cmp::Reverse(self.classes[class].page_bytes));
+        let most = if f.alternate() { CLASSES } else { 10 };
+        let used = self.classes.iter().filter(|c| c.pages > 0).count();
+        for c in order.iter().map(|&class| &self.classes[class]).take(most.min(used)) {
             writeln!(
                 f,
-                "{:>10} {:>12} {:>12} {:>8} {:>12} {:>4.0} %",
+                "{:>8} {:>13} {:>12} {:>8} {:>4.0} % {:>15}",
                 c.block_size,
                 Count(c.live_blocks),
                 Bytes(c.live_blocks as usize * c.block_size),
                 c.pages,
-                Count(c.allocated_blocks),
-                c.fill() * 100.0
+                c.fill() * 100.0,
+                Count(c.allocated_blocks)
             )?;
         }
+        match used.saturating_sub(most) {
+            0 => Ok(()),
+            others => writeln!(f, "     and {others} size classes with fewer pages"),
+        }
+    }
+}
+
+/// A few characters, written without allocating so that printing a reading does not change the next one.
+#[derive(Default)]
+struct Short {
+    text: [u8; 32],
+    len: usize,
+}
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.text.get_mut(self.len..self.len + s.len()).ok_or(fmt::Error)?.copy_from_slice(s.as_bytes());
+        self.len += s.len();
         Ok(())
+    }
+}
+
+impl Short {
+    fn pad(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&self.text[..self.len]).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -234,13 +279,15 @@ struct Bytes(usize);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.0 {
-            n if n < 10 << 10 => format!("{n} B"),
-            n if n < 10 << 20 => format!("{:.1} KiB", n as f64 / 1024.0),
-            n if n < 10 << 30 => format!("{:.1} MiB", n as f64 / 1_048_576.0),
-            n => format!("{:.1} GiB", n as f64 / 1_073_741_824.0),
-        };
-        f.pad(&text)
+        use fmt::Write;
+        let mut short = Short::default();
+        match self.0 {
+            n if n < 1 << 10 => write!(short, "{n} B")?,
+            n if n < 1 << 20 => write!(short, "{:.1} KiB", n as f64 / 1024.0)?,
+            n if n < 10 << 30 => write!(short, "{:.1} MiB", n as f64 / 1_048_576.0)?,
+            n => write!(short, "{:.1} GiB", n as f64 / 1_073_741_824.0)?,
+        }
+        short.pad(f)
     }
 }
 
@@ -249,14 +296,30 @@ struct Count(u64);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        let mut text = String::with_capacity(digits.len() * 4 / 3);
-        for (i, d) in digits.chars().enumerate() {
-            if i > 0 && (digits.len() - i).is_multiple_of(3) {
-                text.push(' ');
+        use fmt::Write;
+        let (mut digits, mut apart) = (Short::default(), Short::default());
+        write!(digits, "{}", self.0)?;
+        for (i, &digit) in digits.text[..digits.len].iter().enumerate() {
+            if i > 0 && (digits.len - i).is_multiple_of(3) {
+                apart.write_char(' ')?;
             }
-            text.push(d);
+            apart.write_char(digit.into())?;
         }
-        f.pad(&text)
+        apart.pad(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_people_read_them() {
+        let text = |n| Count(n).to_string();
+        assert_eq!(
+            [text(0), text(999), text(1000), text(u64::MAX)].join("|"),
+            "0|999|1 000|18 446 744 073 709 551 615"
+        );
+        assert_eq!(format!("{:>10}|{}", Bytes(1023), Bytes(1 << 20)), "    1023 B|1.0 MiB");
     }
 }

@@ -16,6 +16,10 @@ const CHUNK_SLICES: usize = CHUNK / SLICE;
 /// With this much committed, a huge page that is used in part no longer shows, and misses of the address cache do.
 /// Earlier was tried, and lost where the host of a virtual machine must first find the memory (ARCHITECTURE.md).
 const HUGE_FROM: usize = 2 << 30;
+const HARDLY_SHOWS: usize = 32 << 20;
+/// A chunk that one large block covers so much of is worth a huge page: the block will be touched from end to end.
+/// A fourth of that is enough where a huge page that is used in part hardly shows.
+const HUGE_COVER: usize = CHUNK_SLICES / 2;
 /// Freed huge blocks that wait for the next one before they are purged.
 const WAITING: usize = 8;
 
@@ -431,7 +435,11 @@ impl Arena {
         let i = unsafe { &mut *info };
         for chunk in first / CHUNK_SLICES..=(first + n - 1) / CHUNK_SLICES {
             if i.chunks >> chunk & 1 == 0 {
-                self.commit_chunk(i, chunk)?;
+                let (begin, end) = (chunk * CHUNK_SLICES, (chunk + 1) * CHUNK_SLICES);
+                let covered = (first + n).min(end) - first.max(begin);
+                let held = (self.counts.used + self.counts.due) * SLICE;
+                let cover = if held < HARDLY_SHOWS { HUGE_COVER } else { HUGE_COVER / 4 };
+                self.commit_chunk(i, chunk, covered >= cover || held >= HUGE_FROM)?;
             }
         }
         let dirty = i.dirty.count_in(first, n);
@@ -443,7 +451,7 @@ impl Arena {
         Some(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: self.grown() })
     }
 
-    fn commit_chunk(&self, i: &mut Info, chunk: usize) -> Option<()> {
+    fn commit_chunk(&self, i: &mut Info, chunk: usize, worth_it: bool) -> Option<()> {
         let at = i.base.wrapping_add(chunk * CHUNK);
         // The last slice of the last chunk holds the next segment's metadata.
         let len = if (chunk + 1) * CHUNK_SLICES == SLICES { CHUNK - SLICE } else { CHUNK };
@@ -451,9 +459,8 @@ impl Arena {
         if !unsafe { os::commit(at, len) } {
             return None;
         }
-        let large_program = (self.counts.used + self.counts.due) * SLICE >= HUGE_FROM;
         // SAFETY: it is committed now.
-        let asked = unsafe { huge_pages(at, len, large_program) };
+        let asked = unsafe { huge_pages(at, len, worth_it) };
         i.chunks |= 1 << chunk;
         i.huge |= u16::from(asked) << chunk;
         Some(())

@@ -14,7 +14,9 @@ use std::ffi::c_void;
 use std::ptr::null_mut;
 
 /// With so many bytes due, a helper is worth its start.
-const START: usize = 4 << 20;
+const START: usize = 2 << 20;
+/// Without a helper, so much may stay due, or an eighth of what is in use.
+const TOLERATED: usize = 4 << 20;
 /// Below this it does not go on for them alone.
 const REST: usize = 512 << 10;
 /// Memory that stays free from one look to the next is purged: on average after one and a half intervals.
@@ -44,7 +46,7 @@ pub(crate) fn due(bytes: usize) {
 #[cold]
 fn purge_at_once(mut due: usize) {
     let used = slices::counts().0.used * SLICE;
-    while due > START.max(used / 8) && slices::purge_one(true).is_some() {
+    while due > TOLERATED.max(used / 8) && slices::purge_one(true).is_some() {
         due = slices::due();
     }
 }

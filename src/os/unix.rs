@@ -6,7 +6,7 @@ use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
 use std::ptr::null_mut;
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 compile_error!("tenure runs on Linux for now: another system is another implementation of src/os/mod.rs");
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("tenure needs 64-bit addresses: its arenas are ranges of address space");

@@ -23,6 +23,17 @@ pub(crate) const fn block_size(class: usize) -> usize {
     }
 }
 
+/// [`block_size`], for paths where a table is faster.
+pub(crate) static BLOCK_SIZE: [u32; CLASSES] = {
+    let mut table = [0; CLASSES];
+    let mut i = 0;
+    while i < CLASSES {
+        table[i] = block_size(i) as u32;
+        i += 1;
+    }
+    table
+};
+
 /// The smallest class whose blocks hold `size` bytes; `size` is from 1 to [`LARGEST`].
 ///
 /// For a `size` that is a multiple of a power of two, the blocks of the class are too: all classes of a doubling are
