@@ -2,6 +2,7 @@
 //!
 //! Where memory is out nothing here may allocate but the blocks themselves, so they carry their own book-keeping.
 
+use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -158,11 +159,50 @@ fn starts_with_little() {
     }
 }
 
-/// From one moment on the OS gives nothing more: what there is can still be used, and all of it comes back.
+/// Blocks that are only held, not written to but for their first bytes: what was reserved may be more than the machine
+/// has.
+struct Held {
+    last: *mut (*mut u8, Layout),
+    bytes: usize,
+}
+
+impl Held {
+    const MOST: usize = 64 << 30;
+
+    /// Allocates blocks of one size, down to the first null or up to `MOST`.
+    fn hold(&mut self, size: usize) {
+        let layout = Layout::from_size_align(size, 16).expect("a layout that exists");
+        while self.bytes < Held::MOST {
+            // SAFETY: the size is not 0.
+            let block = unsafe { ALLOC.alloc(layout) }.cast::<(*mut u8, Layout)>();
+            if block.is_null() {
+                return;
+            }
+            // SAFETY: the block is ours and large enough.
+            unsafe { block.write((self.last.cast(), layout)) };
+            self.last = block;
+            self.bytes += size;
+        }
+    }
+
+    fn release(&mut self) {
+        while !self.last.is_null() {
+            // SAFETY: `hold` wrote to the start of each block, and each is freed once, with its layout.
+            unsafe {
+                let (next, layout) = self.last.read();
+                ALLOC.dealloc(self.last.cast(), layout);
+                self.last = next.cast();
+            }
+        }
+    }
+}
+
+/// From one moment on the OS gives nothing more: what there is can be used up, by a new thread too, and all of it comes
+/// back.
 #[test]
 fn nothing_beyond_the_start() {
     Scenario::new("nothing_beyond_the_start").run(|| {
-        // A thread that is there already, and one that has only begun: its stack exists, its heap may not.
+        // Its stack exists already, its heap does not, and there may be no memory for that when it begins.
         extern "C" fn late_thread(go: *mut c_void) -> *mut c_void {
             // SAFETY: the flag outlives the thread, which is joined.
             let go = unsafe { &*go.cast::<AtomicBool>() };
@@ -181,20 +221,22 @@ fn nothing_beyond_the_start() {
         assert_eq!(error, 0);
         let mut before = exhaust(64 << 10, 1, MIB);
         limit_address_space(address_space()).expect("a limit may be lowered");
+        let mut held = Held { last: ptr::null_mut(), bytes: 0 };
+        [8 * MIB, MIB, 128 << 10, 16 << 10].into_iter().for_each(|size| held.hold(size));
+        let bytes = held.bytes;
+        let mut rest = exhaust(512, 5, 64 * MIB);
         go.store(true, SeqCst);
         let mut damaged = ptr::null_mut();
         // SAFETY: the thread was created above.
-        assert_eq!(unsafe { libc::pthread_join(late, &mut damaged) }, 0);
-        // Whatever was reserved before may be used up; a bound, because that may be more than the machine has.
-        let (mut large, mut small) = (exhaust(4 * MIB, 4, 256 * MIB), exhaust(512, 5, 64 * MIB));
-        let amounts = (large.bytes(), small.bytes());
-        let found = before.free(&ALLOC) + large.free(&ALLOC) + small.free(&ALLOC) + damaged.addr();
-        let mut again = exhaust(512, 5, 64 * MIB);
-        let amount = again.bytes();
-        let found = found + again.free(&ALLOC);
-        println!("{} and {} MiB from what was there, then {}", mib(amounts.0), mib(amounts.1), mib(amount));
-        assert_eq!(found, 0, "damaged blocks");
-        assert!(amount >= amounts.1, "less than before the frees");
+        let error = unsafe { libc::pthread_join(late, &mut damaged) };
+        held.release();
+        let mut again = exhaust(16 << 10, 5, bytes.min(64 * MIB));
+        let (amount, remainder) = (again.bytes(), rest.bytes());
+        let found = before.free(&ALLOC) + again.free(&ALLOC) + rest.free(&ALLOC) + damaged.addr();
+        println!("{} MiB of what was there, and {} in small blocks; then {}", mib(bytes), mib(remainder), mib(amount));
+        assert_eq!((error, found), (0, 0), "damaged blocks");
+        assert!(bytes < Held::MOST, "no null was seen");
+        assert!(amount >= bytes.min(64 * MIB) / 2, "less than before the frees");
     });
 }
 
