@@ -306,8 +306,8 @@ fn fork_beside_a_thread(name: &str) {
     thread::scope(|scope| {
         let other = scope.spawn(|| {
             let blocks = std::array::from_fn::<_, 40, _>(|_| Raw::new(THEIRS));
-            // Too few for a depot, where they would not be the thread's.
-            blocks[34..].iter().for_each(|b| b.free());
+            // Not so many that they go to a depot, where they would not be the thread's.
+            blocks[39].free();
             ready.wait();
             done.wait();
             blocks
@@ -349,7 +349,7 @@ fn fork_beside_a_thread(name: &str) {
         // SAFETY: the status is ours.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
         done.wait();
-        other.join().expect("the other thread")[..34].iter().for_each(|b| b.free());
+        other.join().expect("the other thread")[..39].iter().for_each(|b| b.free());
         ours[..20].iter().for_each(|b| b.free());
         assert_eq!(status, 0, "{name}: the child found an error");
     });
