@@ -1,9 +1,9 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
-use crate::arena::{self, slices};
+use crate::arena;
 use crate::config::{Config, HugePages};
 use crate::generation::{clock, helper};
-use crate::heap::{self, Mode, SlowPath, Tracker, large, steal};
+use crate::heap::{self, Mode, SlowPath, Tracker, large};
 use crate::os::process;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
@@ -58,12 +58,33 @@ impl Tenure {
     fn alloc_other(&self, size: usize, align: usize) -> *mut u8 {
         match size.checked_next_multiple_of(align) {
             // SAFETY: the class of a size up to the largest is one.
-            Some(size) if size <= LARGEST && align <= LARGEST => unsafe {
-                heap::alloc::<Hooks>(&self.config, class_of(size.max(1)), size)
+            Some(rounded) if rounded <= LARGEST && align <= LARGEST => unsafe {
+                heap::alloc::<Hooks>(&self.config, class_of(rounded.max(1)), size)
             },
-            Some(_) => large::alloc::<Hooks>(size, align).0,
+            Some(_) => large::alloc::<Hooks>(&self.config, size, align).0,
             None => null_mut(),
         }
+    }
+
+    /// Changes the size of a tracked or large block without a copy, if that can be done.
+    ///
+    /// # Safety
+    /// The block is the caller's.
+    #[cold]
+    #[inline(never)]
+    unsafe fn realloc_cold(&self, block: *mut u8, layout: Layout, new_size: usize) -> Option<*mut u8> {
+        // SAFETY: the block is one of ours, so its page exists.
+        let page = unsafe { &*page_of(block) };
+        if page.kind() == Kind::Tracked {
+            let have = block_size(page.class());
+            return (new_size <= have && new_size > have / 2).then_some(block);
+        }
+        if new_size <= LARGEST && layout.align() <= LARGEST {
+            return None;
+        }
+        // SAFETY: by the caller's promise.
+        let moved = unsafe { large::realloc::<Hooks>(&self.config, block, layout.size(), new_size, layout.align()) };
+        (!moved.is_null()).then_some(moved)
     }
 }
 
@@ -101,7 +122,7 @@ unsafe impl GlobalAlloc for Tenure {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if layout.size() > LARGEST {
-            let (block, zero) = large::alloc::<Hooks>(layout.size(), layout.align());
+            let (block, zero) = large::alloc::<Hooks>(&self.config, layout.size(), layout.align());
             if !zero && !block.is_null() {
                 // SAFETY: the block is that long.
                 unsafe { block.write_bytes(0, layout.size()) };
@@ -129,7 +150,7 @@ unsafe impl GlobalAlloc for Tenure {
                 if new_size <= have && (new_size > have / 2 || new_size >= layout.size()) {
                     return block;
                 }
-            } else if let Some(block) = realloc_cold(block, layout, new_size) {
+            } else if let Some(block) = self.realloc_cold(block, layout, new_size) {
                 return block;
             }
             let new = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
@@ -140,27 +161,6 @@ unsafe impl GlobalAlloc for Tenure {
             new
         }
     }
-}
-
-/// Changes the size of a tracked or large block without a copy, if that can be done.
-///
-/// # Safety
-/// The block is the caller's.
-#[cold]
-#[inline(never)]
-unsafe fn realloc_cold(block: *mut u8, layout: Layout, new_size: usize) -> Option<*mut u8> {
-    // SAFETY: the block is one of ours, so its page exists.
-    let page = unsafe { &*page_of(block) };
-    if page.kind() == Kind::Tracked {
-        let have = block_size(page.class());
-        return (new_size <= have && new_size > have / 2).then_some(block);
-    }
-    if new_size <= LARGEST && layout.align() <= LARGEST {
-        return None;
-    }
-    // SAFETY: by the caller's promise.
-    let moved = unsafe { large::realloc::<Hooks>(block, layout.size(), new_size, layout.align()) };
-    (!moved.is_null()).then_some(moved)
 }
 
 /// What the heap calls upward.
@@ -189,12 +189,20 @@ impl SlowPath for Hooks {
         }
     }
 
-    fn draw_large(tracker: &mut Tracker, size: usize) -> bool {
+    #[inline(always)]
+    fn draws() -> u64 {
         #[cfg(feature = "internals")]
-        return crate::internals::tracker::draw_large(tracker, size);
+        return crate::internals::tracker::draws();
+        #[cfg(not(feature = "internals"))]
+        0
+    }
+
+    fn draw_large(tracker: &mut Tracker, block_size: usize) -> bool {
+        #[cfg(feature = "internals")]
+        return crate::internals::tracker::draw_large(tracker, block_size);
         #[cfg(not(feature = "internals"))]
         {
-            let _ = (tracker, size);
+            let _ = (tracker, block_size);
             false
         }
     }
@@ -226,19 +234,12 @@ impl SlowPath for Hooks {
     }
 }
 
-/// Before the code of a library goes away, by `dlclose`: nothing may call it any more, and what it does not use goes
-/// back to the system. Blocks that are still in use stay. At the end of a program there is nothing to do.
-extern "C" fn fini() {
-    if process::is_in_program((&raw const FINI).cast()) {
-        return;
-    }
-    heap::thread::cancel_ends();
-    helper::stop();
-    heap::thread::flush_this();
-    steal::take_idle(true);
-    while slices::purge_one(true).is_some() {}
+/// A library with this allocator in it stays loaded for ever, though `dlclose` was called: its blocks may outlive it, and
+/// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
+extern "C" fn init() {
+    process::pin_library((&raw const INIT).cast());
 }
 
 #[used]
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".fini_array"))]
-static FINI: extern "C" fn() = fini;
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+static INIT: extern "C" fn() = init;

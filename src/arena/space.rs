@@ -123,11 +123,7 @@ impl Space {
         let need = units.checked_mul(SEGMENT)?.checked_add(align - SEGMENT)?;
         let mut want = need.max(self.ask);
         loop {
-            // Next to the last reservation first: the kernel need not be asked for more than is used there.
-            let last = self.reservations[self.reserved.saturating_sub(1)];
-            let after = last.base.addr() + last.units * SEGMENT;
-            let beside = if last.units > 0 { reserve_at(after, want) } else { None };
-            if let Some(base) = beside.or_else(|| reserve_aligned(want)) {
+            if let Some(base) = reserve_below(want).or_else(|| reserve_aligned(want)) {
                 let r = Range { base, units: want / SEGMENT };
                 self.reservations[self.reserved] = r;
                 self.reserved += 1;
@@ -142,6 +138,22 @@ impl Space {
             self.ask = want.max(SEGMENT);
         }
     }
+}
+
+/// Looks where the kernel would place `len` bytes, and reserves them at the next suitable place below: mappings grow
+/// downwards, so that is free as a rule, and nothing more is asked for than is used.
+fn reserve_below(len: usize) -> Option<*mut u8> {
+    let raw = os::reserve(0, len);
+    if raw.is_null() {
+        return None;
+    }
+    let base = (raw.addr() + SLICE) & !(SEGMENT - 1);
+    if base == raw.addr() + SLICE {
+        return Some(raw.wrapping_add(SLICE));
+    }
+    // SAFETY: just reserved, and nobody knows of it.
+    unsafe { os::release(raw, len) };
+    reserve_at(base, len)
 }
 
 /// Reserves `len` bytes from one slice below this base, if the addresses are free.

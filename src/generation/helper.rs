@@ -28,7 +28,6 @@ const HOLES: usize = 64 << 20;
 
 const NONE: u32 = 0;
 const RUNS: u32 = 1;
-const STOPS: u32 = 2;
 static STATE: Futex = Futex::new(NONE);
 
 /// So many bytes are free and hold physical memory: somebody must purge them, sooner or later.
@@ -68,11 +67,11 @@ fn start() -> bool {
 
 extern "C" fn run(_: *mut c_void) -> *mut c_void {
     let mut idle = 0;
-    while idle < IDLE_LOOKS && STATE.load(Ordering::Acquire) == RUNS {
+    while idle < IDLE_LOOKS {
         os::futex_wait(&STATE, RUNS, INTERVAL_MS);
         let before = slices::counts().0.purged;
         steal::take_idle(false);
-        while STATE.load(Ordering::Relaxed) == RUNS && slices::purge_one(false).is_some() {}
+        while slices::purge_one(false).is_some() {}
         let dug = shard::dig_holes(HOLES, true);
         slices::begin_interval();
         let worked = slices::counts().0.purged != before || dug > 0 || slices::due() >= REST;
@@ -84,19 +83,6 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
         due(slices::due());
     }
     null_mut()
-}
-
-/// Ends the helper, and waits until it has ended: its code is about to be unmapped.
-pub(crate) fn stop() {
-    if STATE.compare_exchange(RUNS, STOPS, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-        os::futex_wake(&STATE, 1);
-        for _ in 0..10_000 {
-            if STATE.load(Ordering::Acquire) == NONE {
-                return;
-            }
-            os::futex_wait(&STATE, STOPS, 1);
-        }
-    }
 }
 
 /// In a forked child there is no helper.

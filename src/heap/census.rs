@@ -13,30 +13,38 @@ pub(crate) fn cached(mut f: impl FnMut(usize, usize, usize)) {
         for (class, held) in held.iter_mut().enumerate() {
             let (pair, k) = (words.pair(class), &heap.classes[class]);
             // Relaxed: the owner runs on; a word that it changes meanwhile makes the count a moment old.
-            *held += count(pair.pop.load(Relaxed), class);
+            *held += popped_last(pair.pop.load(Relaxed), k.cut.load(Relaxed), class);
             let push = pair.push.load(Relaxed);
             if !push.is_null() {
-                *held += count(push.wrapping_sub(1), class);
+                *held += pushed(push, class);
             }
             *held += k.kept.load(Relaxed) * CAPACITY[class] as usize;
-            *held += (!k.cut.load(Relaxed).is_null()) as usize;
         }
+        heap.tracked_cached(|class, blocks| held[class] += blocks);
     });
-    each_ever(|heap| heap.tracked_cached(|class, blocks| held[class] += blocks));
     for (class, held) in held.into_iter().enumerate() {
         f(class, held, depot::of(class).blocks());
     }
 }
 
-/// Blocks from a slot down to the end of its magazine. A slot that is null for a moment (a sample's cut) does not end it.
-pub(super) fn count(from: *mut Slot, class: usize) -> usize {
-    if !is_magazine(from) {
-        return 0;
-    }
-    let end = Magazine::of(from).start(class);
-    let n = (from.addr().saturating_sub(end.addr())) / size_of::<Slot>();
+/// Blocks of a pop magazine: from the pop word down to a null that is not a sample's cut, which stands for a block.
+pub(super) fn popped_last(pop: *mut Slot, cut: *mut Slot, class: usize) -> usize {
+    let slots = if is_magazine(pop) { slots_from(pop, class) } else { 0 };
+    let at = |i| pop.wrapping_sub(i);
     // SAFETY: slots of a magazine, whose memory is never unmapped.
-    (0..n).filter(|&i| !unsafe { (*from.wrapping_sub(i)).load(Relaxed) }.is_null()).count()
+    (0..slots).take_while(|&i| at(i) == cut || !unsafe { (*at(i)).load(Relaxed) }.is_null()).count()
+}
+
+/// Blocks of a push magazine: below the push word, but for what somebody took out of its lower end.
+pub(super) fn pushed(push: *mut Slot, class: usize) -> usize {
+    let top = push.wrapping_sub(1);
+    // SAFETY: as above.
+    (0..slots_from(top, class)).filter(|&i| !unsafe { (*top.wrapping_sub(i)).load(Relaxed) }.is_null()).count()
+}
+
+/// Slots from this one down to the lowest that a magazine of the class uses for a block.
+fn slots_from(slot: *mut Slot, class: usize) -> usize {
+    slot.addr().saturating_sub(Magazine::of(slot).start(class).addr()) / size_of::<Slot>()
 }
 
 /// Blocks of each class that were allocated since the start.
@@ -50,8 +58,7 @@ pub(crate) fn allocated(mut f: impl FnMut(usize, u64)) {
     // What is still in a pop magazine was counted when it was put there.
     each(|heap, words| {
         for class in 0..CLASSES {
-            let left = count(words.pair(class).pop.load(Relaxed), class)
-                + (!heap.classes[class].cut.load(Relaxed).is_null()) as usize;
+            let left = popped_last(words.pair(class).pop.load(Relaxed), heap.classes[class].cut.load(Relaxed), class);
             f(class, (left as u64).wrapping_neg());
         }
     });

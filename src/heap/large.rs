@@ -4,8 +4,10 @@
 //! them when they have waited. A growing block takes the slices behind it if they are free; otherwise its memory is
 //! moved, not copied.
 
-use super::{SlowPath, Tracker};
+use super::SlowPath;
+use super::thread::with_tracker;
 use crate::arena::{SLICE, private, slices};
+use crate::config::Config;
 use crate::os::{self, die};
 use crate::pages::page::{self, Word, page_of};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
@@ -30,7 +32,7 @@ fn slices_for(size: usize) -> Option<usize> {
 }
 
 /// A large block, and whether it reads as zero. Null if memory is out.
-pub(crate) fn alloc<S: SlowPath>(size: usize, align: usize) -> (*mut u8, bool) {
+pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> (*mut u8, bool) {
     let Some(n) = slices_for(size).filter(|_| align <= 1 << 46) else { return (std::ptr::null_mut(), false) };
     let Some(run) = slices::take(n, align) else { return (std::ptr::null_mut(), false) };
     // SAFETY: the run is ours.
@@ -39,16 +41,18 @@ pub(crate) fn alloc<S: SlowPath>(size: usize, align: usize) -> (*mut u8, bool) {
     LIVE.fetch_add(1, Ordering::Relaxed);
     LIVE_BYTES.fetch_add(n * SLICE, Ordering::Relaxed);
     S::allocated(n * SLICE);
-    if S::draw_large(&mut Tracker::default(), size) {
-        let word: *mut Word = private::take(size_of::<Word>()).cast();
-        if !word.is_null() {
-            // SAFETY: the word is ours, and the block is not yet anybody's.
-            unsafe {
-                S::born(&mut Tracker::default(), &mut *word, size, n * SLICE);
-                (*page_of(run.at)).set_word(word);
+    with_tracker::<S, _>(config, |tracker| {
+        if S::draw_large(tracker, n * SLICE) {
+            let word: *mut Word = private::take(size_of::<Word>()).cast();
+            if !word.is_null() {
+                // SAFETY: the word is ours, and the block is not yet anybody's.
+                unsafe {
+                    S::born(tracker, &mut *word, size, n * SLICE);
+                    (*page_of(run.at)).set_word(word);
+                }
             }
         }
-    }
+    });
     balance(run.grown);
     (run.at, run.zero)
 }
@@ -94,7 +98,13 @@ unsafe fn free_run<S: SlowPath>(block: *mut u8, moved: usize) {
 ///
 /// # Safety
 /// The block is a large one and the caller's; `size` needs a large block too; `old` is how much of it is used.
-pub(crate) unsafe fn realloc<S: SlowPath>(block: *mut u8, old: usize, size: usize, align: usize) -> *mut u8 {
+pub(crate) unsafe fn realloc<S: SlowPath>(
+    config: &Config,
+    block: *mut u8,
+    old: usize,
+    size: usize,
+    align: usize,
+) -> *mut u8 {
     let Some(n) = slices_for(size) else { return std::ptr::null_mut() };
     // SAFETY: by the caller's promise.
     let (have, huge) = unsafe { ((*page_of(block)).slices(), (*page_of(block)).is_huge()) };
@@ -126,7 +136,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(block: *mut u8, old: usize, size: usiz
     if old.min(size) < MOVE_FROM {
         return std::ptr::null_mut();
     }
-    let (new, _) = alloc::<S>(size, align);
+    let (new, _) = alloc::<S>(config, size, align);
     if new.is_null() {
         return new;
     }

@@ -59,8 +59,10 @@ mod fast {
         /// How many blocks of this size are allocated until the next sampled one, itself included; `u64::MAX` for
         /// none. Called when the last one was taken, or when what was left of it is void.
         fn draw(tracker: &mut Tracker, block_size: usize) -> u64;
-        /// Whether this large block is sampled: one trial.
-        fn draw_large(tracker: &mut Tracker, size: usize) -> bool;
+        /// Changes when what was drawn before is void: with another rate, say.
+        fn draws() -> u64;
+        /// Whether this large block is tracked: one trial, or the thread tracks every block.
+        fn draw_large(tracker: &mut Tracker, block_size: usize) -> bool;
         /// A tracked block was allocated: fills its word. No lock is held.
         fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize);
         /// A tracked block is about to be freed. No lock is held.

@@ -142,12 +142,16 @@ impl Heap {
             }
             if !k.cut.load(Relaxed).is_null() && pair.pop.load(Relaxed) == k.cut.load(Relaxed) {
                 // The sample falls here: what was cut out comes back, and the next one is drawn.
+                let void = k.draws.get() != S::draws();
                 self.uncut(k);
                 self.arm::<S>(pair, k, class);
-                k.tracked.store(k.tracked.load(Relaxed) + 1, Relaxed);
+                if void {
+                    return self.alloc_inside::<S>(words, class); // not this block, perhaps: the dice are thrown anew
+                }
                 let mut block = null_mut();
                 let taken = shard::take(self.shard(), Kind::Tracked, class, 1, |b| block = b);
                 self.grown.set(self.grown.get() + taken.grown);
+                k.tracked.store(k.tracked.load(Relaxed) + taken.blocks as u64, Relaxed);
                 return if block.is_null() { Got::OutOfMemory } else { Got::Tracked(block) };
             }
             loop {
@@ -177,7 +181,8 @@ impl Heap {
     /// # Safety
     /// The caller is the owner, inside the gate.
     unsafe fn arm<S: SlowPath>(&self, pair: Pair<'_>, k: &ClassHeap, class: usize) {
-        if k.until.get() == 0 {
+        if k.until.get() == 0 || k.draws.get() != S::draws() {
+            k.draws.set(S::draws());
             // SAFETY: by the caller's promise.
             k.until.set(S::draw(unsafe { self.tracker() }, block_size(class)).max(1));
         }

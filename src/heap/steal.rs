@@ -29,9 +29,11 @@ use std::sync::atomic::Ordering::Relaxed;
 struct Haul {
     /// `t0`, or null if nothing was taken from the pop magazine.
     from: *mut Slot,
-    /// What the slots below `from` held, downwards.
+    /// What the slots from `from` downwards held; null for the first, which is the thread's.
     blocks: [*mut u8; SLOTS],
     len: usize,
+    /// The slot of a sample's cut among them, or null.
+    cut: *mut Slot,
 }
 
 /// The room for it is static because the stack of whoever collects may be small.
@@ -45,7 +47,7 @@ unsafe impl Send for Collector {}
 
 static COLLECTOR: Lock<Collector> = Lock::new(Collector {
     registered: None,
-    hauls: [const { Haul { from: null_mut(), blocks: [null_mut(); SLOTS], len: 0 } }; CLASSES],
+    hauls: [const { Haul { from: null_mut(), blocks: [null_mut(); SLOTS], len: 0, cut: null_mut() } }; CLASSES],
 });
 
 /// Takes home the magazines that nobody touched since the last call (all that can be had, with `all`), threads' and
@@ -139,24 +141,20 @@ unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Ha
     if !is_magazine(haul.from) {
         return;
     }
-    // What a sample's cut took out comes along, and the draw is void.
-    let cut = k.take_cut();
+    // Whether the block that the thread pops next is a sample was decided when the magazine was cut, and stays so, or
+    // samples would be lost in proportion to how often somebody takes. What is below is void, cut or not.
+    let cut = k.cut.load(Relaxed);
+    haul.cut = if cut == haul.from { null_mut() } else { k.take_cut() };
     k.until.set(0);
+    haul.blocks[0] = null_mut();
+    haul.len = 1;
     let end = Magazine::of(haul.from).start(class);
     let mut slot = haul.from;
-    if slot == cut {
-        // The thread stands before the null of the cut, and takes the slow path when it comes.
-        haul.blocks[haul.len] = k.saved.get();
-        haul.len += 1;
-    } else if haul.from > end {
-        haul.blocks[haul.len] = null_mut(); // the slot at `t0` is the thread's
-        haul.len += 1;
-    }
     while slot > end && haul.len <= CAPACITY[class] as usize {
         slot = slot.wrapping_sub(1);
         // SAFETY: a slot of the thread's pop magazine.
         let block = unsafe { (*slot).swap(null_mut(), Relaxed) };
-        let block = if slot == cut { k.saved.get() } else { block };
+        let block = if slot == haul.cut { k.saved.get() } else { block };
         if block.is_null() {
             break;
         }
@@ -172,18 +170,20 @@ unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Ha
 unsafe fn settle(pop: &AtomicPtr<Slot>, k: &ClassHeap, haul: &mut Haul, passed: bool) {
     let t1 = pop.load(Ordering::Acquire); // Acquire: with the barrier, what the thread popped before is known
     let mut ours = 0;
-    for (i, block) in haul.blocks[..haul.len].iter_mut().enumerate() {
+    for (i, block) in haul.blocks[..haul.len].iter_mut().enumerate().skip(1) {
         let slot = haul.from.wrapping_sub(i);
-        let keep = i > 0 && (slot >= t1 || !passed);
-        if keep && slot == t1 || keep && !passed && slot < t1 {
+        // Without the barrier we know nothing: everything goes back, which harms nobody.
+        if slot < t1 && passed {
+            ours += 1;
+            continue;
+        }
+        if slot == haul.cut && slot <= t1 {
+            k.cut.store(slot, Relaxed); // as it was: the null stays, and its block is still saved
+        } else if slot <= t1 {
             // SAFETY: a slot of the thread's pop magazine, which it has or will come to.
             unsafe { (*slot).store(*block, Relaxed) };
         }
-        if keep {
-            *block = null_mut();
-        } else if !block.is_null() {
-            ours += 1;
-        }
+        *block = null_mut();
     }
     k.popped.store(k.popped.load(Relaxed) - ours, Relaxed);
 }

@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::magazine::{Magazine, Magazines, Slot};
-use super::{Pair, SlowPath, Tracker, Words, depot};
+use super::{Pair, SlowPath, Tracker, Words, census, depot};
 use crate::arena::private;
 use crate::config::{self, Config};
 use crate::os::{lock::Lock, process};
@@ -30,6 +30,8 @@ pub(super) struct ClassHeap {
     pub(super) saved: Cell<*mut u8>,
     /// Blocks until the next sample, counted from the end of the pop magazine; 0 before it was drawn.
     pub(super) until: Cell<u64>,
+    /// Which [`SlowPath::draws`] it was drawn under.
+    pub(super) draws: Cell<u64>,
     /// Blocks that were put into the pop magazine, less those that were taken out of it other than by popping.
     pub(super) popped: AtomicU64,
     /// Tracked blocks that were allocated.
@@ -164,10 +166,10 @@ impl Heap {
     /// Free blocks of each class in magazines for tracked blocks. A look from outside.
     pub(super) fn tracked_cached(&self, mut f: impl FnMut(usize, usize)) {
         self.each_tracked(|class, t| {
-            let mut held = super::census::count(t.pop.load(Ordering::Relaxed), class); // Relaxed: a moment old
+            let mut held = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
             let push = t.push.load(Ordering::Relaxed);
             if !push.is_null() {
-                held += super::census::count(push.wrapping_sub(1), class);
+                held += census::pushed(push, class);
             }
             f(class, held + t.heap.kept.load(Ordering::Relaxed) * super::magazine::capacity(class));
         });
@@ -176,7 +178,7 @@ impl Heap {
     /// Tracked blocks of each class that were popped from such magazines.
     pub(super) fn tracked_allocated(&self, f: &mut impl FnMut(usize, u64)) {
         self.each_tracked(|class, t| {
-            let left = super::census::count(t.pop.load(Ordering::Relaxed), class) as u64; // Relaxed: as above
+            let left = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class) as u64; // Relaxed: as above
             f(class, t.heap.popped.load(Ordering::Relaxed).wrapping_sub(left));
         });
     }
@@ -376,7 +378,8 @@ pub(super) fn each_ever(mut f: impl FnMut(&Heap)) {
     }
 }
 
-/// Sends home what this thread's magazines hold: nothing of this code will run in it any more.
+/// Sends home what this thread's magazines hold.
+#[cfg(feature = "internals")]
 pub(crate) fn flush_this() {
     super::words(|words| {
         let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
@@ -392,17 +395,13 @@ pub(crate) fn flush_this() {
     });
 }
 
-/// Gives `f` the state that the tracker keeps for this thread. Nothing happens in a thread that has ended.
-#[cfg(feature = "internals")]
-pub(crate) fn with_tracker<S: SlowPath>(f: impl FnOnce(&mut Tracker)) {
-    super::words(|words| {
-        if let Some(heap) = Heap::of::<S>(&Config::DEFAULT, words) {
-            heap.gate.enter();
-            // SAFETY: inside the gate; `f` has the only reference.
-            f(unsafe { heap.tracker() });
-            heap.gate.leave();
-        }
-    });
+/// Gives `f` the state that the tracker keeps for this thread; a thread that has ended has a new one each time.
+pub(crate) fn with_tracker<S: SlowPath, T>(config: &Config, f: impl FnOnce(&mut Tracker) -> T) -> T {
+    super::words(|words| match Heap::of::<S>(config, words) {
+        // SAFETY: this thread is the owner, and on no other slow path; `f` has the only reference.
+        Some(heap) => f(unsafe { heap.tracker() }),
+        None => f(&mut Tracker::default()),
+    })
 }
 
 /// This thread adopts the mode that its tracker wants, at once.
@@ -421,13 +420,6 @@ pub(crate) fn adopt<S: SlowPath>() {
 /// Threads that have a heap.
 pub(crate) fn count() -> usize {
     REGISTRY.lock().threads
-}
-
-/// The code is about to be unmapped: no call at the end of threads any more.
-pub(crate) fn cancel_ends() {
-    if let Some(end) = REGISTRY.lock().end.take() {
-        end.cancel();
-    }
 }
 
 extern "C" fn before_fork() {

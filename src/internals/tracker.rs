@@ -1,5 +1,7 @@
 //! A tracker that counts: what the real one will be told, in numbers that a test can compare.
 
+use crate::allocator::Hooks;
+use crate::config::Config;
 use crate::heap::{Mode, Tracker, thread};
 use crate::pages::page::Word;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -7,6 +9,8 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 // Relaxed throughout: tests rest their threads before they compare.
 static EXACT: AtomicBool = AtomicBool::new(false);
 static MEAN: AtomicU64 = AtomicU64::new(0);
+/// How often the mean was changed.
+static DRAWS: AtomicU64 = AtomicU64::new(0);
 static SEEDS: AtomicU64 = AtomicU64::new(1);
 static BORN: AtomicU64 = AtomicU64::new(0);
 static DIED: AtomicU64 = AtomicU64::new(0);
@@ -26,13 +30,14 @@ pub fn set_exact(on: bool) {
 
 /// This thread tracks every block, whatever the others do, from now on.
 pub fn set_exact_here(on: bool) {
-    thread::with_tracker::<crate::allocator::Hooks>(|tracker| tracker[EXACT_HERE] = on as u64);
+    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| tracker[EXACT_HERE] = on as u64);
     super::adopt_mode();
 }
 
 /// One block in so many bytes is tracked; 0: none.
 pub fn set_mean(bytes: u64) {
     MEAN.store(bytes, Ordering::Relaxed);
+    DRAWS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Tracked blocks that were allocated, that were freed, and the bytes requested for those that live.
@@ -50,6 +55,10 @@ pub(crate) fn draw(tracker: &mut Tracker, size: usize) -> u64 {
         0 => u64::MAX,
         mean => (-random(tracker).ln() * mean as f64 / size as f64) as u64 + 1,
     }
+}
+
+pub(crate) fn draws() -> u64 {
+    DRAWS.load(Ordering::Relaxed)
 }
 
 pub(crate) fn draw_large(tracker: &mut Tracker, size: usize) -> bool {

@@ -21,12 +21,6 @@ impl ThreadEnd {
         // SAFETY: the key is valid from `new` to `cancel`.
         unsafe { libc::pthread_setspecific(self.0, value) == 0 }
     }
-
-    /// The function runs no more, in no thread: its code may be about to be unmapped.
-    pub(crate) fn cancel(self) {
-        // SAFETY: the key came from `pthread_key_create`.
-        unsafe { libc::pthread_key_delete(self.0) };
-    }
 }
 
 /// Has the functions run around every `fork`, in the forking thread. `false` if the system refuses.
@@ -65,26 +59,20 @@ pub(crate) fn spawn(f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     })
 }
 
-/// Whether an address lies in the program itself, and not in a library. Takes the loader's lock.
-pub(crate) fn is_in_program(p: *const u8) -> bool {
-    struct Question {
-        address: usize,
-        answer: bool,
-    }
-    unsafe extern "C" fn first(info: *mut libc::dl_phdr_info, _: usize, question: *mut c_void) -> libc::c_int {
-        // SAFETY: the loader passes what it promises, and our own question.
-        unsafe {
-            let (info, question) = (&*info, &mut *question.cast::<Question>());
-            let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum as usize);
-            question.answer = headers.iter().any(|h| {
-                let begin = info.dlpi_addr as usize + h.p_vaddr as usize;
-                h.p_type == libc::PT_LOAD && (begin..begin + h.p_memsz as usize).contains(&question.address)
-            });
+/// Keeps the library that holds an address loaded for ever; does nothing if that is the program itself. Takes the loader's
+/// lock, so it is for code that the loader calls.
+pub(crate) fn pin_library(address: *const c_void) {
+    // SAFETY: `dladdr` fills the struct or returns 0; the name that it gives lives as long as the library.
+    unsafe {
+        let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+        if libc::dladdr(address, info.as_mut_ptr()) == 0 || info.assume_init().dli_fname.is_null() {
+            return;
         }
-        1 // the program comes first, and the others do not matter
+        let info = info.assume_init();
+        // The program's own headers stand on its first OS page.
+        let program = libc::getauxval(libc::AT_PHDR) as usize & !(super::page_size() - 1);
+        if info.dli_fbase.addr() != program {
+            libc::dlopen(info.dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE);
+        }
     }
-    let mut question = Question { address: p.addr(), answer: false };
-    // SAFETY: the question outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut question).cast()) };
-    question.answer
 }
