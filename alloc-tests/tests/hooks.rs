@@ -282,8 +282,8 @@ fn a_switch_while_threads_run() {
     alone("a_switch_while_threads_run", || {
         let since = Since::now();
         let stop = AtomicBool::new(false);
-        let table: [std::sync::Mutex<Option<(Raw, Option<[u64; 2]>)>>; 64] =
-            [const { std::sync::Mutex::new(None) }; 64];
+        type Slot = std::sync::Mutex<Option<(Raw, Option<[u64; 2]>)>>;
+        let table: [Slot; 64] = [const { Slot::new(None) }; 64];
         let (mut born_tracked, mut born_plain) = (0, 0);
         thread::scope(|scope| {
             let run = |seed| {

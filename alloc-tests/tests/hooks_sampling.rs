@@ -47,14 +47,15 @@ fn pairs() {
 #[test]
 fn freed_in_any_order() {
     alone("freed_in_any_order", || {
-        let order: [(&str, fn(&mut [Raw])); 3] = [
+        type Order = fn(&mut [Raw]);
+        let orders: [(&str, Order); 3] = [
             ("as they came", |_| ()),
             ("backwards", |blocks| blocks.reverse()),
             ("in random order", |blocks| shuffle(blocks, 5)),
         ];
         let mut blocks: Vec<Raw> = Vec::with_capacity(3000);
         set_mean(MEAN);
-        for (name, order) in order {
+        for (name, order) in orders {
             let since = Since::now();
             let small = [(16, 60_000), (100, 36_000), (500, 30_000), (1024, 15_000)];
             for (size, n) in small {
@@ -153,7 +154,7 @@ fn dropped_half_way() {
     alone("dropped_half_way", || {
         set_mean(MEAN);
         for between in [3, 20, 100, 300] {
-            let n = (200 * between).min(40_000).max(6000);
+            let n = (200 * between).clamp(6000, 40_000);
             let since = Since::now();
             for i in 0..n {
                 let block = Raw::new(512);

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# No warning of clippy or the compiler, in any target, with the features that change the code.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# By package: built together, the tests' `internals` would be on for all.
+cargo clippy --quiet -p tenure --all-targets -- -D warnings
+cargo clippy --quiet -p tenure --all-targets --features internals,serde -- -D warnings
+cargo clippy --quiet -p tenure-alloc-tests --all-targets -- -D warnings
+cargo clippy --quiet -p tenure-alloc-tests --all-targets --features planted -- -D warnings
+cargo clippy --quiet -p tenure-benches --all-targets -- -D warnings
+cargo clippy --quiet --manifest-path ci/fast-path/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings
