@@ -89,3 +89,56 @@ fn heavy_barrier() -> bool {
     crate::sync::fence(Ordering::SeqCst);
     true
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    struct Guarded(Gate, UnsafeCell<usize>);
+
+    // SAFETY: the gate keeps the two sides apart, which is what loom checks here.
+    unsafe impl Sync for Guarded {}
+    // SAFETY: as above.
+    unsafe impl Send for Guarded {}
+
+    impl Guarded {
+        fn touch(&self) -> usize {
+            // SAFETY: as above; loom panics where it is not so.
+            self.1.with_mut(|n| unsafe {
+                *n += 1;
+                *n
+            })
+        }
+    }
+
+    /// Owner and collector are never at it together, and each sees what the other did.
+    #[test]
+    fn owner_and_collector() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(4);
+        model.check(|| {
+            let guarded = Arc::new(Guarded(Gate::new(), UnsafeCell::new(0)));
+            let owner = guarded.clone();
+            let owner = thread::spawn(move || {
+                for _ in 0..2 {
+                    owner.0.enter();
+                    owner.touch();
+                    owner.0.leave();
+                }
+            });
+            let mut claims = 0;
+            for _ in 0..2 {
+                if guarded.0.claim() {
+                    guarded.touch();
+                    guarded.0.unclaim();
+                    claims += 1;
+                }
+            }
+            owner.join().unwrap();
+            assert_eq!(guarded.touch(), 3 + claims, "somebody's work is lost");
+        });
+    }
+}

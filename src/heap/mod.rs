@@ -14,6 +14,8 @@ pub(crate) mod gate;
 pub(crate) mod large;
 #[cfg(not(loom))]
 pub(crate) mod magazine;
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(not(loom))]
 pub(crate) mod refill;
 #[cfg(not(loom))]

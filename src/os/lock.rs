@@ -21,6 +21,8 @@ const SLEEPERS: u32 = 2;
 pub(crate) struct Lock<T> {
     state: Futex,
     data: UnsafeCell<T>,
+    #[cfg(loom)]
+    bed: (loom::sync::Mutex<()>, loom::sync::Condvar),
 }
 
 // SAFETY: the lock gives one thread at a time access to the data.
@@ -34,7 +36,8 @@ impl<T> Lock<T> {
 
     #[cfg(loom)]
     pub(crate) fn new(data: T) -> Self {
-        Lock { state: Futex::new(FREE), data: UnsafeCell::new(data) }
+        let bed = (loom::sync::Mutex::new(()), loom::sync::Condvar::new());
+        Lock { state: Futex::new(FREE), data: UnsafeCell::new(data), bed }
     }
 
     #[inline]
@@ -57,7 +60,7 @@ impl<T> Lock<T> {
     pub(crate) fn release(&self) {
         // Release because the next holder must see what this one wrote.
         if self.state.swap(FREE, Ordering::Release) == SLEEPERS {
-            wake(&self.state);
+            self.wake();
         }
     }
 
@@ -74,25 +77,37 @@ impl<T> Lock<T> {
         }
         // From here on the holder must wake somebody, so the state says so, whoever takes the lock.
         while self.state.swap(SLEEPERS, Ordering::Acquire) != FREE {
-            sleep(&self.state);
+            self.sleep();
         }
     }
 }
 
 #[cfg(not(loom))]
-fn sleep(word: &Futex) {
-    super::futex_wait(word, SLEEPERS, 0);
+impl<T> Lock<T> {
+    fn sleep(&self) {
+        super::futex_wait(&self.state, SLEEPERS, 0);
+    }
+
+    fn wake(&self) {
+        super::futex_wake(&self.state, 1);
+    }
 }
-#[cfg(not(loom))]
-fn wake(word: &Futex) {
-    super::futex_wake(word, 1);
-}
+
+/// A futex for loom: as in the kernel, whoever sleeps looks at the word under the lock that whoever wakes takes.
 #[cfg(loom)]
-fn sleep(_: &Futex) {
-    loom::thread::yield_now();
+impl<T> Lock<T> {
+    fn sleep(&self) {
+        let bed = self.bed.0.lock().unwrap();
+        if self.state.load(Ordering::Relaxed) == SLEEPERS {
+            drop(self.bed.1.wait(bed).unwrap());
+        }
+    }
+
+    fn wake(&self) {
+        let _bed = self.bed.0.lock().unwrap();
+        self.bed.1.notify_one();
+    }
 }
-#[cfg(loom)]
-fn wake(_: &Futex) {}
 
 /// The right to use the data; dropping it frees the lock.
 pub(crate) struct Guard<'a, T> {
@@ -139,5 +154,36 @@ impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, and the guard is borrowed mutably.
         self.lock.data.with_mut(|p| unsafe { &mut *p })
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// One at a time, each sees what the one before wrote, and nobody sleeps for ever: loom fails on a deadlock.
+    fn count(threads: usize, times: usize) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let lock = Arc::new(Lock::new(0));
+            let run = |lock: Arc<Lock<usize>>| move || (0..times).for_each(|_| *lock.lock() += 1);
+            let others: Vec<_> = (1..threads).map(|_| thread::spawn(run(lock.clone()))).collect();
+            run(lock.clone())();
+            others.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(*lock.lock(), threads * times);
+        });
+    }
+
+    #[test]
+    fn two_threads() {
+        count(2, 2);
+    }
+
+    #[test]
+    fn three_threads() {
+        count(3, 1);
     }
 }
