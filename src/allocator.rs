@@ -207,11 +207,11 @@ impl SlowPath for Hooks {
         }
     }
 
-    fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize) {
+    fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize, draws: u64) {
         #[cfg(feature = "internals")]
-        crate::internals::tracker::born(tracker, word, requested, block_size);
+        crate::internals::tracker::born(tracker, word, requested, block_size, draws);
         #[cfg(not(feature = "internals"))]
-        let _ = (tracker, word, requested, block_size);
+        let _ = (tracker, word, requested, block_size, draws);
     }
 
     fn died(word: &Word, block_size: usize) {

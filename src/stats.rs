@@ -146,15 +146,15 @@ pub fn stats() -> Stats {
         in_depots += depots * block_size(class);
         classes[class].cached_blocks += (magazines + depots) as u64;
     });
-    census::allocated(|class, blocks| {
-        classes[class].allocated_blocks = classes[class].allocated_blocks.wrapping_add(blocks)
-    });
+    // What threads do meanwhile may make the parts larger than the whole: a reading is never below zero.
+    let mut allocated = [0u64; CLASSES];
+    census::allocated(|class, blocks| allocated[class] = allocated[class].wrapping_add(blocks));
     let (large_allocated, large_blocks, large_bytes) = large::counts();
     let (mut live, mut live_blocks, mut allocated_blocks) = (large_bytes, large_blocks as u64, large_allocated);
     for (class, c) in classes.iter_mut().enumerate() {
         c.block_size = block_size(class);
         c.page_bytes = c.pages * page_slices(class) * SLICE;
-        // What threads do meanwhile may make the parts larger than the whole: a reading is never below zero.
+        c.allocated_blocks = (allocated[class] as i64).max(0) as u64;
         c.live_blocks = out[class].saturating_sub(c.cached_blocks);
         live += c.live_blocks as usize * c.block_size;
         live_blocks += c.live_blocks;

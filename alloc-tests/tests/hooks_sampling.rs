@@ -100,7 +100,7 @@ fn two_threads() {
         let since = Since::now();
         // What std allocates for two threads is a dozen of small blocks: nothing beside thousands of trials.
         thread::scope(|scope| {
-            for seed in 0..2 {
+            let threads = [0, 1].map(|seed| {
                 scope.spawn(move || {
                     let mut rng = rng(seed);
                     let mut live = [const { None }; 200];
@@ -112,8 +112,10 @@ fn two_threads() {
                         }
                     }
                     live.into_iter().flatten().for_each(Raw::free);
-                });
-            }
+                })
+            });
+            // A scope's end waits for the closures only: what std frees at a thread's end would come later.
+            threads.into_iter().for_each(|t| t.join().expect("a thread"));
         });
         trials(&MIX.map(|(size, n)| (size, 2 * n)), MEAN).compare("two threads", since.born());
         assert_eq!((since.died(), since.requested()), (since.born(), 0));

@@ -7,7 +7,7 @@ use super::space::Space;
 use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, info};
 use crate::config::{self, HugePages};
 use crate::os::{self, lock::Lock};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::ptr::null_mut;
 
 /// Memory is committed in chunks: one system call for 2 MiB, and a huge page is a chunk.
@@ -20,6 +20,8 @@ const HARDLY_SHOWS: usize = 32 << 20;
 /// A chunk that one large block covers so much of is worth a huge page: the block will be touched from end to end.
 /// A fourth of that is enough where a huge page that is used in part hardly shows.
 const HUGE_COVER: usize = CHUNK_SLICES / 2;
+/// The class byte of slices that hold no blocks of a class: [`crate::pages::classes`] agrees.
+pub(crate) const COLD: u8 = 88;
 /// Freed huge blocks that wait for the next one before they are purged.
 const WAITING: usize = 8;
 
@@ -40,7 +42,7 @@ pub(crate) struct Info {
     /// A bit for each committed chunk.
     chunks: u16,
     /// A bit for each chunk for which huge pages were asked.
-    huge: u16,
+    huge: AtomicU16,
     /// A bit for each slice whose page has become sparse: a hint, set and taken without the lock.
     sparse: [AtomicU64; SLICES / 64],
     /// Of those, the ones that were sparse when the last interval began, and that nothing was taken from since.
@@ -70,11 +72,13 @@ pub(crate) struct Arena {
     space: Space,
     first: *mut Info,
     last: *mut Info,
-    segments: usize,
     /// Huge blocks that were freed and not purged yet.
     waiting: [Option<Huge>; WAITING],
     /// The run that is being purged without the lock, so that a forked child can take it back.
     purging: Option<(*mut u8, usize)>,
+    purging_huge: Option<Huge>,
+    /// Slices of freed huge blocks that the system refused to purge when there was no place left to wait.
+    lost: usize,
     counts: Counts,
 }
 
@@ -98,9 +102,10 @@ static ARENA: Lock<Arena> = Lock::new(Arena {
     space: Space::new(),
     first: null_mut(),
     last: null_mut(),
-    segments: 0,
     waiting: [None; WAITING],
     purging: None,
+    purging_huge: None,
+    lost: 0,
     counts: Counts { used: 0, due: 0, peak: 0, purged: 0 },
 });
 
@@ -205,24 +210,26 @@ pub(crate) fn begin_interval() {
 /// The lock is not held meanwhile.
 pub(crate) fn purge_one(all: bool) -> Option<usize> {
     let mut arena = ARENA.lock();
-    if arena.purging.is_some() {
+    if arena.purging.is_some() || arena.purging_huge.is_some() {
         return None;
     }
     if let Some(h) = arena.waiting.iter_mut().find(|h| h.is_some_and(|h| h.waited || all)).and_then(Option::take) {
         // A huge block has its segments for itself and they are in no list, so that nobody can meet them meanwhile.
+        arena.purging_huge = Some(h);
         drop(arena);
         // SAFETY: the range is committed, ours and dead.
         let done = unsafe { os::purge(h.base, h.slices * SLICE) };
         let mut arena = ARENA.lock();
-        arena.counts.due -= h.slices;
+        arena.purging_huge = None;
         if done {
+            arena.counts.due -= h.slices;
             arena.counts.purged += h.slices;
+            arena.give_space(h);
+        } else {
+            arena.wait(Huge { waited: false, ..h });
         }
         arena.settle();
-        if done {
-            arena.space.give(h.base, h.units); // a range that the system refused to purge is not handed out as zero
-        }
-        return Some(h.slices * SLICE);
+        return done.then_some(h.slices * SLICE);
     }
     let (info, first, n) = arena.infos().find_map(|info| {
         // SAFETY: as above.
@@ -322,16 +329,16 @@ pub(crate) fn each_sparse(rested: bool, mut f: impl FnMut(*mut u8) -> bool) {
 /// Refuses huge pages for the chunk that holds an address, if they were asked for: somebody is about to purge a part
 /// of it, and the kernel would sooner or later make a whole huge page of what is left.
 pub(crate) fn refuse_huge(at: *mut u8) {
-    let _arena = ARENA.lock();
-    let info = info(at);
-    // SAFETY: the address lies in a segment of ours, and we hold the lock.
-    unsafe {
-        let chunk = (at.addr() - (*info).base.addr()) / CHUNK;
-        if (*info).huge >> chunk & 1 == 1 {
-            (*info).huge &= !(1 << chunk);
-            let len = if (chunk + 1) * CHUNK_SLICES == SLICES { CHUNK - SLICE } else { CHUNK };
-            os::set_huge((*info).base.wrapping_add(chunk * CHUNK), len, false);
-        }
+    // SAFETY: the address lies in a segment of ours, whose info lives for ever; `base` never changes, `huge` is atomic.
+    let (base, huge) = unsafe { ((*info(at)).base, &(*info(at)).huge) };
+    let chunk = (at.addr() - base.addr()) / CHUNK;
+    // Relaxed: a bit is set when the chunk is committed, before anybody has a block in it, and taken once.
+    if huge.load(Ordering::Relaxed) >> chunk & 1 == 1
+        && huge.fetch_and(!(1 << chunk), Ordering::Relaxed) >> chunk & 1 == 1
+    {
+        let len = if (chunk + 1) * CHUNK_SLICES == SLICES { CHUNK - SLICE } else { CHUNK };
+        // SAFETY: the chunk is committed.
+        unsafe { os::set_huge(base.wrapping_add(chunk * CHUNK), len, false) };
     }
 }
 
@@ -349,6 +356,9 @@ pub(crate) fn after_fork_in_parent() {
 pub(crate) fn after_fork_in_child() {
     ARENA.release();
     let mut arena = ARENA.lock();
+    if let Some(h) = arena.purging_huge.take() {
+        arena.wait(h);
+    }
     if let Some((at, n)) = arena.purging.take() {
         let info = info(at);
         // SAFETY: the run was free, and lies in this segment.
@@ -389,7 +399,8 @@ impl Arena {
     #[cfg(debug_assertions)]
     fn check(&self) {
         let waiting: usize = self.waiting.iter().flatten().map(|h| h.slices).sum();
-        let mut due = waiting + self.purging.map_or(0, |(_, n)| n);
+        let purging = self.purging.map_or(0, |(_, n)| n) + self.purging_huge.map_or(0, |h| h.slices);
+        let mut due = waiting + purging + self.lost;
         for info in self.infos() {
             // SAFETY: infos live for ever, and we hold the lock.
             let i = unsafe { &*info };
@@ -398,8 +409,7 @@ impl Arena {
             assert!(i.free.longest() <= i.longest);
             due += i.free.and(&i.dirty).count();
         }
-        // A huge block that is being purged is counted as due and is in no list: so `>=`.
-        assert!(self.counts.due >= due, "due {} but {} are free and dirty", self.counts.due, due);
+        assert_eq!(self.counts.due, due, "what is due is not what is free and dirty");
     }
 
     fn take_small(&mut self, n: usize, align: usize) -> Option<Run> {
@@ -416,8 +426,11 @@ impl Arena {
                 }
                 let among = if dirty { i.free.and(&i.dirty) } else { i.free };
                 match among.find(n, align) {
-                    // SAFETY: the run is free.
-                    Some(first) => return unsafe { self.claim(info, first, n) },
+                    // SAFETY: the run is free. Another segment may have memory that needs not be asked for.
+                    Some(first) => match unsafe { self.claim(info, first, n) } {
+                        None => continue,
+                        run => return run,
+                    },
                     None if !dirty => i.longest = i.free.longest(),
                     None => (),
                 }
@@ -462,7 +475,7 @@ impl Arena {
         // SAFETY: it is committed now.
         let asked = unsafe { huge_pages(at, len, worth_it) };
         i.chunks |= 1 << chunk;
-        i.huge |= u16::from(asked) << chunk;
+        i.huge.fetch_or(u16::from(asked) << chunk, Ordering::Relaxed); // Relaxed: see `refuse_huge`
         Some(())
     }
 
@@ -501,14 +514,15 @@ impl Arena {
                 waited: Bits::EMPTY,
                 longest: USABLE,
                 chunks: 0,
-                huge: 0,
+                huge: AtomicU16::new(0),
                 sparse: [const { AtomicU64::new(0) }; SLICES / 64],
                 rested: [const { AtomicU64::new(0) }; SLICES / 64],
             });
             if self.last.is_null() { self.first = info } else { (*self.last).next = info }
         }
+        // SAFETY: the class bytes are part of the metadata, and no slice of the segment is anybody's yet.
+        unsafe { super::class_byte(base).write_bytes(COLD, USABLE) };
         self.last = info;
-        self.segments += 1;
         Some(info)
     }
 
@@ -519,17 +533,16 @@ impl Arena {
         if let Some(slot) = best.min_by_key(|h| h.map(|h| h.slices)) {
             let h = slot.take()?;
             let more = h.slices - slices;
-            self.counts.due -= h.slices;
-            self.counts.used += slices;
-            if more > 0 {
-                // The end would stay resident and be nobody's: purge it.
-                let end = h.base.wrapping_add(slices * SLICE);
-                // SAFETY: the end is committed, and no part of the new block.
-                if unsafe { os::purge(end, more * SLICE) } {
-                    self.counts.purged += more;
-                }
+            // The end would stay resident and be nobody's: purge it.
+            let end = h.base.wrapping_add(slices * SLICE);
+            // SAFETY: the end is committed, and no part of the new block.
+            if more == 0 || unsafe { os::purge(end, more * SLICE) } {
+                self.counts.due -= h.slices;
+                self.counts.used += slices;
+                self.counts.purged += more;
+                return Some(Run { at: h.base, zero: false, grown: 0 });
             }
-            return Some(Run { at: h.base, zero: false, grown: 0 });
+            self.wait(h);
         }
         let base = self.space.take(units, align)?;
         // SAFETY: the range is reserved and ours. The slice before it is the metadata's.
@@ -548,18 +561,32 @@ impl Arena {
     /// As for the function of this name.
     unsafe fn give_huge(&mut self, base: *mut u8, slices: usize) {
         self.counts.used -= slices;
-        // The metadata slice is not purged: it is small, and readers may look at it.
         let h = Huge { base, units: units_of(slices), slices, waited: false };
-        if let Some(slot) = self.waiting.iter_mut().find(|h| h.is_none()) {
-            self.counts.due += slices;
-            *slot = Some(h);
-            return;
-        }
+        self.counts.due += slices;
         // SAFETY: the range is committed, ours and dead.
-        if unsafe { os::purge(base, slices * SLICE) } {
+        if self.waiting.iter().all(Option::is_some) && unsafe { os::purge(base, slices * SLICE) } {
+            self.counts.due -= slices;
             self.counts.purged += slices;
-            self.space.give(base, h.units);
+            self.give_space(h);
+        } else {
+            self.wait(h);
         }
+    }
+
+    /// A freed huge block waits to be used again or purged; it is counted as due.
+    fn wait(&mut self, h: Huge) {
+        match self.waiting.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(h),
+            None => self.lost += h.slices,
+        }
+    }
+
+    /// The address space of a huge block that was purged serves others. What it may become the middle of must read as
+    /// zero: its metadata are not purged (a reader may look at them), but hold nothing any more except its class byte.
+    fn give_space(&mut self, h: Huge) {
+        // SAFETY: the metadata slice is committed, and the block has died.
+        unsafe { *super::class_byte(h.base) = 0 };
+        self.space.give(h.base, h.units);
     }
 }
 

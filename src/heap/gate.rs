@@ -41,7 +41,12 @@ impl Gate {
         let mut tries = 0;
         while self.claimed.load(Ordering::Relaxed) {
             tries += 1;
-            if tries < 100 { spin() } else { std::thread::yield_now() }
+            if tries < 100 || cfg!(loom) {
+                spin()
+            } else {
+                // Asleep, not yielding: a real-time thread would never let the other one run.
+                std::thread::sleep(std::time::Duration::from_micros(50))
+            }
         }
     }
 

@@ -13,7 +13,8 @@ use crate::pages::page::{self, Word, page_of};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// Blocks from this size on are moved by their page tables; below, copying is faster.
-const MOVE_FROM: usize = 512 << 10;
+/// Each move may leave one more mapping, of which a process has some 65,000.
+const MOVE_FROM: usize = 1 << 20;
 
 /// Counted at each operation: they cost microseconds anyway.
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
@@ -47,7 +48,7 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
             if !word.is_null() {
                 // SAFETY: the word is ours, and the block is not yet anybody's.
                 unsafe {
-                    S::born(tracker, &mut *word, size, n * SLICE);
+                    S::born(tracker, &mut *word, size, n * SLICE, S::draws());
                     (*page_of(run.at)).set_word(word);
                 }
             }

@@ -37,7 +37,7 @@ mod fast {
     use crate::config::Config;
     use crate::pages::classes::CLASSES;
     use crate::pages::page::Word;
-    use crate::sync::{AtomicPtr, Ordering};
+    use crate::sync::{AtomicPtr, Ordering, compiler_fence};
     use std::ptr::null_mut;
 
     /// How a thread tracks.
@@ -65,8 +65,8 @@ mod fast {
         fn draws() -> u64;
         /// Whether this large block is tracked: one trial, or the thread tracks every block.
         fn draw_large(tracker: &mut Tracker, block_size: usize) -> bool;
-        /// A tracked block was allocated: fills its word. No lock is held.
-        fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize);
+        /// A tracked block was allocated: fills its word. `draws` is [`Self::draws`] when it was chosen. No lock is held.
+        fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize, draws: u64);
         /// A tracked block is about to be freed. No lock is held.
         fn died(word: &Word, block_size: usize);
         /// The thread has allocated so many more bytes, in block bytes, since it said so last.
@@ -154,6 +154,8 @@ mod fast {
                     return slow::alloc::<S>(config, class, size);
                 }
                 pop.store(slot.sub(1), Ordering::Relaxed);
+                // No instruction: the next pop's loads stay behind this store, which `steal` counts on.
+                compiler_fence(Ordering::SeqCst);
                 block
             }
         })

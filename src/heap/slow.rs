@@ -21,9 +21,19 @@ static ORPHANS: [AtomicU64; CLASSES] = [const { AtomicU64::new(0) }; CLASSES];
 /// What a slow path came back with.
 enum Got {
     Block(*mut u8),
-    /// A block of a tracked page, whose word must be filled once the gate is open again.
-    Tracked(*mut u8),
+    /// A block of a tracked page, whose word must be filled once the gate is open again, and the draw that chose it.
+    Tracked(*mut u8, u64),
     OutOfMemory,
+}
+
+impl Got {
+    /// A block straight from a page, where there is no memory for magazines or side tables.
+    fn untracked(class: usize) -> Self {
+        match orphan(class) {
+            p if p.is_null() => Got::OutOfMemory,
+            p => Got::Block(p),
+        }
+    }
 }
 
 #[cold]
@@ -37,9 +47,9 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> 
         heap.gate.leave();
         let block = match got {
             Got::Block(block) => block,
-            Got::Tracked(block) => {
+            Got::Tracked(block, draws) => {
                 // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
-                unsafe { S::born(heap.tracker(), &mut *(*page_of(block)).word(block), size, block_size(class)) };
+                unsafe { S::born(heap.tracker(), &mut *(*page_of(block)).word(block), size, block_size(class), draws) };
                 block
             }
             Got::OutOfMemory => null_mut(),
@@ -142,17 +152,18 @@ impl Heap {
             }
             if !k.cut.load(Relaxed).is_null() && pair.pop.load(Relaxed) == k.cut.load(Relaxed) {
                 // The sample falls here: what was cut out comes back, and the next one is drawn.
-                let void = k.draws.get() != S::draws();
+                // It is one though the rate has changed since: so are the blocks before it, which were none.
+                let draws = k.draws.get();
                 self.uncut(k);
                 self.arm::<S>(pair, k, class);
-                if void {
-                    return self.alloc_inside::<S>(words, class); // not this block, perhaps: the dice are thrown anew
-                }
                 let mut block = null_mut();
                 let taken = shard::take(self.shard(), Kind::Tracked, class, 1, |b| block = b);
                 self.grown.set(self.grown.get() + taken.grown);
                 k.tracked.store(k.tracked.load(Relaxed) + taken.blocks as u64, Relaxed);
-                return if block.is_null() { Got::OutOfMemory } else { Got::Tracked(block) };
+                if !block.is_null() {
+                    return Got::Tracked(block, draws);
+                }
+                // No memory for a tracked page: a sample is lost, an allocation is not.
             }
             loop {
                 let slot = pair.pop.load(Relaxed);
@@ -166,10 +177,7 @@ impl Heap {
                     return self.alloc_inside::<S>(words, class);
                 }
                 if !self.refill(words, pair, k, Kind::Plain, class) {
-                    return match orphan(class) {
-                        p if p.is_null() => Got::OutOfMemory,
-                        p => Got::Block(p),
-                    };
+                    return Got::untracked(class);
                 }
                 self.arm::<S>(pair, k, class);
             }
@@ -217,16 +225,16 @@ impl Heap {
             if !self.exact.get() {
                 return self.alloc_inside::<S>(words, class);
             }
-            let Some((pair, k)) = self.tracked(class) else { return Got::OutOfMemory };
+            let Some((pair, k)) = self.tracked(class) else { return Got::untracked(class) };
             loop {
                 let slot = pair.pop.load(Relaxed);
                 let block = (*slot).load(Relaxed);
                 if !block.is_null() {
                     pair.pop.store(slot.wrapping_sub(1), Relaxed);
-                    return Got::Tracked(block);
+                    return Got::Tracked(block, S::draws());
                 }
                 if !self.refill(words, pair, k, Kind::Tracked, class) {
-                    return Got::OutOfMemory;
+                    return Got::untracked(class);
                 }
             }
         }

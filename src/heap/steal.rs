@@ -144,6 +144,12 @@ unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Ha
     // Whether the block that the thread pops next is a sample was decided when the magazine was cut, and stays so, or
     // samples would be lost in proportion to how often somebody takes. What is below is void, cut or not.
     let cut = k.cut.load(Relaxed);
+    // SAFETY: the pop word points at a slot of the thread's magazine.
+    if cut != haul.from && unsafe { (*haul.from).load(Relaxed) }.is_null() {
+        // The thread stands at the end of its magazine. What the slots below hold is of another time: live blocks.
+        haul.from = null_mut();
+        return;
+    }
     haul.cut = if cut == haul.from { null_mut() } else { k.take_cut() };
     k.until.set(0);
     haul.blocks[0] = null_mut();
@@ -168,6 +174,9 @@ unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Ha
 /// # Safety
 /// See [`take_pushed`].
 unsafe fn settle(pop: &AtomicPtr<Slot>, k: &ClassHeap, haul: &mut Haul, passed: bool) {
+    if haul.len == 0 {
+        return;
+    }
     let t1 = pop.load(Ordering::Acquire); // Acquire: with the barrier, what the thread popped before is known
     let mut ours = 0;
     for (i, block) in haul.blocks[..haul.len].iter_mut().enumerate().skip(1) {

@@ -332,9 +332,10 @@ unsafe extern "C" fn end<S: SlowPath>(words: *mut c_void) {
     }
     heap.exact.set(false);
     heap.gate.leave();
-    park(heap, words);
-    S::allocated(heap.clock.replace(0));
-    S::due(heap.due.replace(0));
+    let (allocated, due) = (heap.clock.replace(0), heap.due.replace(0));
+    park(heap, words); // somebody else's from here on
+    S::allocated(allocated);
+    S::due(due);
 }
 
 fn park(heap: &Heap, words: &Words) {

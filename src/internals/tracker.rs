@@ -65,7 +65,7 @@ pub(crate) fn draw_large(tracker: &mut Tracker, size: usize) -> bool {
     mode(tracker) == Mode::Exact || draw(tracker, size) == 1
 }
 
-pub(crate) fn born(_: &mut Tracker, word: &mut Word, requested: usize, block_size: usize) {
+pub(crate) fn born(_: &mut Tracker, word: &mut Word, requested: usize, block_size: usize, _: u64) {
     assert!(requested <= block_size);
     word.0 = [MARK | BORN.fetch_add(1, Ordering::Relaxed), requested as u64];
     REQUESTED.fetch_add(requested as u64, Ordering::Relaxed);

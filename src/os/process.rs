@@ -37,7 +37,7 @@ pub(crate) fn on_fork(
 /// The thread may not allocate from the global allocator.
 pub(crate) fn spawn(f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     // Thread-local variables of the program are carved out of the stack, so a very small one may not do: try twice.
-    [128 << 10, 2 << 20].iter().any(|&stack| {
+    let try_with = |stack| {
         let mut attr = MaybeUninit::uninit();
         let mut id = MaybeUninit::uninit();
         // SAFETY: the attributes are initialised first and destroyed last; the masks are initialised by the calls.
@@ -56,7 +56,8 @@ pub(crate) fn spawn(f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
             libc::pthread_attr_destroy(attr.as_mut_ptr());
             started
         }
-    })
+    };
+    super::unix::preserving_errno(|| [128 << 10, 2 << 20].into_iter().any(try_with))
 }
 
 /// Keeps the library that holds an address loaded for ever; does nothing if that is the program itself. Takes the loader's

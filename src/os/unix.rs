@@ -89,7 +89,7 @@ pub(crate) unsafe fn commit(at: *mut u8, len: usize) -> bool {
 /// The range is committed, ours, and holds nothing that anybody will read.
 pub(crate) unsafe fn purge(at: *mut u8, len: usize) -> bool {
     // SAFETY: by the caller's promise the contents are dead.
-    unsafe { libc::madvise(at.cast(), len, libc::MADV_DONTNEED) == 0 }
+    preserving_errno(|| unsafe { libc::madvise(at.cast(), len, libc::MADV_DONTNEED) == 0 })
 }
 
 /// Asks for huge pages in a committed range, or refuses them. Best effort.
@@ -97,8 +97,9 @@ pub(crate) unsafe fn purge(at: *mut u8, len: usize) -> bool {
 /// # Safety
 /// The range is committed and ours.
 pub(crate) unsafe fn set_huge(at: *mut u8, len: usize, wanted: bool) {
+    let advice = if wanted { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     // SAFETY: advice changes no contents.
-    unsafe { libc::madvise(at.cast(), len, if wanted { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE }) };
+    preserving_errno(|| unsafe { libc::madvise(at.cast(), len, advice) });
 }
 
 /// What became of [`move_pages`].
@@ -106,7 +107,7 @@ pub(crate) unsafe fn set_huge(at: *mut u8, len: usize, wanted: bool) {
 pub(crate) enum Moved {
     /// `to` holds the contents, `from` reads as zero.
     Yes,
-    /// `from` is as it was; `to` is committed and reads as zero, or as it did.
+    /// Both are as they were.
     No,
     /// `from` is as it was; `to` is no memory any more.
     Lost,
@@ -114,23 +115,29 @@ pub(crate) enum Moved {
 
 /// Moves the physical memory of `from` to `to`; what was at `to` is lost.
 ///
+/// In two steps, because a move straight to `to` may unmap it before the kernel looks whether it can move `from` (it
+/// cannot, before Linux 6.17, if that consists of several mappings), and then somebody else may map there. The first
+/// step goes to a place of the kernel's choice and can fail without a trace.
+///
 /// # Safety
 /// Both ranges are committed, ours, `len` bytes long and disjoint; nobody uses either meanwhile.
 pub(crate) unsafe fn move_pages(from: *mut u8, to: *mut u8, len: usize) -> Moved {
     // Not in the libc crate for every target; the value is part of Linux's interface since 5.7.
     const MREMAP_DONTUNMAP: c_int = 4;
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | MREMAP_DONTUNMAP;
-    // SAFETY: by the caller's promise both ranges are ours.
-    unsafe {
-        let p = libc::mremap(from.cast(), len, len, flags, to.cast::<c_void>());
-        if p != libc::MAP_FAILED {
+    // SAFETY: by the caller's promise both ranges are ours; `between` is, once it exists.
+    preserving_errno(|| unsafe {
+        let between = libc::mremap(from.cast(), len, len, libc::MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+        if between == libc::MAP_FAILED {
+            return Moved::No;
+        }
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        if libc::mremap(between, len, len, flags, to.cast::<c_void>()) != libc::MAP_FAILED {
             return Moved::Yes;
         }
-        // The kernel may have unmapped the target before it refused (a source of several mappings, too many mappings).
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        let p = libc::mmap(to.cast(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
-        if p == libc::MAP_FAILED { Moved::Lost } else { Moved::No }
-    }
+        from.copy_from_nonoverlapping(between.cast(), len);
+        libc::munmap(between, len);
+        Moved::Lost // perhaps not, but nobody can tell
+    })
 }
 
 const MEMBARRIER_CMD_PRIVATE_EXPEDITED: c_int = 1 << 3;
@@ -170,14 +177,15 @@ pub(crate) fn futex_wake(word: &Futex, n: i32) {
 }
 
 /// A free must not change `errno`: callers look at it after they have cleaned up.
-fn preserving_errno(f: impl FnOnce()) {
+pub(super) fn preserving_errno<T>(f: impl FnOnce() -> T) -> T {
     // SAFETY: the address of this thread's errno is always valid.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
     let was = unsafe { *errno };
-    f();
+    let result = f();
     // SAFETY: as above.
     unsafe { *errno = was };
+    result
 }
 
 /// Resident bytes of the process as the kernel counts them, or `None` without `/proc`. One open, read and close.

@@ -8,6 +8,7 @@ use crate::arena::SLICE;
 pub(crate) const CLASSES: usize = 88;
 /// The class byte of slices without blocks of a class: tracked, large, or nobody's.
 pub(crate) const COLD: usize = CLASSES;
+const _: () = assert!(COLD == crate::arena::slices::COLD as usize);
 /// The largest block of a class, in bytes.
 pub(crate) const LARGEST: usize = 64 << 10;
 /// Requests up to this size find their class in a table.
