@@ -1,6 +1,8 @@
 //! What lies in magazines and depots, and what was ever allocated: read from outside, while threads run.
 
 use super::magazine::{CAPACITY, Magazine, Slot};
+#[cfg(feature = "internals")]
+use super::thread::Heap;
 use super::thread::{each, each_ever};
 use super::{depot, is_magazine, slow};
 use crate::pages::classes::CLASSES;
@@ -11,7 +13,7 @@ pub(crate) fn cached(mut f: impl FnMut(usize, usize, usize)) {
     let mut held = [0; CLASSES];
     each(|heap, words| {
         for (class, held) in held.iter_mut().enumerate() {
-            let (pair, k) = (words.pair(class), &heap.classes[class]);
+            let (pair, k) = (heap.pair(words, class), &heap.classes[class]);
             // Relaxed: the owner runs on; a word that it changes meanwhile makes the count a moment old.
             *held += popped_last(pair.pop.load(Relaxed), k.cut.load(Relaxed), class);
             let push = pair.push.load(Relaxed);
@@ -58,7 +60,8 @@ pub(crate) fn allocated(mut f: impl FnMut(usize, u64)) {
     // What is still in a pop magazine was counted when it was put there.
     each(|heap, words| {
         for class in 0..CLASSES {
-            let left = popped_last(words.pair(class).pop.load(Relaxed), heap.classes[class].cut.load(Relaxed), class);
+            let left =
+                popped_last(heap.pair(words, class).pop.load(Relaxed), heap.classes[class].cut.load(Relaxed), class);
             f(class, (left as u64).wrapping_neg());
         }
     });
@@ -78,7 +81,7 @@ pub(crate) fn check_all() {
     };
     super::words(|words| {
         for class in 0..CLASSES {
-            let pair = words.pair(class);
+            let Some(pair) = Heap::pair_of_this_thread(words, class) else { return };
             let push = pair.push.load(Relaxed);
             // SAFETY: this thread's own magazines.
             unsafe {

@@ -122,7 +122,7 @@ pub(super) fn check_free(block: *mut u8) {
                 die!("{block:p} was freed twice: it is home already");
             }
             words(|words| {
-                let pair = words.pair(p.class());
+                let Some(pair) = Heap::pair_of_this_thread(words, p.class()) else { return };
                 let (pop, push) = (pair.pop.load(Relaxed), pair.push.load(Relaxed));
                 // SAFETY: this thread's words point into its magazines.
                 let twice = kind == Kind::Plain
@@ -144,7 +144,7 @@ impl Heap {
     /// For all of these: the caller is the owner, inside the gate.
     #[inline]
     unsafe fn alloc_inside<S: SlowPath>(&self, words: &Words, class: usize) -> Got {
-        let (pair, k) = (words.pair(class), &self.classes[class]);
+        let (pair, k) = (self.pair(words, class), &self.classes[class]);
         // SAFETY: the owner is inside the gate.
         unsafe {
             if self.exact.get() || S::mode(self.tracker()) == Mode::Exact {
@@ -163,7 +163,8 @@ impl Heap {
                 if !block.is_null() {
                     return Got::Tracked(block, draws);
                 }
-                // No memory for a tracked page: a sample is lost, an allocation is not.
+                // No memory for a tracked page: a sample is lost, an allocation is not. The block that was cut out is there.
+                self.uncut(k);
             }
             loop {
                 let slot = pair.pop.load(Relaxed);

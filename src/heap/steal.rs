@@ -15,7 +15,7 @@
 //! 4. Open the gate, and send home what was taken.
 
 use super::magazine::{CAPACITY, Magazine, SLOTS, Slot};
-use super::thread::{ClassHeap, Heap, each};
+use super::thread::{ClassHeap, Heap, SLOW_FROM, each};
 use super::{Pair, Words, depot, is_magazine};
 use crate::os::{self, lock::Lock};
 use crate::pages::classes::CLASSES;
@@ -79,7 +79,7 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
     // A look without the gate: most threads most of the time have nothing that is idle, or nothing at all.
     let mut idle = [false; CLASSES];
     for (class, idle) in idle.iter_mut().enumerate() {
-        let (pair, k) = (words.pair(class), &heap.classes[class]);
+        let (pair, k) = (heap.pair(words, class), &heap.classes[class]);
         let now = [pair.pop.load(Relaxed), pair.push.load(Relaxed)];
         let same = now == [k.seen_outside[0].replace(now[0]), k.seen_outside[1].replace(now[1])];
         *idle = (same || all) && (is_magazine(now[0]) || !now[1].is_null());
@@ -88,7 +88,13 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
         return 0;
     }
     let mut due = 0;
-    let classes = || (0..CLASSES).filter(|&c| idle[c]);
+    // What only slow paths touch is at rest while the gate is claimed.
+    for class in (SLOW_FROM..CLASSES).filter(|&c| idle[c]) {
+        // SAFETY: nobody else is between the gate's two sides.
+        unsafe { heap.flush(heap.pair(words, class), &heap.classes[class], Kind::Plain, class) };
+    }
+    due = due.max(heap.due.replace(0));
+    let classes = || (0..SLOW_FROM).filter(|&c| idle[c]);
     for class in classes() {
         let (pair, k) = (words.pair(class), &heap.classes[class]);
         // SAFETY: the gate is claimed, so the owner is on no slow path.

@@ -47,6 +47,11 @@ pub(super) struct TrackedWords {
     heap: ClassHeap,
 }
 
+/// Classes from this one on, of more than 8 KiB, do without fast words: their blocks are worth more than a slow path costs,
+/// and what only slow paths touch can be taken from outside to the last block.
+pub(super) const SLOW_FROM: usize = 64;
+const _: () = assert!(block_size(SLOW_FROM - 1) == 8 << 10);
+
 /// A thread's heap. Heaps are never unmapped: an ended thread's is parked, and the next new thread takes it over.
 ///
 /// Who may touch what: the owner, between [`Gate::enter`] and [`Gate::leave`], everything; the collector, while it has
@@ -70,6 +75,8 @@ pub(crate) struct Heap {
     pub(super) due: Cell<usize>,
     pub(super) tracker: UnsafeCell<Tracker>,
     tracked: AtomicPtr<[TrackedWords; CLASSES]>,
+    /// The words of the classes from [`SLOW_FROM`] on; the fast ones of these classes are the sentinels for ever.
+    slow: [[AtomicPtr<Slot>; 2]; CLASSES - SLOW_FROM],
     pub(super) classes: [ClassHeap; CLASSES],
 }
 
@@ -147,6 +154,22 @@ impl Heap {
         unsafe { &mut *self.tracker.get() }
     }
 
+    /// The words of a class for plain blocks.
+    #[inline]
+    pub(super) fn pair<'a>(&'a self, words: &'a Words, class: usize) -> Pair<'a> {
+        match class.checked_sub(SLOW_FROM) {
+            None => words.pair(class),
+            Some(i) => Pair { pop: &self.slow[i][0], push: &self.slow[i][1] },
+        }
+    }
+
+    /// The same for whoever only has the words.
+    pub(super) fn pair_of_this_thread(words: &Words, class: usize) -> Option<Pair<'_>> {
+        let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
+        // SAFETY: heaps live for ever.
+        (!heap.is_null() && heap != Self::ENDED).then(|| unsafe { (*heap).pair(words, class) })
+    }
+
     /// The words and the rest of a class, for tracked blocks. `None` if memory is out.
     pub(super) fn tracked(&self, class: usize) -> Option<(Pair<'_>, &ClassHeap)> {
         if self.tracked.load(Ordering::Relaxed).is_null() {
@@ -196,14 +219,14 @@ impl Heap {
         match kind {
             Kind::Tracked if self.tracked.load(Ordering::Relaxed).is_null() => None,
             Kind::Tracked => self.tracked(class),
-            _ => Some((words.pair(class), &self.classes[class])),
+            _ => Some((self.pair(words, class), &self.classes[class])),
         }
     }
 
     /// Sends home what the magazines of a class hold, and gives the magazines away.
     ///
     /// # Safety
-    /// The caller is the owner, inside the gate.
+    /// The caller is the owner, inside the gate, or has claimed it and the words are no fast ones.
     pub(super) unsafe fn flush(&self, pair: Pair<'_>, k: &ClassHeap, kind: Kind, class: usize) {
         self.uncut(k);
         let mut due = 0;
@@ -290,9 +313,12 @@ fn attach<S: SlowPath>(config: &Config, words: &Words) -> Option<&'static Heap> 
         if heap.is_null() {
             return None;
         }
-        // Zeroed memory is a heap without a thread.
+        // Zeroed memory is a heap without a thread, but for the pop words.
         // SAFETY: the memory is ours and that long.
-        unsafe { (*heap).next.store(registry.first, Ordering::Relaxed) }; // Relaxed: published by the lock
+        unsafe {
+            (*heap).slow.iter().for_each(|[pop, push]| Pair { pop, push }.reset());
+            (*heap).next.store(registry.first, Ordering::Relaxed); // Relaxed: published by the lock
+        }
         registry.first = heap;
     } else {
         // SAFETY: parked heaps are nobody's.
