@@ -7,6 +7,8 @@ use crate::heap::{self, Mode, SlowPath, Tracker, large};
 use crate::os::process;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
+#[cfg(feature = "internals")]
+use crate::track::dummy;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
 
@@ -170,7 +172,7 @@ impl SlowPath for Hooks {
     #[inline(always)]
     fn mode(tracker: &mut Tracker) -> Mode {
         #[cfg(feature = "internals")]
-        return crate::internals::tracker::mode(tracker);
+        return if dummy::is_exact(tracker) { Mode::Exact } else { Mode::Plain };
         #[cfg(not(feature = "internals"))]
         {
             let _ = tracker;
@@ -181,7 +183,7 @@ impl SlowPath for Hooks {
     #[inline(always)]
     fn draw(tracker: &mut Tracker, block_size: usize) -> u64 {
         #[cfg(feature = "internals")]
-        return crate::internals::tracker::draw(tracker, block_size);
+        return dummy::draw(tracker, block_size);
         #[cfg(not(feature = "internals"))]
         {
             let _ = (tracker, block_size);
@@ -192,14 +194,14 @@ impl SlowPath for Hooks {
     #[inline(always)]
     fn draws() -> u64 {
         #[cfg(feature = "internals")]
-        return crate::internals::tracker::draws();
+        return dummy::draws();
         #[cfg(not(feature = "internals"))]
         0
     }
 
     fn draw_large(tracker: &mut Tracker, block_size: usize) -> bool {
         #[cfg(feature = "internals")]
-        return crate::internals::tracker::draw_large(tracker, block_size);
+        return dummy::draw_large(tracker, block_size);
         #[cfg(not(feature = "internals"))]
         {
             let _ = (tracker, block_size);
@@ -209,14 +211,14 @@ impl SlowPath for Hooks {
 
     fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize, draws: u64) {
         #[cfg(feature = "internals")]
-        crate::internals::tracker::born(tracker, word, requested, block_size, draws);
+        dummy::born(tracker, word, requested, block_size, draws);
         #[cfg(not(feature = "internals"))]
         let _ = (tracker, word, requested, block_size, draws);
     }
 
     fn died(word: &Word, block_size: usize) {
         #[cfg(feature = "internals")]
-        crate::internals::tracker::died(word, block_size);
+        dummy::died(word, block_size);
         #[cfg(not(feature = "internals"))]
         let _ = (word, block_size);
     }

@@ -18,6 +18,8 @@ mod pages;
 #[cfg(not(loom))]
 mod stats;
 mod sync;
+#[cfg(all(feature = "internals", not(loom)))]
+mod track;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;
