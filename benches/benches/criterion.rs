@@ -55,12 +55,7 @@ impl Driven {
             .unwrap_or_else(|error| panic!("{}: {error}", worker.path.display()));
         let orders = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().expect("its output is a pipe"));
-        Self {
-            name: worker.name,
-            process,
-            orders,
-            answers,
-        }
+        Self { name: worker.name, process, orders, answers }
     }
 
     fn time(&mut self, workload: &str, iterations: u64) -> Duration {
@@ -70,9 +65,7 @@ impl Driven {
         told.and_then(|()| self.answers.read_line(&mut answer))
             .unwrap_or_else(|error| panic!("{workload} on {}: {error}", self.name));
         let nanoseconds = answer.trim().parse();
-        Duration::from_nanos(
-            nanoseconds.unwrap_or_else(|_| panic!("{workload} on {}: it ended", self.name)),
-        )
+        Duration::from_nanos(nanoseconds.unwrap_or_else(|_| panic!("{workload} on {}: it ended", self.name)))
     }
 }
 

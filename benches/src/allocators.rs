@@ -40,23 +40,11 @@ pub const SUBJECT: &str = "tenure";
 pub const REFERENCE: &str = "mimalloc-v2";
 
 const fn peer(name: &'static str, krate: &'static str, needs: Needs) -> Allocator {
-    Allocator {
-        name,
-        krate,
-        needs,
-        coalesces: false,
-        by_name_only: false,
-    }
+    Allocator { name, krate, needs, coalesces: false, by_name_only: false }
 }
 
 const fn coalescing(name: &'static str, krate: &'static str, needs: Needs) -> Allocator {
-    Allocator {
-        name,
-        krate,
-        needs,
-        coalesces: true,
-        by_name_only: false,
-    }
+    Allocator { name, krate, needs, coalesces: true, by_name_only: false }
 }
 
 /// All of them, in the order of the columns.
@@ -65,10 +53,7 @@ pub const ALLOCATORS: &[Allocator] = &[
     coalescing("system", "", Needs::Nothing),
     peer("rusty", "rusty_alloc-api", Needs::Rust),
     coalescing("talc", "talc", Needs::Rust),
-    Allocator {
-        by_name_only: true,
-        ..coalescing("dlmalloc", "dlmalloc", Needs::Rust)
-    },
+    Allocator { by_name_only: true, ..coalescing("dlmalloc", "dlmalloc", Needs::Rust) },
     peer("mimalloc-v3", "mimalloc", Needs::C),
     peer(REFERENCE, "mimalloc", Needs::OwnBuild),
     peer("jemalloc", "tikv-jemallocator", Needs::C),
@@ -100,10 +85,7 @@ macro_rules! built_workers {
             ("rusty", option_env!("CARGO_BIN_EXE_worker_rusty")),
             ("talc", option_env!("CARGO_BIN_EXE_worker_talc")),
             ("dlmalloc", option_env!("CARGO_BIN_EXE_worker_dlmalloc")),
-            (
-                "mimalloc-v3",
-                option_env!("CARGO_BIN_EXE_worker_mimalloc_v3"),
-            ),
+            ("mimalloc-v3", option_env!("CARGO_BIN_EXE_worker_mimalloc_v3")),
             ("jemalloc", option_env!("CARGO_BIN_EXE_worker_jemalloc")),
             ("snmalloc", option_env!("CARGO_BIN_EXE_worker_snmalloc")),
             ("rpmalloc", option_env!("CARGO_BIN_EXE_worker_rpmalloc")),
@@ -113,19 +95,9 @@ macro_rules! built_workers {
 
 /// The workers to run: those of `built` that this build's features brought up to date (a binary of an earlier
 /// build may lie beside them), those of `only` if that names any, and mimalloc v2 through a build of its own.
-pub fn workers(
-    built: &[(&'static str, Option<&'static str>)],
-    only: &[String],
-    c_peers: bool,
-) -> Vec<Worker> {
+pub fn workers(built: &[(&'static str, Option<&'static str>)], only: &[String], c_peers: bool) -> Vec<Worker> {
     let c_peers = c_peers && cfg!(feature = "c-peers");
-    let path = |name| {
-        built
-            .iter()
-            .find(|(of, _)| *of == name)
-            .and_then(|(_, path)| *path)
-            .map(PathBuf::from)
-    };
+    let path = |name| built.iter().find(|(of, _)| *of == name).and_then(|(_, path)| *path).map(PathBuf::from);
     let mut found = Vec::new();
     for allocator in ALLOCATORS {
         let enabled = match allocator.needs {
@@ -142,14 +114,8 @@ pub fn workers(
             _ => path(allocator.name),
         };
         match worker.filter(|path| path.exists()) {
-            Some(path) => found.push(Worker {
-                name: allocator.name,
-                path,
-            }),
-            None => eprintln!(
-                "{}: its worker was not built, so it is left out",
-                allocator.name
-            ),
+            Some(path) => found.push(Worker { name: allocator.name, path }),
+            None => eprintln!("{}: its worker was not built, so it is left out", allocator.name),
         }
     }
     found
@@ -165,24 +131,11 @@ fn build_mimalloc_v2(beside: &Path) -> Option<PathBuf> {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--manifest-path",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-        ])
-        .args([
-            "--no-default-features",
-            "--features",
-            "mimalloc-v2",
-            "--bin",
-            "worker_mimalloc_v2",
-        ])
+        .args(["build", "--quiet", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
+        .args(["--no-default-features", "--features", "mimalloc-v2", "--bin", "worker_mimalloc_v2"])
         .args(["--profile", profile])
         .arg("--target-dir")
         .arg(profile_folder.parent()?)
         .status();
-    status
-        .is_ok_and(|status| status.success())
-        .then(|| profile_folder.join("worker_mimalloc_v2"))
+    status.is_ok_and(|status| status.success()).then(|| profile_folder.join("worker_mimalloc_v2"))
 }

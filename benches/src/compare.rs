@@ -65,13 +65,7 @@ pub const NEARLY_BEST: f64 = 1.15;
 
 impl Results {
     /// The figures of one cell.
-    pub fn values(
-        &self,
-        workload: &str,
-        allocator: &str,
-        metric: &str,
-        rounds: Rounds,
-    ) -> Vec<f64> {
+    pub fn values(&self, workload: &str, allocator: &str, metric: &str, rounds: Rounds) -> Vec<f64> {
         self.samples
             .iter()
             .filter(|s| s.workload == workload && s.allocator == allocator && s.metric == metric)
@@ -81,35 +75,23 @@ impl Results {
     }
 
     /// Their median.
-    pub fn median(
-        &self,
-        workload: &str,
-        allocator: &str,
-        metric: &str,
-        rounds: Rounds,
-    ) -> Option<f64> {
+    pub fn median(&self, workload: &str, allocator: &str, metric: &str, rounds: Rounds) -> Option<f64> {
         median(self.values(workload, allocator, metric, rounds))
     }
 
     /// The names of the allocators that were run, in the order of `known`.
     pub fn allocators<'a>(&self, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-        known
-            .filter(|name| self.samples.iter().any(|s| s.allocator == *name))
-            .collect()
+        known.filter(|name| self.samples.iter().any(|s| s.allocator == *name)).collect()
     }
 
     /// The names of the workloads that were run, in the order of `known`.
     pub fn workloads<'a>(&self, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-        known
-            .filter(|name| self.samples.iter().any(|s| s.workload == *name))
-            .collect()
+        known.filter(|name| self.samples.iter().any(|s| s.workload == *name)).collect()
     }
 
     /// The subject's time against the fastest of `peers`.
     pub fn time_against_best(&self, workload: &str, peers: &[&str]) -> Option<Comparison> {
-        self.crossed(workload, "time_ns", |rounds| {
-            self.lowest(workload, "time_ns", peers, rounds)
-        })
+        self.crossed(workload, "time_ns", |rounds| self.lowest(workload, "time_ns", peers, rounds))
     }
 
     /// The subject's peak RSS against the leanest of those `peers` that are nearly as fast as the fastest of them.
@@ -117,40 +99,20 @@ impl Results {
         self.crossed(workload, "peak_kib", |rounds| {
             let time = |peer: &str| self.median(workload, peer, "time_ns", rounds);
             let limit = NEARLY_BEST * time(self.lowest(workload, "time_ns", peers, rounds)?)?;
-            let fast: Vec<&str> = peers
-                .iter()
-                .copied()
-                .filter(|peer| time(peer).is_some_and(|time| time <= limit))
-                .collect();
+            let fast: Vec<&str> =
+                peers.iter().copied().filter(|peer| time(peer).is_some_and(|time| time <= limit)).collect();
             self.lowest(workload, "peak_kib", &fast, rounds)
         })
     }
 
     /// The subject's figure against the lowest one of `peers`.
-    pub fn against_lowest(
-        &self,
-        workload: &str,
-        metric: &str,
-        peers: &[&str],
-    ) -> Option<Comparison> {
-        self.crossed(workload, metric, |rounds| {
-            self.lowest(workload, metric, peers, rounds)
-        })
+    pub fn against_lowest(&self, workload: &str, metric: &str, peers: &[&str]) -> Option<Comparison> {
+        self.crossed(workload, metric, |rounds| self.lowest(workload, metric, peers, rounds))
     }
 
-    fn lowest<'a>(
-        &self,
-        workload: &str,
-        metric: &str,
-        peers: &[&'a str],
-        rounds: Rounds,
-    ) -> Option<&'a str> {
-        let figures = peers
-            .iter()
-            .filter_map(|peer| Some((*peer, self.median(workload, peer, metric, rounds)?)));
-        figures
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .map(|(peer, _)| peer)
+    fn lowest<'a>(&self, workload: &str, metric: &str, peers: &[&'a str], rounds: Rounds) -> Option<&'a str> {
+        let figures = peers.iter().filter_map(|peer| Some((*peer, self.median(workload, peer, metric, rounds)?)));
+        figures.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(peer, _)| peer)
     }
 
     /// `choose` in one half, compare in the other, both ways.
@@ -161,29 +123,17 @@ impl Results {
         choose: impl Fn(Rounds) -> Option<&'a str>,
     ) -> Option<Comparison> {
         let ratio = |peer: &str, rounds| {
-            Some(
-                self.median(workload, SUBJECT, metric, rounds)?
-                    / self.median(workload, peer, metric, rounds)?,
-            )
+            Some(self.median(workload, SUBJECT, metric, rounds)? / self.median(workload, peer, metric, rounds)?)
         };
         let both = |choosing, comparing| {
             let peer = choose(choosing)?;
             Some((peer.to_owned(), ratio(peer, comparing)?))
         };
-        match (
-            both(Rounds::Odd, Rounds::Even),
-            both(Rounds::Even, Rounds::Odd),
-        ) {
-            (Some((first, a)), Some((second, b))) => Some(Comparison {
-                ratio: (a * b).sqrt(),
-                peers: [first, second],
-            }),
+        match (both(Rounds::Odd, Rounds::Even), both(Rounds::Even, Rounds::Odd)) {
+            (Some((first, a)), Some((second, b))) => Some(Comparison { ratio: (a * b).sqrt(), peers: [first, second] }),
             _ => {
                 let (peer, ratio) = both(Rounds::All, Rounds::All)?;
-                Some(Comparison {
-                    ratio,
-                    peers: [peer.clone(), peer],
-                })
+                Some(Comparison { ratio, peers: [peer.clone(), peer] })
             }
         }
     }
@@ -216,14 +166,9 @@ mod tests {
             value,
         };
         let samples = cells.iter().flat_map(|(allocator, metric, values)| {
-            values
-                .iter()
-                .enumerate()
-                .map(move |(i, value)| sample(allocator, metric, i, *value))
+            values.iter().enumerate().map(move |(i, value)| sample(allocator, metric, i, *value))
         });
-        Results {
-            samples: samples.collect(),
-        }
+        Results { samples: samples.collect() }
     }
 
     #[test]
@@ -243,40 +188,16 @@ mod tests {
     fn a_lucky_half_chooses_but_does_not_compare() {
         // Each peer is lucky in one half. Chosen and compared in one, both would look like 1; really they take 2.
         let time = "time_ns";
-        let results = results(&[
-            ("tenure", time, &[2.0, 2.0]),
-            ("a", time, &[1.0, 2.0]),
-            ("b", time, &[2.0, 1.0]),
-        ]);
-        let found = results
-            .time_against_best("row", &["a", "b"])
-            .expect("all ran");
-        assert_eq!(
-            found,
-            Comparison {
-                ratio: 1.0,
-                peers: ["a".into(), "b".into()]
-            }
-        );
+        let results = results(&[("tenure", time, &[2.0, 2.0]), ("a", time, &[1.0, 2.0]), ("b", time, &[2.0, 1.0])]);
+        let found = results.time_against_best("row", &["a", "b"]).expect("all ran");
+        assert_eq!(found, Comparison { ratio: 1.0, peers: ["a".into(), "b".into()] });
     }
 
     #[test]
     fn one_round_chooses_and_compares() {
-        let results = results(&[
-            ("tenure", "time_ns", &[3.0]),
-            ("a", "time_ns", &[2.0]),
-            ("b", "time_ns", &[4.0]),
-        ]);
-        let found = results
-            .time_against_best("row", &["a", "b"])
-            .expect("all ran");
-        assert_eq!(
-            found,
-            Comparison {
-                ratio: 1.5,
-                peers: ["a".into(), "a".into()]
-            }
-        );
+        let results = results(&[("tenure", "time_ns", &[3.0]), ("a", "time_ns", &[2.0]), ("b", "time_ns", &[4.0])]);
+        let found = results.time_against_best("row", &["a", "b"]).expect("all ran");
+        assert_eq!(found, Comparison { ratio: 1.5, peers: ["a".into(), "a".into()] });
     }
 
     #[test]
@@ -291,18 +212,13 @@ mod tests {
             ("slow", "time_ns", &[1.2]),
             ("slow", "peak_kib", &[100.0]),
         ]);
-        let found = results
-            .peak_against_leanest("row", &["fast", "nearly", "slow"])
-            .expect("all ran");
+        let found = results.peak_against_leanest("row", &["fast", "nearly", "slow"]).expect("all ran");
         assert_eq!(found.peers[0], "nearly");
         assert_eq!(found.ratio, 1.5);
     }
 
     #[test]
     fn what_did_not_run_is_not_compared() {
-        assert_eq!(
-            results(&[("tenure", "time_ns", &[1.0])]).time_against_best("row", &["a"]),
-            None
-        );
+        assert_eq!(results(&[("tenure", "time_ns", &[1.0])]).time_against_best("row", &["a"]), None);
     }
 }

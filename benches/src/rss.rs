@@ -16,9 +16,7 @@ pub fn now_kib() -> u64 {
 /// Not `getrusage`: its maximum is inherited from the parent across `exec`.
 pub fn peak_kib() -> u64 {
     // The high-water mark is taken from the same lazy counters, so it may lag behind what is there now.
-    field_kib("/proc/self/status", "VmHWM:")
-        .unwrap_or(0)
-        .max(now_kib())
+    field_kib("/proc/self/status", "VmHWM:").unwrap_or(0).max(now_kib())
 }
 
 fn field_kib(path: &str, name: &str) -> Option<u64> {

@@ -16,10 +16,7 @@ pub fn choose() -> Vec<PathBuf> {
         rust_files(&krate, &mut files);
     }
     if files.is_empty() {
-        rust_files(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-            &mut files,
-        );
+        rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut files);
     }
     let mut bytes = 0;
     files.retain(|file| {
@@ -62,12 +59,8 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// What is in a folder, in the order of names; nothing if it cannot be read.
 fn children(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     paths.sort();
     paths
 }

@@ -15,36 +15,19 @@ pub(super) fn write(path: &Path, header: &str, results: &Results) -> io::Result<
     }
     text += &format!("{COLUMNS}\n");
     for s in &results.samples {
-        text += &format!(
-            "{},{},{},{},{}\n",
-            s.round, s.workload, s.allocator, s.metric, s.value
-        );
+        text += &format!("{},{},{},{},{}\n", s.round, s.workload, s.allocator, s.metric, s.value);
     }
     fs::write(path, text)
 }
 
 pub(super) fn read(path: &Path) -> io::Result<(String, Results)> {
     let text = fs::read_to_string(path)?;
-    let (comments, rows): (Vec<&str>, Vec<&str>) =
-        text.lines().partition(|line| line.starts_with('#'));
-    let header = comments
-        .iter()
-        .map(|line| format!("{}\n", line.trim_start_matches(['#', ' '])))
-        .collect();
-    let samples = rows
-        .into_iter()
-        .filter(|line| *line != COLUMNS)
-        .map(|line| {
-            sample(line).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("not a row: {line:?}"))
-            })
-        });
-    Ok((
-        header,
-        Results {
-            samples: samples.collect::<io::Result<_>>()?,
-        },
-    ))
+    let (comments, rows): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
+    let header = comments.iter().map(|line| format!("{}\n", line.trim_start_matches(['#', ' ']))).collect();
+    let samples = rows.into_iter().filter(|line| *line != COLUMNS).map(|line| {
+        sample(line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("not a row: {line:?}")))
+    });
+    Ok((header, Results { samples: samples.collect::<io::Result<_>>()? }))
 }
 
 fn sample(line: &str) -> Option<Sample> {
@@ -72,11 +55,8 @@ mod tests {
             metric: "time_ns".into(),
             value: 1.25,
         };
-        let results = Results {
-            samples: vec![sample.clone()],
-        };
-        let path =
-            std::env::temp_dir().join(format!("tenure-bench-test-{}.csv", std::process::id()));
+        let results = Results { samples: vec![sample.clone()] };
+        let path = std::env::temp_dir().join(format!("tenure-bench-test-{}.csv", std::process::id()));
         write(&path, "- a machine\n- a day\n", &results).expect("the temporary folder is writable");
         let read = read(&path);
         fs::remove_file(&path).expect("it was just written");

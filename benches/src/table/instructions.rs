@@ -49,14 +49,9 @@ fn counted(worker: &Path, workload: &str, ops: u64) -> Result<u64, String> {
         .map_err(|error| format!("valgrind: {error}"))?;
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let last = log
-            .lines()
-            .rfind(|line| !line.starts_with("=="))
-            .unwrap_or_default();
+        let last = log.lines().rfind(|line| !line.starts_with("==")).unwrap_or_default();
         return Err(format!("{} {last}", output.status).trim().to_owned());
     }
-    let count = log
-        .lines()
-        .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    let count = log.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
     count.ok_or_else(|| "valgrind printed no count".into())
 }

@@ -38,9 +38,7 @@ pub struct Options {
 impl Options {
     /// Reads what follows the program's name. Nothing is to be done at all if a test runner only asks for a list.
     pub fn parse(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let clock = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(1, |now| now.as_secs());
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs());
         let mut options = Self {
             runs: 7,
             workloads: vec![],
@@ -62,12 +60,8 @@ impl Options {
                 "--instructions" => options.instructions = true,
                 "--runs" => options.runs = number(&arg, &value()?)?.max(1) as usize,
                 "--seed" => options.seed = number(&arg, &value()?)?,
-                "--only" => {
-                    options.workloads = names(&value()?, |name| Workload::named(name).is_some())?
-                }
-                "--alloc" => {
-                    options.allocators = names(&value()?, |name| allocators::named(name).is_some())?
-                }
+                "--only" => options.workloads = names(&value()?, |name| Workload::named(name).is_some())?,
+                "--alloc" => options.allocators = names(&value()?, |name| allocators::named(name).is_some())?,
                 "--from" => options.from = Some(value()?.into()),
                 _ => unknown.push(arg),
             }
@@ -86,8 +80,7 @@ impl Options {
 }
 
 fn number(arg: &str, text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("{arg} needs a number, not {text:?}"))
+    text.parse().map_err(|_| format!("{arg} needs a number, not {text:?}"))
 }
 
 fn names(list: &str, known: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
@@ -117,9 +110,7 @@ mod tests {
 
     #[test]
     fn cargo_test_gets_a_smoke_run() {
-        let options = parse("--nocapture some_filter")
-            .expect("foreign arguments pass")
-            .expect("something to do");
+        let options = parse("--nocapture some_filter").expect("foreign arguments pass").expect("something to do");
         assert!(options.smoke);
         assert_eq!(parse("--list --format terse"), Ok(None));
     }

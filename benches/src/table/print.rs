@@ -27,22 +27,10 @@ struct Tables<'a> {
 impl<'a> Tables<'a> {
     fn new(results: &'a Results) -> Self {
         let allocators = results.allocators(ALLOCATORS.iter().map(|allocator| allocator.name));
-        let peers = allocators
-            .iter()
-            .copied()
-            .filter(|name| *name != SUBJECT)
-            .collect();
+        let peers = allocators.iter().copied().filter(|name| *name != SUBJECT).collect();
         let run = results.workloads(WORKLOADS.iter().map(|workload| workload.name));
-        let timed = WORKLOADS
-            .iter()
-            .filter(|workload| workload.timed && run.contains(&workload.name))
-            .collect();
-        Self {
-            results,
-            allocators,
-            peers,
-            timed,
-        }
+        let timed = WORKLOADS.iter().filter(|workload| workload.timed && run.contains(&workload.name)).collect();
+        Self { results, allocators, peers, timed }
     }
 
     fn times(&self) {
@@ -55,16 +43,9 @@ impl<'a> Tables<'a> {
         head("workload", &self.allocators);
         for workload in &self.timed {
             let ((divisor, unit), metric) = of(workload);
-            let median = |name: &&str| {
-                self.results
-                    .median(workload.name, name, metric, Rounds::All)
-            };
+            let median = |name: &&str| self.results.median(workload.name, name, metric, Rounds::All);
             let medians: Vec<Option<f64>> = self.allocators.iter().map(median).collect();
-            let best = medians
-                .iter()
-                .flatten()
-                .copied()
-                .fold(f64::INFINITY, f64::min);
+            let best = medians.iter().flatten().copied().fold(f64::INFINITY, f64::min);
             let cells = medians.iter().map(|median| match median {
                 Some(median) if *median == best => format!("**{}**", short(median / divisor)),
                 Some(median) => short(median / divisor),
@@ -79,39 +60,20 @@ impl<'a> Tables<'a> {
         println!(
             "### Time of {SUBJECT} as a ratio: to the best peer (chosen in one half of the rounds, compared in the other, both ways), and to {REFERENCE}\n"
         );
-        head(
-            "workload",
-            &["to the best peer", "best peer", &format!("to {REFERENCE}")],
-        );
+        head("workload", &["to the best peer", "best peer", &format!("to {REFERENCE}")]);
         let mut best_ratios = Vec::new();
         let mut reference_ratios = Vec::new();
         for workload in &self.timed {
             let best = self.results.time_against_best(workload.name, &self.peers);
-            let median = |name| {
-                self.results
-                    .median(workload.name, name, "time_ns", Rounds::All)
-            };
-            let reference = median(SUBJECT)
-                .zip(median(REFERENCE))
-                .map(|(ours, theirs)| ours / theirs);
+            let median = |name| self.results.median(workload.name, name, "time_ns", Rounds::All);
+            let reference = median(SUBJECT).zip(median(REFERENCE)).map(|(ours, theirs)| ours / theirs);
             reference_ratios.extend(reference);
-            row(
-                workload.name,
-                [
-                    ratio(best.as_ref()),
-                    peers(best.as_ref()),
-                    number(reference),
-                ],
-            );
+            row(workload.name, [ratio(best.as_ref()), peers(best.as_ref()), number(reference)]);
             best_ratios.extend(best.map(|best| (best.ratio, workload.name)));
         }
         row(
             "**geometric mean**",
-            [
-                number(mean(&best_ratios)),
-                String::new(),
-                number(geometric_mean(&reference_ratios)),
-            ],
+            [number(mean(&best_ratios)), String::new(), number(geometric_mean(&reference_ratios))],
         );
         println!("\n{}.\n", worst(&best_ratios));
     }
@@ -125,13 +87,8 @@ impl<'a> Tables<'a> {
         head("workload", &["ratio", "leanest peer"]);
         let mut ratios = Vec::new();
         for workload in &self.timed {
-            let leanest = self
-                .results
-                .peak_against_leanest(workload.name, &self.peers);
-            row(
-                workload.name,
-                [ratio(leanest.as_ref()), peers(leanest.as_ref())],
-            );
+            let leanest = self.results.peak_against_leanest(workload.name, &self.peers);
+            row(workload.name, [ratio(leanest.as_ref()), peers(leanest.as_ref())]);
             ratios.extend(leanest.map(|leanest| (leanest.ratio, workload.name)));
         }
         row("**geometric mean**", [number(mean(&ratios)), String::new()]);
@@ -154,10 +111,7 @@ impl<'a> Tables<'a> {
     }
 
     fn was_run(&self, workload: &str) -> bool {
-        self.results
-            .samples
-            .iter()
-            .any(|sample| sample.workload == workload)
+        self.results.samples.iter().any(|sample| sample.workload == workload)
     }
 
     fn fragmentation(&self) {
@@ -173,13 +127,9 @@ impl<'a> Tables<'a> {
             ("idle", "two seconds later"),
         ];
         self.resident("fragment", &phases);
-        let size_classed =
-            |name: &&&str| allocators::named(name).is_some_and(|allocator| !allocator.coalesces);
+        let size_classed = |name: &&&str| allocators::named(name).is_some_and(|allocator| !allocator.coalesces);
         let peers_here: Vec<&str> = self.peers.iter().filter(size_classed).copied().collect();
-        if let Some(best) = self
-            .results
-            .against_lowest("fragment", "rss_refill_kib", &peers_here)
-        {
+        if let Some(best) = self.results.against_lowest("fragment", "rss_refill_kib", &peers_here) {
             println!(
                 "After the refill, {SUBJECT} to the best size-classed peer ({}): {:.2}.\n",
                 peers(Some(&best)),
@@ -193,30 +143,18 @@ impl<'a> Tables<'a> {
             println!("### idle8: RSS above the start, MiB\n");
             self.resident(
                 "idle8",
-                &[
-                    ("allocated", "allocated"),
-                    ("freed", "all freed"),
-                    ("idle", "two seconds later"),
-                ],
+                &[("allocated", "allocated"), ("freed", "all freed"), ("idle", "two seconds later")],
             );
         }
         if !self.was_run("empty") {
             return;
         }
         println!("### empty: RSS of a program that does nothing, MiB\n");
-        let rss = |name| {
-            self.results
-                .median("empty", name, "rss_empty_kib", Rounds::All)
-        };
+        let rss = |name| self.results.median("empty", name, "rss_empty_kib", Rounds::All);
         head("allocator", &["RSS", "above the system allocator's"]);
         for name in &self.allocators {
-            let above = rss(name)
-                .zip(rss("system"))
-                .map(|(ours, system)| (ours - system) / 1024.0);
-            row(
-                name,
-                [number(rss(name).map(|kib| kib / 1024.0)), number(above)],
-            );
+            let above = rss(name).zip(rss("system")).map(|(ours, system)| (ours - system) / 1024.0);
+            row(name, [number(rss(name).map(|kib| kib / 1024.0)), number(above)]);
         }
         println!();
     }
@@ -226,21 +164,12 @@ impl<'a> Tables<'a> {
         head("workload", &self.allocators);
         for workload in &self.timed {
             let cell = |name: &&str| {
-                let values = self
-                    .results
-                    .values(workload.name, name, "time_ns", Rounds::All);
+                let values = self.results.values(workload.name, name, "time_ns", Rounds::All);
                 let low = values.iter().copied().fold(f64::INFINITY, f64::min) / workload.unit.0;
                 let high = values.iter().copied().fold(0.0, f64::max) / workload.unit.0;
-                if values.is_empty() {
-                    "–".into()
-                } else {
-                    format!("{} to {}", short(low), short(high))
-                }
+                if values.is_empty() { "–".into() } else { format!("{} to {}", short(low), short(high)) }
             };
-            row(
-                &format!("{}, {}", workload.name, workload.unit.1),
-                self.allocators.iter().map(cell),
-            );
+            row(&format!("{}, {}", workload.name, workload.unit.1), self.allocators.iter().map(cell));
         }
         println!();
     }
@@ -252,10 +181,7 @@ fn head(first: &str, columns: &[&str]) {
 }
 
 fn row(first: &str, cells: impl IntoIterator<Item = String>) {
-    println!(
-        "| {first} | {} |",
-        cells.into_iter().collect::<Vec<_>>().join(" | ")
-    );
+    println!("| {first} | {} |", cells.into_iter().collect::<Vec<_>>().join(" | "));
 }
 
 /// Three digits, or all that stand before the point.
@@ -290,10 +216,7 @@ fn mean(ratios: &[(f64, &str)]) -> Option<f64> {
 
 fn worst(ratios: &[(f64, &str)]) -> String {
     let worst = ratios.iter().max_by(|a, b| a.0.total_cmp(&b.0));
-    worst.map_or_else(
-        || "No row was compared".into(),
-        |(ratio, row)| format!("Worst row: {row}, {ratio:.2}"),
-    )
+    worst.map_or_else(|| "No row was compared".into(), |(ratio, row)| format!("Worst row: {row}, {ratio:.2}"))
 }
 
 #[cfg(test)]

@@ -29,17 +29,10 @@ pub(super) fn run(options: &Options, workers: &[Worker], folder: &Path) -> Resul
         options.workloads.is_empty() || options.workloads.iter().any(|name| name == workload.name)
     };
     let mut rng = Rng::new(options.seed);
-    let mut found = Found {
-        results: Results::default(),
-        rounds: options.runs,
-        failures: Vec::new(),
-    };
+    let mut found = Found { results: Results::default(), rounds: options.runs, failures: Vec::new() };
     for round in 1..=options.runs {
-        let mut cells: Vec<(&Workload, &Worker)> = WORKLOADS
-            .iter()
-            .filter(chosen)
-            .flat_map(|w| workers.iter().map(move |a| (w, a)))
-            .collect();
+        let mut cells: Vec<(&Workload, &Worker)> =
+            WORKLOADS.iter().filter(chosen).flat_map(|w| workers.iter().map(move |a| (w, a))).collect();
         if !stderr().is_terminal() {
             eprintln!("round {round}/{}, {} runs", options.runs, cells.len());
         }
@@ -56,22 +49,16 @@ pub(super) fn run(options: &Options, workers: &[Worker], folder: &Path) -> Resul
                 worker.name
             ));
             match figures(options, workload, worker, &files) {
-                Ok(figures) => {
-                    found
-                        .results
-                        .samples
-                        .extend(figures.into_iter().map(|(metric, value)| Sample {
-                            round,
-                            workload: workload.name.into(),
-                            allocator: worker.name.into(),
-                            metric,
-                            value,
-                        }))
+                Ok(figures) => found.results.samples.extend(figures.into_iter().map(|(metric, value)| Sample {
+                    round,
+                    workload: workload.name.into(),
+                    allocator: worker.name.into(),
+                    metric,
+                    value,
+                })),
+                Err(error) => {
+                    found.failures.push(format!("{} on {} in round {round}: {error}", workload.name, worker.name))
                 }
-                Err(error) => found.failures.push(format!(
-                    "{} on {} in round {round}: {error}",
-                    workload.name, worker.name
-                )),
             }
         }
     }
@@ -88,10 +75,7 @@ fn progress(text: &str) {
 
 /// Chosen once, so that all workers parse the same.
 fn source_list(folder: &Path) -> Result<PathBuf, String> {
-    let list: String = sources::choose()
-        .iter()
-        .map(|path| format!("{}\n", path.display()))
-        .collect();
+    let list: String = sources::choose().iter().map(|path| format!("{}\n", path.display())).collect();
     let path = folder.join("sources.txt");
     fs::write(&path, list).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
@@ -104,12 +88,7 @@ fn figures(
     files: &Path,
 ) -> Result<Vec<(String, f64)>, String> {
     let mut command = Command::new(&worker.path);
-    command
-        .arg(workload.name)
-        .arg("--files")
-        .arg(files)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    command.arg(workload.name).arg("--files").arg(files).stdin(Stdio::null()).stdout(Stdio::piped());
     if options.smoke {
         command.arg("--smoke");
     }
@@ -140,7 +119,5 @@ fn parse(line: &str) -> Result<Vec<(String, f64)>, String> {
         let (metric, value) = word.split_once('=')?;
         Some((metric.to_owned(), value.parse().ok()?))
     };
-    line.split_whitespace()
-        .map(|word| pair(word).ok_or(format!("a worker printed {word:?}")))
-        .collect()
+    line.split_whitespace().map(|word| pair(word).ok_or(format!("a worker printed {word:?}"))).collect()
 }

@@ -19,10 +19,7 @@ pub(super) fn passes(passes: usize, mut pass: impl FnMut()) -> Outcome {
     for _ in 0..passes {
         pass();
     }
-    Outcome {
-        ns: start.elapsed().as_nanos() as f64 / passes as f64,
-        rss: Vec::new(),
-    }
+    Outcome { ns: start.elapsed().as_nanos() as f64 / passes as f64, rss: Vec::new() }
 }
 
 /// Replaces random blocks of 64 KiB to 4 MiB among 64 and writes to each 4 KiB of the new one.

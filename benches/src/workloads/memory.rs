@@ -69,14 +69,8 @@ struct Phases {
 impl Phases {
     fn begin() -> Self {
         // Room for the notes now, so that they do not allocate between the phases.
-        let outcome = Outcome {
-            ns: 0.0,
-            rss: Vec::with_capacity(8),
-        };
-        Self {
-            start_kib: rss::now_kib(),
-            outcome,
-        }
+        let outcome = Outcome { ns: 0.0, rss: Vec::with_capacity(8) };
+        Self { start_kib: rss::now_kib(), outcome }
     }
 
     fn run(&mut self, name: &'static str, phase: impl FnOnce()) {
@@ -87,9 +81,7 @@ impl Phases {
     }
 
     fn note(&mut self, name: &'static str) {
-        self.outcome
-            .rss
-            .push((name, rss::now_kib().saturating_sub(self.start_kib)));
+        self.outcome.rss.push((name, rss::now_kib().saturating_sub(self.start_kib)));
     }
 }
 
@@ -99,9 +91,7 @@ const WORKERS: usize = 8;
 /// seconds is what sleeping threads hold back, their stacks included.
 pub(super) fn idle8(setting: &Setting) -> Outcome {
     let share = setting.scaled(32 * MIB) / WORKERS;
-    let slots: Vec<Mutex<Vec<Block>>> = (0..WORKERS)
-        .map(|_| Mutex::new(empty_slots(share / 510)))
-        .collect();
+    let slots: Vec<Mutex<Vec<Block>>> = (0..WORKERS).map(|_| Mutex::new(empty_slots(share / 510))).collect();
     let (allocated, measured) = (Barrier::new(WORKERS + 1), Barrier::new(WORKERS + 1));
     let mut phases = Phases::begin();
     thread::scope(|scope| {
@@ -125,10 +115,7 @@ pub(super) fn idle8(setting: &Setting) -> Outcome {
         phases.note("allocated");
         phases.run("freed", || {
             for slots in &slots {
-                slots
-                    .lock()
-                    .expect("no thread panicked")
-                    .fill_with(Block::default);
+                slots.lock().expect("no thread panicked").fill_with(Block::default);
             }
         });
         thread::sleep(setting.idle());
@@ -140,8 +127,5 @@ pub(super) fn idle8(setting: &Setting) -> Outcome {
 
 /// Nothing: what a program's allocator costs before it is used.
 pub(super) fn empty(_: &Setting) -> Outcome {
-    Outcome {
-        ns: Duration::ZERO.as_nanos() as f64,
-        rss: vec![("empty", rss::now_kib())],
-    }
+    Outcome { ns: Duration::ZERO.as_nanos() as f64, rss: vec![("empty", rss::now_kib())] }
 }

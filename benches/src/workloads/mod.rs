@@ -73,34 +73,15 @@ const US: (f64, &str) = (1e3, "µs");
 const MS: (f64, &str) = (1e6, "ms");
 
 const fn micro(name: &'static str, code: Micro, ops: usize) -> Workload {
-    Workload {
-        name,
-        unit: NS,
-        code: Code::Micro(code, ops),
-        timed: true,
-    }
+    Workload { name, unit: NS, code: Code::Micro(code, ops), timed: true }
 }
 
-const fn whole(
-    name: &'static str,
-    unit: (f64, &'static str),
-    code: fn(&Setting) -> Outcome,
-) -> Workload {
-    Workload {
-        name,
-        unit,
-        code: Code::Whole(code),
-        timed: true,
-    }
+const fn whole(name: &'static str, unit: (f64, &'static str), code: fn(&Setting) -> Outcome) -> Workload {
+    Workload { name, unit, code: Code::Whole(code), timed: true }
 }
 
 const fn resident(name: &'static str, code: fn(&Setting) -> Outcome) -> Workload {
-    Workload {
-        name,
-        unit: MS,
-        code: Code::Whole(code),
-        timed: false,
-    }
+    Workload { name, unit: MS, code: Code::Whole(code), timed: false }
 }
 
 /// Every row, in the order of the table. The numbers of operations make a run last a quarter of a second or so.
@@ -132,10 +113,7 @@ pub const LOOP: Workload = micro("loop", small::bare_loop, 1_000_000);
 impl Workload {
     /// The workload of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        WORKLOADS
-            .iter()
-            .chain([&LOOP])
-            .find(|workload| workload.name == name)
+        WORKLOADS.iter().chain([&LOOP]).find(|workload| workload.name == name)
     }
 
     /// Runs it here and now.
@@ -143,10 +121,7 @@ impl Workload {
         match self.code {
             Code::Micro(code, ops) => {
                 let ops = setting.ops.unwrap_or(setting.scaled(ops));
-                Outcome {
-                    ns: code(ops).as_nanos() as f64 / ops as f64,
-                    rss: Vec::new(),
-                }
+                Outcome { ns: code(ops).as_nanos() as f64 / ops as f64, rss: Vec::new() }
             }
             Code::Whole(code) => code(setting),
         }

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 /// Runs `prepare` and then `work` in each of `n` threads, and drops what they worked on. Returns the time from
 /// the first start of a `work` to the last end of one: threads note the time themselves, because another thread
 /// may be woken late when there are more of them than cores.
-pub(super) fn timed<T>(
-    n: usize,
-    prepare: impl Fn(usize) -> T + Sync,
-    work: impl Fn(usize, &mut T) + Sync,
-) -> Duration {
+pub(super) fn timed<T>(n: usize, prepare: impl Fn(usize) -> T + Sync, work: impl Fn(usize, &mut T) + Sync) -> Duration {
     let (ready, finished) = (Barrier::new(n), Barrier::new(n));
     let run = |i| {
         let mut state = prepare(i);
@@ -26,16 +22,11 @@ pub(super) fn timed<T>(
     let times: Vec<(Instant, Instant)> = thread::scope(|scope| {
         let run = &run;
         let threads: Vec<_> = (0..n).map(|i| scope.spawn(move || run(i))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a workload's thread panicked"))
-            .collect()
+        threads.into_iter().map(|thread| thread.join().expect("a workload's thread panicked")).collect()
     });
     let first = times.iter().map(|(start, _)| *start).min();
     let last = times.iter().map(|(_, end)| *end).max();
-    first
-        .zip(last)
-        .map_or(Duration::ZERO, |(first, last)| last - first)
+    first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first)
 }
 
 /// How many of `n` threads run at the same time here.

@@ -24,9 +24,7 @@ pub(super) fn json(setting: &Setting) -> Outcome {
 /// A list of records like a web service's, written into one block: the text leaves no holes in the heap that the
 /// tree is measured in.
 fn json_text(bytes: usize) -> Vec<u8> {
-    const WORDS: [&str; 8] = [
-        "amber", "birch", "cobalt", "dune", "ember", "fjord", "granite", "harbour",
-    ];
+    const WORDS: [&str; 8] = ["amber", "birch", "cobalt", "dune", "ember", "fjord", "granite", "harbour"];
     const RECORD: usize = 512;
     let mut rng = Rng::new(1);
     let mut text = Vec::with_capacity(bytes + RECORD);
@@ -99,13 +97,7 @@ pub(super) fn hashmap(setting: &Setting) -> Outcome {
 }
 
 fn write_key(out: &mut String, id: usize) {
-    write!(
-        out,
-        "customer/{:x}/{}",
-        id.wrapping_mul(0x9e37_79b9),
-        id % 1000
-    )
-    .expect("a String takes all");
+    write!(out, "customer/{:x}/{}", id.wrapping_mul(0x9e37_79b9), id % 1000).expect("a String takes all");
 }
 
 fn key(id: usize) -> String {
@@ -120,18 +112,10 @@ fn value(id: usize) -> String {
 
 /// Parses Rust files into syntax trees. A tree is dropped before the next one grows, as in a macro or a linter.
 pub(super) fn syn(setting: &Setting) -> Outcome {
-    let chosen = if setting.files.is_empty() {
-        sources::choose()
-    } else {
-        setting.files.clone()
-    };
+    let chosen = if setting.files.is_empty() { sources::choose() } else { setting.files.clone() };
     let few = if setting.smoke { 5 } else { chosen.len() };
     // A file that is not UTF-8 or does not parse is the same file for all allocators.
-    let texts: Vec<String> = chosen
-        .iter()
-        .take(few)
-        .filter_map(|file| fs::read_to_string(file).ok())
-        .collect();
+    let texts: Vec<String> = chosen.iter().take(few).filter_map(|file| fs::read_to_string(file).ok()).collect();
     passes(1, || {
         for text in &texts {
             black_box(syn::parse_file(text).is_ok());

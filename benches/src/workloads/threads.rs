@@ -30,25 +30,16 @@ const LARSON_EXCHANGES: usize = 10;
 /// and leaves it to a successor when it ends. What is freed was mostly allocated by others, dead or alive.
 pub(super) fn larson(ops: usize) -> Duration {
     let mut rng = Rng::new(1);
-    let mut fill = || -> Vec<Block> {
-        (0..LARSON_SLOTS)
-            .map(|_| block(rng.between(16, 1024)))
-            .collect()
-    };
+    let mut fill = || -> Vec<Block> { (0..LARSON_SLOTS).map(|_| block(rng.between(16, 1024))).collect() };
     // One more array than threads, so that an exchange never waits.
     let spare = Mutex::new(fill());
     let arrays: [Vec<Block>; LARSON_THREADS] = array::from_fn(|_| fill());
-    let work = Larson {
-        spare,
-        ops: ops.div_ceil(LARSON_THREADS * LARSON_GENERATIONS * LARSON_EXCHANGES),
-    };
+    let work = Larson { spare, ops: ops.div_ceil(LARSON_THREADS * LARSON_GENERATIONS * LARSON_EXCHANGES) };
     let start = Instant::now();
     thread::scope(|scope| {
         let work = &work;
         for (lane, array) in arrays.into_iter().enumerate() {
-            scope.spawn(move || {
-                work.generation(scope, LARSON_GENERATIONS, Rng::new(lane as u64), array)
-            });
+            scope.spawn(move || work.generation(scope, LARSON_GENERATIONS, Rng::new(lane as u64), array));
         }
     });
     start.elapsed() * at_once(LARSON_THREADS)
@@ -108,11 +99,7 @@ pub(super) fn prodcons(ops: usize) -> Duration {
             consumed.store(i + 1, Ordering::Release);
         }
     };
-    timed(
-        2,
-        |_| (),
-        |thread, ()| if thread == 0 { produce() } else { consume() },
-    )
+    timed(2, |_| (), |thread, ()| if thread == 0 { produce() } else { consume() })
 }
 
 /// Spins, because what is waited for takes a microsecond; yields in time, because there may be one core only.
@@ -168,10 +155,7 @@ impl Queue {
             let batch = array::from_fn(|_| block(rng.between(16, 512)));
             let mut batches = lock(&self.batches);
             while batches.len() == QUEUE {
-                batches = self
-                    .taken
-                    .wait(batches)
-                    .expect("a workload's thread panicked");
+                batches = self.taken.wait(batches).expect("a workload's thread panicked");
             }
             batches.push_back(batch);
             drop(batches);
@@ -188,12 +172,7 @@ impl Queue {
             let batch = loop {
                 match batches.pop_front() {
                     Some(batch) => break batch,
-                    None => {
-                        batches = self
-                            .filled
-                            .wait(batches)
-                            .expect("a workload's thread panicked")
-                    }
+                    None => batches = self.filled.wait(batches).expect("a workload's thread panicked"),
                 }
             };
             drop(batches);
