@@ -6,7 +6,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HugePages {
-    /// Asked for in blocks of 32 MiB and more, and for all memory once the process has committed 2 GiB (the default).
+    /// Asked for once the process has committed 2 GiB (the default).
     Auto,
     /// Asked for from the first byte on: fewer page faults and fewer misses of the address cache, for up to 2 MiB of
     /// memory that nothing uses. In a virtual machine whose host takes free memory back, a fresh huge page may cost

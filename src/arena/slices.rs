@@ -16,10 +16,6 @@ const CHUNK_SLICES: usize = CHUNK / SLICE;
 /// With this much committed, a huge page that is used in part no longer shows, and misses of the address cache do.
 /// Earlier was tried, and lost where the host of a virtual machine must first find the memory (ARCHITECTURE.md).
 const HUGE_FROM: usize = 2 << 30;
-const HARDLY_SHOWS: usize = 32 << 20;
-/// A chunk that one large block covers so much of is worth a huge page: the block will be touched from end to end.
-/// A fourth of that is enough where a huge page that is used in part hardly shows.
-const HUGE_COVER: usize = CHUNK_SLICES / 2;
 /// The class byte of slices that hold no blocks of a class: [`crate::pages::classes`] agrees.
 pub(crate) const COLD: u8 = 88;
 /// Freed huge blocks that wait for the next one before they are purged.
@@ -448,11 +444,7 @@ impl Arena {
         let i = unsafe { &mut *info };
         for chunk in first / CHUNK_SLICES..=(first + n - 1) / CHUNK_SLICES {
             if i.chunks >> chunk & 1 == 0 {
-                let (begin, end) = (chunk * CHUNK_SLICES, (chunk + 1) * CHUNK_SLICES);
-                let covered = (first + n).min(end) - first.max(begin);
-                let held = (self.counts.used + self.counts.due) * SLICE;
-                let cover = if held < HARDLY_SHOWS { HUGE_COVER } else { HUGE_COVER / 4 };
-                self.commit_chunk(i, chunk, covered >= cover || held >= HUGE_FROM)?;
+                self.commit_chunk(i, chunk)?;
             }
         }
         let dirty = i.dirty.count_in(first, n);
@@ -464,7 +456,7 @@ impl Arena {
         Some(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: self.grown() })
     }
 
-    fn commit_chunk(&self, i: &mut Info, chunk: usize, worth_it: bool) -> Option<()> {
+    fn commit_chunk(&self, i: &mut Info, chunk: usize) -> Option<()> {
         let at = i.base.wrapping_add(chunk * CHUNK);
         // The last slice of the last chunk holds the next segment's metadata.
         let len = if (chunk + 1) * CHUNK_SLICES == SLICES { CHUNK - SLICE } else { CHUNK };
@@ -473,7 +465,7 @@ impl Arena {
             return None;
         }
         // SAFETY: it is committed now.
-        let asked = unsafe { huge_pages(at, len, worth_it) };
+        let asked = unsafe { self.huge_pages(at, len) };
         i.chunks |= 1 << chunk;
         i.huge.fetch_or(u16::from(asked) << chunk, Ordering::Relaxed); // Relaxed: see `refuse_huge`
         Some(())
@@ -552,7 +544,7 @@ impl Arena {
             return None;
         }
         // SAFETY: committed above.
-        unsafe { huge_pages(base, slices * SLICE, true) };
+        unsafe { self.huge_pages(base, slices * SLICE) };
         self.counts.used += slices;
         Some(Run { at: base, zero: true, grown: self.grown() })
     }
@@ -571,6 +563,21 @@ impl Arena {
         } else {
             self.wait(h);
         }
+    }
+
+    /// Asks for huge pages if the configuration says so, refuses them if it says so. Returns whether they were asked for.
+    ///
+    /// # Safety
+    /// The range is committed and ours.
+    unsafe fn huge_pages(&self, at: *mut u8, len: usize) -> bool {
+        let large = (self.counts.used + self.counts.due) * SLICE >= HUGE_FROM;
+        let wanted = match config::current::huge_pages() {
+            HugePages::Auto if !large => return false,
+            setting => setting != HugePages::Never,
+        };
+        // SAFETY: by the caller's promise.
+        unsafe { os::set_huge(at, len, wanted) };
+        wanted
     }
 
     /// A freed huge block waits to be used again or purged; it is counted as due.
@@ -599,20 +606,6 @@ fn units_of(slices: usize) -> usize {
 unsafe fn commit_metadata(base: *mut u8) -> bool {
     // SAFETY: by the caller's promise.
     unsafe { os::commit(base.wrapping_sub(SLICE), SLICE) }
-}
-
-/// Asks for huge pages if the configuration says so, refuses them if it says so. Returns whether they were asked for.
-///
-/// # Safety
-/// The range is committed and ours.
-unsafe fn huge_pages(at: *mut u8, len: usize, worth_it: bool) -> bool {
-    let wanted = match config::current::huge_pages() {
-        HugePages::Auto if !worth_it => return false,
-        setting => setting != HugePages::Never,
-    };
-    // SAFETY: by the caller's promise.
-    unsafe { os::set_huge(at, len, wanted) };
-    wanted
 }
 
 const _: () = assert!(INFO_AT.is_multiple_of(64) && align_of::<Info>() <= 64);
