@@ -96,7 +96,7 @@ fn stays_bounded(what: &str, threads: u64, at_once: u64, limit: usize) {
     live_and_die(threads, at_once, &estate, &mut second_half);
     all.most = second_half.most;
     all.stays_within(what, limit);
-    second_half.stays_within("their second half", 4 * MIB);
+    second_half.stays_within("their second half", limit / 4);
 }
 
 /// At no time do they hold a MiB. 16 MiB are allowed: less than 3 KiB for each.
