@@ -112,10 +112,10 @@ static DUE: AtomicUsize = AtomicUsize::new(0);
 /// nothing is lost then. Takes the arena's lock, and the system's when memory must be committed.
 pub(crate) fn take(slices: usize, align: usize) -> Option<Run> {
     let mut arena = ARENA.lock();
-    let run = if slices <= USABLE && align <= SEGMENT {
-        arena.take_small(slices, align.max(SLICE) / SLICE)
-    } else {
+    let run = if is_huge(slices, align) {
         arena.take_huge(slices, align.max(SEGMENT))
+    } else {
+        arena.take_small(slices, align.max(SLICE) / SLICE)
     };
     arena.settle();
     run

@@ -84,26 +84,17 @@ impl DepotCell {
         })
     }
 
-    /// Leaves a full magazine, unless the depot is full. If it is, `spare` is left as an empty one instead.
-    /// Otherwise `next` becomes the magazine to go on with, which is `spare`.
+    /// Leaves a full magazine, unless the depot is full; if it is, leaves `spare`, an empty one, instead, and returns
+    /// `false`.
     ///
     /// # Safety
     /// Both magazines are the caller's; the one that is left is given away.
-    pub(crate) unsafe fn exchange_for_empty(
-        &self,
-        class: usize,
-        full: Magazine,
-        spare: Magazine,
-        next: &mut Magazine,
-    ) -> bool {
+    pub(crate) unsafe fn leave_full_or(&self, class: usize, full: Magazine, spare: Magazine) -> bool {
         let bytes = magazine_bytes(class);
         self.with(|depot| {
             let room = depot.full.len() * bytes < DEPOT_BYTES && HELD.load(Ordering::Relaxed) < ALL_BYTES;
             // SAFETY: by the caller's promise.
             unsafe { if room { depot.full.push(full) } else { depot.empty.push(spare) } }
-            if room {
-                *next = spare;
-            }
             room
         })
     }

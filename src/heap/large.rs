@@ -10,6 +10,7 @@ use crate::arena::{SLICE, private, slices};
 use crate::config::Config;
 use crate::os::{self, die};
 use crate::pages::page::{self, Word, page_of};
+use crate::pages::shard;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// Blocks from this size on are moved by their page tables; below, copying is faster.
@@ -54,15 +55,8 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
             }
         }
     });
-    balance(run.grown);
+    shard::balance(run.grown);
     (run.at, run.zero)
-}
-
-/// The process grows: first it gives back what lies idle in sparse pages, as much as it grows by.
-fn balance(grown: usize) {
-    if grown > 0 && slices::sparse() > 0 {
-        crate::pages::shard::dig_holes(grown, false);
-    }
 }
 
 /// # Safety
@@ -130,7 +124,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
             (*page_of(block)).set_slices(n);
             resized(have, n);
             S::allocated((n - have) * SLICE);
-            balance(run.grown);
+            shard::balance(run.grown);
             return block;
         }
     }

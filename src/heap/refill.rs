@@ -235,15 +235,15 @@ impl Heap {
         // SAFETY: by the caller's promise; the full magazine is this heap's.
         unsafe {
             self.look_at_one(words, kind, class);
-            let mut m = full;
             // A magazine to go on with comes first: without one, the full one cannot be given away.
             let spare = if kind == Kind::Plain { k.take_empty(class) } else { Magazine::NONE };
-            let given = !spare.is_none() && depot::of(class).exchange_for_empty(class, full, spare, &mut m);
+            let given = !spare.is_none() && depot::of(class).leave_full_or(class, full, spare);
             if !given {
                 let due = shard::send_home(kind, Magazine::blocks(full.top()));
                 self.due.set(self.due.get().max(due));
             }
-            pair.push.store(m.begin_push(class), Relaxed);
+            let next = if given { spare } else { full };
+            pair.push.store(next.begin_push(class), Relaxed);
         }
     }
 

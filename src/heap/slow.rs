@@ -288,11 +288,7 @@ impl Heap {
             S::allocated(self.clock.replace(0));
         }
         if self.grown.get() > 0 {
-            let grown = self.grown.replace(0);
-            // The process grows: first give back what lies idle in sparse pages, as much as it grows by.
-            if slices::sparse() > 0 {
-                shard::dig_holes(grown, false);
-            }
+            shard::balance(self.grown.replace(0));
         }
         if self.due.get() > 0 {
             S::due(self.due.replace(0));

@@ -127,7 +127,13 @@ impl Page {
     /// The number of the block at an address; aborts if no block begins there.
     #[inline]
     pub(crate) fn index_of(&self, p: *mut u8) -> usize {
-        let offset = p.addr() - self.base().addr();
+        self.index_from(self.base(), p)
+    }
+
+    /// The same for whoever has the page's base at hand.
+    #[inline]
+    fn index_from(&self, base: *mut u8, p: *mut u8) -> usize {
+        let offset = p.addr() - base.addr();
         let i = block_index(self.class(), offset);
         if i >= self.capacity() || i * block_size(self.class()) != offset {
             self.die_at(p, "is not the beginning of a block");
@@ -192,11 +198,7 @@ impl Page {
     /// A block comes home; [`Self::put_done`] follows. Aborts if it is home already.
     #[inline]
     pub(crate) fn put(&mut self, base: *mut u8, p: *mut u8) {
-        let (offset, size) = (p.addr() - base.addr(), block_size(self.class()));
-        let i = block_index(self.class(), offset);
-        if i >= self.capacity() || i * size != offset {
-            self.die_at(p, "is not the beginning of a block");
-        }
+        let i = self.index_from(base, p);
         // SAFETY: the index is below the capacity, and the shard's lock is held.
         let word = unsafe { &mut *self.bits.add(i / 64) };
         if *word >> (i % 64) & 1 == 1 {

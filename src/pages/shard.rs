@@ -205,6 +205,13 @@ pub(crate) fn dig_holes(bytes: usize, rested: bool) -> usize {
     dug
 }
 
+/// The process grows by so much: it gives back as much of what lies idle in sparse pages.
+pub(crate) fn balance(grown: usize) {
+    if grown > 0 && slices::sparse() > 0 {
+        dig_holes(grown, false);
+    }
+}
+
 /// Pages and blocks that are out of each class, over all shards: exact under the locks, one shard after the other.
 pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
     for shard in &SHARD[..used()] {
