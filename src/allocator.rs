@@ -209,7 +209,7 @@ impl SlowPath for Hooks {
         }
     }
 
-    fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize, draws: u64) {
+    fn born(tracker: &mut Tracker, word: &Word, requested: usize, block_size: usize, draws: u64) {
         #[cfg(feature = "internals")]
         dummy::born(tracker, word, requested, block_size, draws);
         #[cfg(not(feature = "internals"))]

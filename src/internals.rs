@@ -8,6 +8,7 @@ use crate::heap::{self, steal};
 use crate::os::inject;
 use crate::pages::page::{Kind, page_of};
 use crate::pages::shard;
+use crate::sync::Ordering;
 
 pub mod tracker;
 
@@ -55,7 +56,7 @@ pub unsafe fn side_words(block: *mut u8) -> Option<[u64; 2]> {
     let page = unsafe { &*page_of(block) };
     let word = if page.kind() == Kind::Plain { return None } else { page.word(block) };
     // SAFETY: the block's own word, which changes only when the block dies.
-    (!word.is_null()).then(|| unsafe { (*word).0 })
+    (!word.is_null()).then(|| unsafe { [0, 1].map(|i| (*word).0[i].load(Ordering::Relaxed)) })
 }
 
 /// Makes this thread adopt the tracker's mode at once, and not at its next slow path.

@@ -49,7 +49,7 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
             if !word.is_null() {
                 // SAFETY: the word is ours, and the block is not yet anybody's.
                 unsafe {
-                    S::born(tracker, &mut *word, size, n * SLICE, S::draws());
+                    S::born(tracker, &*word, size, n * SLICE, S::draws());
                     (*page_of(run.at)).set_word(word);
                 }
             }

@@ -66,7 +66,7 @@ mod fast {
         /// Whether this large block is tracked: one trial, or the thread tracks every block.
         fn draw_large(tracker: &mut Tracker, block_size: usize) -> bool;
         /// A tracked block was allocated: fills its word. `draws` is [`Self::draws`] when it was chosen. No lock is held.
-        fn born(tracker: &mut Tracker, word: &mut Word, requested: usize, block_size: usize, draws: u64);
+        fn born(tracker: &mut Tracker, word: &Word, requested: usize, block_size: usize, draws: u64);
         /// A tracked block is about to be freed. No lock is held.
         fn died(word: &Word, block_size: usize);
         /// The thread has allocated so many more bytes, in block bytes, since it said so last.

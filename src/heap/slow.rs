@@ -49,7 +49,7 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> 
             Got::Block(block) => block,
             Got::Tracked(block, draws) => {
                 // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
-                unsafe { S::born(heap.tracker(), &mut *(*page_of(block)).word(block), size, block_size(class), draws) };
+                unsafe { S::born(heap.tracker(), &*(*page_of(block)).word(block), size, block_size(class), draws) };
                 block
             }
             Got::OutOfMemory => null_mut(),

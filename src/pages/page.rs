@@ -3,13 +3,13 @@
 use super::classes::{COLD, block_index, block_size, capacity, page_slices};
 use crate::arena::{self, SLICE, private, slices};
 use crate::os::{self, die};
-use crate::sync::{AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::ptr::null_mut;
 
 /// What stands in the side table for each block of a tracked page. Opaque to everything below the tracker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 #[repr(C, align(16))]
-pub(crate) struct Word(pub(crate) [u64; 2]);
+pub(crate) struct Word(pub(crate) [AtomicU64; 2]);
 
 /// What the blocks of a page are, or that there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

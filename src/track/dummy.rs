@@ -65,18 +65,19 @@ pub(crate) fn draw_large(tracker: &mut State, size: usize) -> bool {
     is_exact(tracker) || draw(tracker, size) == 1
 }
 
-pub(crate) fn born(_: &mut State, word: &mut Word, requested: usize, block_size: usize, _: u64) {
+pub(crate) fn born(_: &mut State, word: &Word, requested: usize, block_size: usize, _: u64) {
     assert!(requested <= block_size);
-    word.0 = [MARK | BORN.fetch_add(1, Ordering::Relaxed), requested as u64];
+    word.0[0].store(MARK | BORN.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    word.0[1].store(requested as u64, Ordering::Relaxed);
     REQUESTED.fetch_add(requested as u64, Ordering::Relaxed);
 }
 
 pub(crate) fn died(word: &Word, _: usize) {
-    if word.0[0] & MARK != MARK {
+    if word.0[0].load(Ordering::Relaxed) & MARK != MARK {
         crate::os::die!("a tracked block died that was not born");
     }
     DIED.fetch_add(1, Ordering::Relaxed);
-    REQUESTED.fetch_sub(word.0[1], Ordering::Relaxed);
+    REQUESTED.fetch_sub(word.0[1].load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// Uniform in (0, 1]: splitmix64 (Steele, Lea and Flood, 2014), seeded differently in each thread.

@@ -1,0 +1,96 @@
+//! What stands in the side table for a tracked block: 16 bytes, which only this module packs and unpacks.
+
+use super::rate::Rate;
+use crate::pages::page::Word;
+use crate::sync::Ordering;
+
+const SITE: u32 = 22;
+const TAG: u32 = 12;
+const RATE: u32 = 16;
+const SIZE_HIGH: u32 = 14;
+const SIZE_LOW: u32 = 28;
+const EPOCH: u32 = 36;
+const _: () = assert!(SITE + TAG + RATE + SIZE_HIGH == u64::BITS && SIZE_LOW + EPOCH == u64::BITS);
+
+/// Sites are numbered below this.
+pub(crate) const SITES: u32 = 1 << SITE;
+/// Tags are numbered below this.
+pub(crate) const TAGS: usize = 1 << TAG;
+/// The largest requested size that a word can hold: 4 TiB. A larger one is held as this.
+const LARGEST: u64 = (1 << (SIZE_LOW + SIZE_HIGH)) - 1;
+
+/// What is known of a tracked block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Birth {
+    pub(crate) site: u32,
+    pub(crate) tag: u16,
+    pub(crate) rate: Rate,
+    /// Bytes that were asked for.
+    pub(crate) requested: u64,
+    /// The epoch of the birth, modulo 2^36.
+    pub(crate) epoch: u64,
+}
+
+/// Writes the word of a block that was just allocated.
+#[inline]
+pub(crate) fn write(word: &Word, birth: Birth) {
+    debug_assert!(birth.site < SITES && (birth.tag as usize) < TAGS && birth.rate != Rate::NONE);
+    let size = birth.requested.min(LARGEST);
+    let low = size & ((1 << SIZE_LOW) - 1) | birth.epoch << SIZE_LOW;
+    let high = birth.site as u64
+        | (birth.tag as u64) << SITE
+        | (birth.rate.0 as u64) << (SITE + TAG)
+        | (size >> SIZE_LOW) << (SITE + TAG + RATE);
+    word.0[1].store(low, Ordering::Relaxed);
+    word.0[0].store(high, Ordering::Release); // Release: whoever sees this half sees the other
+}
+
+/// Says that the block is dead.
+#[inline]
+pub(crate) fn clear(word: &Word) {
+    word.0[0].store(0, Ordering::Relaxed); // Relaxed: nothing else is said by it
+}
+
+/// Reads a word; `None` if no tracked block lives there. While other threads allocate and free, what is read is a block
+/// that lived at some moment of the call.
+#[inline]
+pub(crate) fn read(word: &Word) -> Option<Birth> {
+    let high = word.0[0].load(Ordering::Acquire); // Acquire: `write`
+    let low = word.0[1].load(Ordering::Acquire); // Acquire: before the second look
+    let rate = Rate((high >> (SITE + TAG)) as u16);
+    // A word that changed in between is of a block that died or was born meanwhile: neither must be seen.
+    if rate == Rate::NONE || word.0[0].load(Ordering::Relaxed) != high {
+        return None;
+    }
+    Some(Birth {
+        site: (high & (SITES as u64 - 1)) as u32,
+        tag: (high >> SITE) as u16 & (TAGS as u16 - 1),
+        rate,
+        requested: (high >> (SITE + TAG + RATE)) << SIZE_LOW | low & ((1 << SIZE_LOW) - 1),
+        epoch: low >> SIZE_LOW,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let word = Word::default();
+        assert_eq!(read(&word), None);
+        for (site, tag, rate, requested, epoch) in [
+            (0, 0, Rate::EXACT, 0, 0),
+            (SITES - 1, TAGS as u16 - 1, Rate::sampled(1 << 19), LARGEST, (1 << EPOCH) - 1),
+            (77, 3, Rate::sampled(1), 1 << SIZE_LOW, 5),
+        ] {
+            let birth = Birth { site, tag, rate, requested, epoch };
+            write(&word, birth);
+            assert_eq!(read(&word), Some(birth));
+        }
+        write(&word, Birth { site: 1, tag: 0, rate: Rate::EXACT, requested: u64::MAX, epoch: 0 });
+        assert_eq!(read(&word).expect("a block").requested, LARGEST);
+        clear(&word);
+        assert_eq!(read(&word), None);
+    }
+}
