@@ -3,12 +3,11 @@
 use crate::arena;
 use crate::config::{Config, HugePages};
 use crate::generation::{clock, helper};
-use crate::heap::{self, Mode, SlowPath, Tracker, large};
+use crate::heap::{self, EVERY, Mode, SlowPath, Tracker, large, thread};
 use crate::os::process;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
-#[cfg(feature = "internals")]
-use crate::track::dummy;
+use crate::track::{self, State, rate::Rate};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
 
@@ -79,7 +78,14 @@ impl Tenure {
         let page = unsafe { &*page_of(block) };
         if page.kind() == Kind::Tracked {
             let have = block_size(page.class());
-            return (new_size <= have && new_size > have / 2).then_some(block);
+            if new_size > have || new_size <= have / 2 {
+                return None;
+            }
+            thread::with_tracker::<Hooks, _>(&self.config, |tracker| {
+                // SAFETY: the word is the block's own.
+                Hooks::resized(tracker, unsafe { &*page.word(block) }, new_size, have, have)
+            });
+            return Some(block);
         }
         if new_size <= LARGEST && layout.align() <= LARGEST {
             return None;
@@ -171,56 +177,46 @@ pub(crate) struct Hooks;
 impl SlowPath for Hooks {
     #[inline(always)]
     fn mode(tracker: &mut Tracker) -> Mode {
-        #[cfg(feature = "internals")]
-        return if dummy::is_exact(tracker) { Mode::Exact } else { Mode::Plain };
-        #[cfg(not(feature = "internals"))]
-        {
-            let _ = tracker;
-            Mode::Plain
-        }
+        if track::is_exact(State::of(tracker)) { Mode::Exact } else { Mode::Plain }
     }
 
-    #[inline(always)]
     fn draw(tracker: &mut Tracker, block_size: usize) -> u64 {
-        #[cfg(feature = "internals")]
-        return dummy::draw(tracker, block_size);
-        #[cfg(not(feature = "internals"))]
-        {
-            let _ = (tracker, block_size);
-            u64::MAX
-        }
+        track::draw(State::of(tracker), block_size)
     }
 
     #[inline(always)]
-    fn draws() -> u64 {
-        #[cfg(feature = "internals")]
-        return dummy::draws();
-        #[cfg(not(feature = "internals"))]
-        0
+    fn rate() -> u16 {
+        track::sampling_rate().0
     }
 
-    fn draw_large(tracker: &mut Tracker, block_size: usize) -> bool {
-        #[cfg(feature = "internals")]
-        return dummy::draw_large(tracker, block_size);
-        #[cfg(not(feature = "internals"))]
-        {
-            let _ = (tracker, block_size);
-            false
-        }
+    fn draw_large(tracker: &mut Tracker, bytes: usize) -> Option<u16> {
+        track::draw_large(State::of(tracker), bytes).map(|rate| rate.0)
     }
 
-    fn born(tracker: &mut Tracker, word: &Word, requested: usize, block_size: usize, draws: u64) {
-        #[cfg(feature = "internals")]
-        dummy::born(tracker, word, requested, block_size, draws);
-        #[cfg(not(feature = "internals"))]
-        let _ = (tracker, word, requested, block_size, draws);
+    #[inline(always)]
+    fn born(tracker: &mut Tracker, word: &Word, requested: usize, block_size: usize, rate: u16) {
+        track::born(State::of(tracker), word, requested, block_size, Rate(rate), clock::epoch());
     }
 
-    fn died(word: &Word, block_size: usize) {
-        #[cfg(feature = "internals")]
-        dummy::died(word, block_size);
-        #[cfg(not(feature = "internals"))]
-        let _ = (word, block_size);
+    #[inline(always)]
+    fn died(tracker: &mut Tracker, word: &Word, block_size: usize) {
+        track::died(State::of(tracker), word, block_size);
+    }
+
+    fn resized(tracker: &mut Tracker, word: &Word, requested: usize, before: usize, after: usize) -> bool {
+        track::resized(State::of(tracker), word, requested, before, after)
+    }
+
+    fn ended(tracker: &mut Tracker) {
+        State::of(tracker).end();
+    }
+
+    fn before_fork() {
+        track::before_fork();
+    }
+
+    fn after_fork() {
+        track::after_fork();
     }
 
     fn allocated(bytes: usize) {
@@ -236,6 +232,19 @@ impl SlowPath for Hooks {
     }
 }
 
+/// Runs `f`; what this thread allocates meanwhile is not tracked. For what must not show up in its own readings.
+pub(crate) fn untracked<T>(f: impl FnOnce() -> T) -> T {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).untrack(false));
+        }
+    }
+    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).untrack(true));
+    let _back = Back;
+    f()
+}
+
 /// A library with this allocator in it stays loaded for ever, though `dlclose` was called: its blocks may outlive it, and
 /// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
 extern "C" fn init() {
@@ -245,3 +254,5 @@ extern "C" fn init() {
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
 static INIT: extern "C" fn() = init;
+
+const _: () = assert!(Rate::EXACT.0 == EVERY);

@@ -1,4 +1,4 @@
-//! For this repository's own tests, behind the feature `internals`: a dummy tracker, an OS that refuses memory, the
+//! For this repository's own tests, behind the feature `internals`: the tracker's switches, an OS that refuses memory, the
 //! invariant checks. No part of the crate's interface.
 
 use crate::allocator::Hooks;
@@ -8,7 +8,7 @@ use crate::heap::{self, steal};
 use crate::os::inject;
 use crate::pages::page::{Kind, page_of};
 use crate::pages::shard;
-use crate::sync::Ordering;
+use crate::track::{rate::Rate, word};
 
 pub mod tracker;
 
@@ -47,16 +47,30 @@ pub fn set_young_bytes(bytes: u64) {
     clock::set_young_bytes(bytes);
 }
 
-/// The two words that stand in the side table for a block, or `None` if it is not tracked.
+/// What is known of a tracked block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// Its tag.
+    pub tag: u16,
+    /// Bytes requested for it.
+    pub requested: u64,
+    /// The epoch of its birth.
+    pub epoch: u64,
+    /// Whether it is tracked because every block was, and not as a sample.
+    pub exact: bool,
+}
+
+/// What is known of a block, or `None` if it is not tracked.
 ///
 /// # Safety
 /// The block came from this allocator and lives.
-pub unsafe fn side_words(block: *mut u8) -> Option<[u64; 2]> {
+pub unsafe fn birth(block: *mut u8) -> Option<Birth> {
     // SAFETY: by the caller's promise its page exists.
     let page = unsafe { &*page_of(block) };
     let word = if page.kind() == Kind::Plain { return None } else { page.word(block) };
-    // SAFETY: the block's own word, which changes only when the block dies.
-    (!word.is_null()).then(|| unsafe { [0, 1].map(|i| (*word).0[i].load(Ordering::Relaxed)) })
+    // SAFETY: the block's own word.
+    let birth = word::read(unsafe { word.as_ref()? })?;
+    Some(Birth { tag: birth.tag, requested: birth.requested, epoch: birth.epoch, exact: birth.rate == Rate::EXACT })
 }
 
 /// Makes this thread adopt the tracker's mode at once, and not at its next slow path.

@@ -18,7 +18,7 @@ mod pages;
 #[cfg(not(loom))]
 mod stats;
 mod sync;
-#[cfg(all(feature = "internals", not(loom)))]
+#[cfg(not(loom))]
 mod track;
 
 #[cfg(not(loom))]

@@ -1,4 +1,4 @@
-//! The hooks, with a dummy tracker: exact mode, side words, and who adopts a mode when. Sampling has its own file.
+//! The hooks, with the tracker: exact mode, side words, and who adopts a mode when. Sampling has its own file.
 
 #[allow(dead_code, reason = "each file uses a part of it")]
 mod hooks_support;
@@ -7,7 +7,7 @@ use hooks_support::{Raw, Since, alone, exact, rng, shuffle, size_in};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use tenure::internals::{self, tracker};
+use tenure::internals::{self, Birth, tracker};
 use tenure_alloc_tests::Tenure;
 
 #[global_allocator]
@@ -46,7 +46,7 @@ fn exact_tracks_every_block() {
             assert_eq!(since.born(), n, "every allocation is a birth");
             assert_eq!(since.requested(), bytes(&blocks), "requested bytes are those of the requests");
             for block in &blocks {
-                assert_eq!(block.words().map(|w| w[1]), Some(block.layout.size() as u64), "{:?}", block.layout);
+                assert_eq!(block.birth().map(|b| b.requested), Some(block.layout.size() as u64), "{:?}", block.layout);
             }
             internals::check();
             match round {
@@ -73,7 +73,7 @@ fn exact_tracks_alignments() {
                 let block = Raw::aligned(size, align);
                 n += 1;
                 assert!(block.at.addr().is_multiple_of(align), "{:?}", block.layout);
-                assert_eq!(block.words().map(|w| w[1]), Some(size as u64), "{:?}", block.layout);
+                assert_eq!(block.birth().map(|b| b.requested), Some(size as u64), "{:?}", block.layout);
                 assert_eq!((since.born(), since.requested()), (n, size as i64));
                 block.free();
                 assert_eq!((since.died(), since.requested()), (n, 0));
@@ -88,7 +88,7 @@ fn blocks_outlive_a_mode() {
         let since = Since::now();
         let plain = some_of_each(100);
         assert_eq!(since.born(), 0, "nothing is tracked before anybody asks");
-        assert!(plain.iter().all(|b| b.words().is_none()));
+        assert!(plain.iter().all(|b| b.birth().is_none()));
         exact(true);
         let since = Since::now();
         let tracked = some_of_each(100);
@@ -98,7 +98,7 @@ fn blocks_outlive_a_mode() {
         assert_eq!(since.died(), 0, "blocks that were born plain die plain");
         internals::check();
         exact(false);
-        assert!(tracked.iter().all(|b| b.words().is_some_and(|w| w[1] == b.layout.size() as u64)));
+        assert!(tracked.iter().all(|b| b.birth().is_some_and(|w| w.requested == b.layout.size() as u64)));
         // The second half dies in another thread, which never was exact.
         let (here, there) = tracked.split_at(tracked.len() / 2);
         here.iter().for_each(|b| b.free());
@@ -116,10 +116,9 @@ fn blocks_outlive_a_mode() {
 #[test]
 fn words_stay_with_their_block() {
     alone("words_stay_with_their_block", || {
-        let mut blocks: Vec<(Raw, [u64; 2])> = Vec::with_capacity(4000);
+        let mut blocks: Vec<(Raw, Birth)> = Vec::with_capacity(4000);
         exact(true);
         let mut rng = rng(3);
-        let mut last = 0;
         for step in 0..40_000 {
             if step % 1000 == 500 {
                 exact(false);
@@ -130,19 +129,21 @@ fn words_stay_with_their_block() {
                 internals::collect();
             }
             if blocks.len() < blocks.capacity() && step % 1000 < 500 && rng.below(5) < 3 {
+                // Different for neighbours, so that a word that is another block's shows.
+                let tag = step as u16 % 4000;
+                tracker::set_tag(tag);
                 let block = Raw::new(size_in(&mut rng, 1..3000));
-                let words = block.words().expect("this thread is exact");
-                assert!(words[0] > last, "each birth has a larger number than the one before");
-                last = words[0];
+                let words = block.birth().expect("this thread is exact");
+                assert_eq!((words.tag, words.requested), (tag, block.layout.size() as u64));
                 blocks.push((block, words));
             } else if !blocks.is_empty() {
                 let (block, words) = blocks.swap_remove(rng.below(blocks.len()));
-                assert_eq!(block.words(), Some(words), "the words are the block's from birth to death");
+                assert_eq!(block.birth(), Some(words), "the words are the block's from birth to death");
                 block.free();
             }
         }
         internals::check();
-        assert!(blocks.iter().all(|(block, words)| block.words() == Some(*words)));
+        assert!(blocks.iter().all(|(block, words)| block.birth() == Some(*words)));
         blocks.drain(..).for_each(|(block, _)| block.free());
     });
 }
@@ -155,11 +156,11 @@ fn realloc_in_place_keeps_the_words() {
         for (size, other) in [(64, 40), (1000, 600), (60_000, 40_000), (200_000, 199_000), (1 << 20, (1 << 20) - 5)] {
             let since = Since::now();
             let mut block = Raw::new(size);
-            let (at, words) = (block.at, block.words());
-            assert!(words.is_some());
+            let (at, words) = (block.at, block.birth().expect("this thread is exact"));
             for size in [other, size, other] {
                 block.resize(size);
-                assert_eq!((block.at, block.words()), (at, words), "{size} fits in place");
+                let resized = Birth { requested: size as u64, ..words };
+                assert_eq!((block.at, block.birth()), (at, Some(resized)), "{size} fits in place");
             }
             assert_eq!((since.born(), since.died()), (1, 0), "no trial, no birth");
             block.free();
@@ -186,7 +187,7 @@ fn realloc_that_moves_is_a_new_allocation() {
             n += 1;
             moved += 1;
             assert_eq!((since.born(), since.died()), (n, n - 1), "{} to {size}", before.layout.size());
-            assert_eq!(block.words().map(|w| w[1]), Some(size as u64));
+            assert_eq!(block.birth().map(|b| b.requested), Some(size as u64));
             assert_eq!(since.requested(), size as i64);
         }
         assert!(moved >= 5);
@@ -203,16 +204,15 @@ fn realloc_across_modes() {
         let mut plain = Raw::new(64);
         exact(true);
         plain.resize(50);
-        assert_eq!((plain.words(), since.born()), (None, 0), "in place: no birth");
+        assert_eq!((plain.birth(), since.born()), (None, 0), "in place: no birth");
         plain.resize(500);
         assert_eq!((since.born(), since.died()), (1, 0), "a plain block died, a tracked one was born");
         exact(false);
-        let words = plain.words();
-        assert!(words.is_some());
+        let words = plain.birth().expect("born while the thread was exact");
         plain.resize(400);
-        assert_eq!(plain.words(), words);
+        assert_eq!(plain.birth(), Some(Birth { requested: 400, ..words }));
         plain.resize(4000);
-        assert_eq!((plain.words(), since.died(), since.requested()), (None, 1, 0));
+        assert_eq!((plain.birth(), since.died(), since.requested()), (None, 1, 0));
         plain.free();
         assert_eq!((since.born(), since.died()), (1, 1));
     });
@@ -258,9 +258,9 @@ fn exact_in_one_thread_only() {
             let since = Since::now();
             let mine = fill(mine);
             assert_eq!(since.born(), 2000, "this thread's blocks, and only these");
-            assert!(mine.iter().all(|b| b.words().is_some()));
+            assert!(mine.iter().all(|b| b.birth().is_some()));
             let theirs = other.join().expect("the other thread");
-            assert!(theirs.iter().all(|b| b.words().is_none()));
+            assert!(theirs.iter().all(|b| b.birth().is_none()));
             let died = since.died();
             // Each thread's blocks die in a thread of the other kind.
             theirs.iter().for_each(|b| b.free());
@@ -282,7 +282,7 @@ fn a_switch_while_threads_run() {
     alone("a_switch_while_threads_run", || {
         let since = Since::now();
         let stop = AtomicBool::new(false);
-        type Slot = std::sync::Mutex<Option<(Raw, Option<[u64; 2]>)>>;
+        type Slot = std::sync::Mutex<Option<(Raw, Option<Birth>)>>;
         let table: [Slot; 64] = [const { Slot::new(None) }; 64];
         let (mut born_tracked, mut born_plain) = (0, 0);
         thread::scope(|scope| {
@@ -296,12 +296,12 @@ fn a_switch_while_threads_run() {
                         if rng.one_in(8) {
                             block.resize(size_in(&mut rng, 1..4000));
                         }
-                        let words = block.words();
+                        let words = block.birth();
                         kinds[words.is_some() as usize] += 1;
                         let slot = &table[rng.below(table.len())];
                         let other = slot.lock().expect("nobody panics").replace((block, words));
                         if let Some((block, words)) = other {
-                            assert_eq!(block.words(), words, "a block's words change with no mode");
+                            assert_eq!(block.birth(), words, "a block's words change with no mode");
                             block.free();
                         }
                     }
@@ -326,7 +326,7 @@ fn a_switch_while_threads_run() {
         });
         for slot in &table {
             if let Some((block, words)) = slot.lock().expect("nobody panics").take() {
-                assert_eq!(block.words(), words);
+                assert_eq!(block.birth(), words);
                 block.free();
             }
         }
@@ -348,9 +348,9 @@ fn a_running_thread_adopts_a_mode_soon() {
             tracker::set_exact(true);
             // Pairs never come to a null: neither word runs out. So allocate without freeing.
             let blocks: Vec<Raw> = (0..300).map(|_| Raw::new(size)).collect();
-            let plain = blocks.iter().take_while(|b| b.words().is_none()).count();
+            let plain = blocks.iter().take_while(|b| b.birth().is_none()).count();
             assert!(plain <= 130, "{plain} blocks of {size} bytes after the switch were not tracked");
-            assert!(blocks[plain..].iter().all(|b| b.words().is_some()), "a thread that is exact stays so");
+            assert!(blocks[plain..].iter().all(|b| b.birth().is_some()), "a thread that is exact stays so");
             blocks.iter().for_each(|b| b.free());
             exact(false);
         }
@@ -365,16 +365,17 @@ fn large_blocks_are_tracked() {
         let mut blocks = [None; 24];
         for (i, slot) in blocks.iter_mut().enumerate() {
             let block = Raw::new(70_000 + i * 150_000 + (i % 8 == 7) as usize * (40 << 20));
-            assert_eq!(block.words().map(|w| w[1]), Some(block.layout.size() as u64));
-            *slot = Some((block, block.words()));
+            assert_eq!(block.birth().map(|b| b.requested), Some(block.layout.size() as u64));
+            *slot = Some((block, block.birth()));
         }
         assert_eq!(since.born(), 24);
         for (block, words) in blocks.iter_mut().flatten() {
-            assert_eq!(block.words(), *words);
+            assert_eq!(block.birth(), *words);
             let before = block.at;
             block.resize(block.layout.size() + 1_000_000);
             if block.at == before {
-                assert_eq!(block.words(), *words, "a large block that grows in place keeps its words");
+                let resized = words.map(|words| Birth { requested: block.layout.size() as u64, ..words });
+                assert_eq!(block.birth(), resized, "a large block that grows in place keeps its words");
             }
         }
         exact(false);

@@ -21,7 +21,7 @@ fn requested_bytes_are_those_of_the_layout() {
             for size in [1, 40, 1001, 8193, 70_001] {
                 let since = Since::now();
                 let block = Raw::aligned(size, align);
-                assert_eq!(block.words().map(|w| w[1]), Some(size as u64), "{:?}", block.layout);
+                assert_eq!(block.birth().map(|b| b.requested), Some(size as u64), "{:?}", block.layout);
                 assert_eq!(since.requested(), size as i64, "{:?}", block.layout);
                 block.free();
             }
@@ -36,7 +36,7 @@ fn one_exact_thread_tracks_its_large_blocks() {
         tracker::set_exact_here(true);
         let since = Since::now();
         let block = Raw::new(200_000);
-        assert_eq!((since.born(), block.words().is_some()), (1, true));
+        assert_eq!((since.born(), block.birth().is_some()), (1, true));
         block.free();
         tracker::set_exact_here(false);
     });

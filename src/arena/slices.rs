@@ -322,6 +322,25 @@ pub(crate) fn each_sparse(rested: bool, mut f: impl FnMut(*mut u8) -> bool) {
     }
 }
 
+/// Calls `f` with each slice whose class byte is [`COLD`], free ones too. No lock is held meanwhile.
+pub(crate) fn each_cold(mut f: impl FnMut(*mut u8)) {
+    let mut info = ARENA.lock().first;
+    while !info.is_null() {
+        // SAFETY: infos live for ever, are appended only, and the base does not change.
+        let (base, next) = unsafe { ((*info).base, &raw const (*info).next) };
+        for i in 0..USABLE {
+            let slice = base.wrapping_add(i * SLICE);
+            // SAFETY: a segment's class bytes stay readable; one that is being written is a moment old.
+            if unsafe { *super::class_byte(slice) } == COLD {
+                f(slice);
+            }
+        }
+        let _arena = ARENA.lock(); // `next` of the last info is written under it
+        // SAFETY: as above.
+        info = unsafe { *next };
+    }
+}
+
 /// Refuses huge pages for the chunk that holds an address, if they were asked for: somebody is about to purge a part
 /// of it, and the kernel would sooner or later make a whole huge page of what is left.
 pub(crate) fn refuse_huge(at: *mut u8) {

@@ -6,10 +6,11 @@
 
 use super::SlowPath;
 use super::thread::with_tracker;
-use crate::arena::{SLICE, private, slices};
+use crate::arena::{SLICE, slices};
 use crate::config::Config;
 use crate::os::{self, die};
-use crate::pages::page::{self, Word, page_of};
+use crate::pages::loose;
+use crate::pages::page::{self, page_of};
 use crate::pages::shard;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
@@ -43,32 +44,72 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
     LIVE.fetch_add(1, Ordering::Relaxed);
     LIVE_BYTES.fetch_add(n * SLICE, Ordering::Relaxed);
     S::allocated(n * SLICE);
-    with_tracker::<S, _>(config, |tracker| {
-        if S::draw_large(tracker, n * SLICE) {
-            let word: *mut Word = private::take(size_of::<Word>()).cast();
-            if !word.is_null() {
-                // SAFETY: the word is ours, and the block is not yet anybody's.
-                unsafe {
-                    S::born(tracker, &*word, size, n * SLICE, S::draws());
-                    (*page_of(run.at)).set_word(word);
-                }
-            }
-        }
-    });
+    // SAFETY: the block is ours, and not yet anybody's.
+    unsafe { draw::<S>(config, run.at, size, n * SLICE) };
     shard::balance(run.grown);
     (run.at, run.zero)
 }
 
+/// Tracks the block, which is `requested` bytes long by now, if `bytes` more of it say so.
+///
+/// # Safety
+/// The block is a large one, the caller's, and not tracked.
+unsafe fn draw<S: SlowPath>(config: &Config, block: *mut u8, requested: usize, bytes: usize) {
+    with_tracker::<S, _>(config, |tracker| {
+        let Some(rate) = S::draw_large(tracker, bytes) else { return };
+        // SAFETY: by the caller's promise.
+        let page = unsafe { &mut *page_of(block) };
+        let word = loose::take(page.slices() * SLICE);
+        if !word.is_null() {
+            // SAFETY: the word is ours.
+            S::born(tracker, unsafe { &*word }, requested, page.slices() * SLICE, rate);
+            page.set_word(word);
+        }
+    });
+}
+
+/// The block was resized in place, from so many bytes to what its page says now. Each byte is a trial: if it grew and is
+/// not tracked, the bytes that it grew by are; if it shrank, it may be tracked no more.
+///
+/// # Safety
+/// The block is a large one and the caller's.
+unsafe fn resized<S: SlowPath>(config: &Config, block: *mut u8, requested: usize, before: usize) {
+    // SAFETY: by the caller's promise, here and below.
+    let page = unsafe { &mut *page_of(block) };
+    let after = page.slices() * SLICE;
+    // Relaxed: a statistic. Wrapping: the sum is right.
+    LIVE_BYTES.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+    let word = page.word(block);
+    if word.is_null() {
+        if after > before {
+            // SAFETY: as above.
+            unsafe { draw::<S>(config, block, requested, after - before) };
+        }
+        return;
+    }
+    with_tracker::<S, _>(config, |tracker| {
+        // SAFETY: the word is the block's own.
+        unsafe {
+            if S::resized(tracker, &*word, requested, before, after) {
+                loose::set_bytes(word, after);
+            } else {
+                page.set_word(std::ptr::null_mut());
+                loose::give(word);
+            }
+        }
+    });
+}
+
 /// # Safety
 /// The block is a large one, and the caller's to free.
-pub(crate) unsafe fn free<S: SlowPath>(block: *mut u8) {
+pub(crate) unsafe fn free<S: SlowPath>(config: &Config, block: *mut u8) {
     // SAFETY: by the caller's promise.
-    unsafe { free_run::<S>(block, 0) }
+    unsafe { free_run::<S>(config, block, 0) }
 }
 
 /// # Safety
 /// As for [`free`]; the memory of the first `moved` bytes was moved away.
-unsafe fn free_run<S: SlowPath>(block: *mut u8, moved: usize) {
+unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
     // SAFETY: by the caller's promise.
     unsafe {
         let page = &*page_of(block);
@@ -78,8 +119,8 @@ unsafe fn free_run<S: SlowPath>(block: *mut u8, moved: usize) {
         let (n, huge) = (page.slices(), page.is_huge());
         let word = page.word(block);
         if !word.is_null() {
-            S::died(&*word, n * SLICE);
-            private::give(word.cast(), size_of::<Word>());
+            with_tracker::<S, _>(config, |tracker| S::died(tracker, &*word, n * SLICE));
+            loose::give(word);
         }
         page::erase_large(block);
         LIVE.fetch_sub(1, Ordering::Relaxed); // Relaxed: statistics
@@ -104,17 +145,20 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
     // SAFETY: by the caller's promise.
     let (have, huge) = unsafe { ((*page_of(block)).slices(), (*page_of(block)).is_huge()) };
     if n == have {
+        // SAFETY: the block is the caller's.
+        unsafe { resized::<S>(config, block, size, have * SLICE) };
         return block;
     }
     // SAFETY: the block is the caller's, and none of its end is used any more.
     unsafe {
         if !huge && n < have {
             (*page_of(block)).set_slices(n);
-            resized(have, n);
+            resized::<S>(config, block, size, have * SLICE);
             S::due(slices::give(block.wrapping_add(n * SLICE), have - n, 0));
             return block;
         }
         if huge && n < have && n * 2 >= have {
+            resized::<S>(config, block, size, have * SLICE);
             return block; // the end of a huge block stays its own
         }
         if !huge
@@ -122,7 +166,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
             && let Some(run) = slices::extend(block, have, n)
         {
             (*page_of(block)).set_slices(n);
-            resized(have, n);
+            resized::<S>(config, block, size, have * SLICE);
             S::allocated((n - have) * SLICE);
             shard::balance(run.grown);
             return block;
@@ -140,20 +184,14 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
     // SAFETY: both blocks are ours, disjoint, and at least that long.
     unsafe {
         match os::move_pages(block, new, len) {
-            os::Moved::Yes => free_run::<S>(block, len),
+            os::Moved::Yes => free_run::<S>(config, block, len),
             os::Moved::No => {
                 new.copy_from_nonoverlapping(block, used);
-                free::<S>(block);
+                free::<S>(config, block);
             }
             // The new block is not memory any more: it stays out of use for ever, and the old one is as it was.
             os::Moved::Lost => return std::ptr::null_mut(),
         }
     }
     new
-}
-
-fn resized(from: usize, to: usize) {
-    // Relaxed: a statistic.
-    LIVE_BYTES.fetch_add(to * SLICE, Ordering::Relaxed);
-    LIVE_BYTES.fetch_sub(from * SLICE, Ordering::Relaxed);
 }

@@ -49,6 +49,9 @@ mod fast {
         Exact,
     }
 
+    /// The rate at which blocks are tracked that a thread tracks all of.
+    pub(crate) const EVERY: u16 = u16::MAX;
+
     /// What a tracker keeps for a thread. Opaque to the heap; zero when the thread begins.
     pub(crate) type Tracker = [u64; 8];
 
@@ -61,14 +64,25 @@ mod fast {
         /// How many blocks of this size are allocated until the next sampled one, itself included; `u64::MAX` for
         /// none. Called when the last one was taken, or when what was left of it is void.
         fn draw(tracker: &mut Tracker, block_size: usize) -> u64;
-        /// Changes when what was drawn before is void: with another rate, say.
-        fn draws() -> u64;
-        /// Whether this large block is tracked: one trial, or the thread tracks every block.
-        fn draw_large(tracker: &mut Tracker, block_size: usize) -> bool;
-        /// A tracked block was allocated: fills its word. `draws` is [`Self::draws`] when it was chosen. No lock is held.
-        fn born(tracker: &mut Tracker, word: &Word, requested: usize, block_size: usize, draws: u64);
+        /// The rate that samples are drawn at now. What was drawn at another one is void.
+        fn rate() -> u16;
+        /// Whether so many bytes of a large block have it tracked: one trial, or the thread tracks every block. If so, the
+        /// rate for [`Self::born`].
+        fn draw_large(tracker: &mut Tracker, bytes: usize) -> Option<u16>;
+        /// A tracked block was allocated: fills its word. `rate` is [`Self::rate`] when it was chosen, or [`EVERY`]. No
+        /// lock is held.
+        fn born(tracker: &mut Tracker, word: &Word, requested: usize, block_size: usize, rate: u16);
         /// A tracked block is about to be freed. No lock is held.
-        fn died(word: &Word, block_size: usize);
+        fn died(tracker: &mut Tracker, word: &Word, block_size: usize);
+        /// A tracked block was resized in place. Returns whether it is still tracked. No lock is held.
+        fn resized(tracker: &mut Tracker, word: &Word, requested: usize, before: usize, after: usize) -> bool;
+        /// The thread has ended: what the state leads to is free for others.
+        fn ended(tracker: &mut Tracker);
+        /// Takes the tracker's locks before a fork, and frees them after it. The allocator's for its own tables' memory is
+        /// taken after them.
+        fn before_fork();
+        /// Frees them, in both processes.
+        fn after_fork();
         /// The thread has allocated so many more bytes, in block bytes, since it said so last.
         fn allocated(bytes: usize);
         /// So many bytes are free and due to be purged. No lock is held.

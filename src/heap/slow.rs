@@ -1,7 +1,7 @@
 //! The slow paths: what happens when a thread's words say that there is nothing to pop, or no room to push.
 
-use super::thread::{ClassHeap, Heap};
-use super::{Mode, Pair, SlowPath, Words, large, words};
+use super::thread::{ClassHeap, Heap, with_tracker};
+use super::{EVERY, Mode, Pair, SlowPath, Words, large, words};
 use crate::arena::{self, slices};
 use crate::config::Config;
 use crate::os::die;
@@ -21,8 +21,8 @@ static ORPHANS: [AtomicU64; CLASSES] = [const { AtomicU64::new(0) }; CLASSES];
 /// What a slow path came back with.
 enum Got {
     Block(*mut u8),
-    /// A block of a tracked page, whose word must be filled once the gate is open again, and the draw that chose it.
-    Tracked(*mut u8, u64),
+    /// A block of a tracked page, whose word must be filled once the gate is open again, and the rate that chose it.
+    Tracked(*mut u8, u16),
     OutOfMemory,
 }
 
@@ -47,9 +47,9 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> 
         heap.gate.leave();
         let block = match got {
             Got::Block(block) => block,
-            Got::Tracked(block, draws) => {
+            Got::Tracked(block, rate) => {
                 // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
-                unsafe { S::born(heap.tracker(), &*(*page_of(block)).word(block), size, block_size(class), draws) };
+                unsafe { S::born(heap.tracker(), &*(*page_of(block)).word(block), size, block_size(class), rate) };
                 block
             }
             Got::OutOfMemory => null_mut(),
@@ -72,15 +72,25 @@ pub(super) fn free<S: SlowPath>(config: &Config, block: *mut u8) {
         kind = p.kind();
         match kind {
             // SAFETY: the block is the caller's to free.
-            Kind::Large => return unsafe { large::free::<S>(block) },
-            // SAFETY: as above; the word is the block's own.
-            Kind::Tracked => unsafe { S::died(&*p.word(block), block_size(p.class())) },
+            Kind::Large => return unsafe { large::free::<S>(config, block) },
+            Kind::Tracked => (),
             Kind::Plain | Kind::None => die!("free of {block:p}, which is not a block that anybody holds"),
         }
     }
     let class = p.class();
     words(|words| {
-        let Some(heap) = Heap::of::<S>(config, words) else {
+        let heap = Heap::of::<S>(config, words);
+        if kind == Kind::Tracked {
+            // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
+            unsafe {
+                let word = &*p.word(block);
+                match heap {
+                    Some(heap) => S::died(heap.tracker(), word, block_size(class)),
+                    None => with_tracker::<S, _>(config, |tracker| S::died(tracker, word, block_size(class))),
+                }
+            }
+        }
+        let Some(heap) = heap else {
             return S::due(shard::send_home(kind, std::iter::once(block)));
         };
         heap.gate.enter();
@@ -153,7 +163,7 @@ impl Heap {
             if !k.cut.load(Relaxed).is_null() && pair.pop.load(Relaxed) == k.cut.load(Relaxed) {
                 // The sample falls here: what was cut out comes back, and the next one is drawn.
                 // It is one though the rate has changed since: so are the blocks before it, which were none.
-                let draws = k.draws.get();
+                let rate = k.rate.get();
                 self.uncut(k);
                 self.arm::<S>(pair, k, class);
                 let mut block = null_mut();
@@ -161,7 +171,7 @@ impl Heap {
                 self.grown.set(self.grown.get() + taken.grown);
                 k.tracked.store(k.tracked.load(Relaxed) + taken.blocks as u64, Relaxed);
                 if !block.is_null() {
-                    return Got::Tracked(block, draws);
+                    return Got::Tracked(block, rate);
                 }
                 // No memory for a tracked page: a sample is lost, an allocation is not. The block that was cut out is there.
                 self.uncut(k);
@@ -190,8 +200,8 @@ impl Heap {
     /// # Safety
     /// The caller is the owner, inside the gate.
     unsafe fn arm<S: SlowPath>(&self, pair: Pair<'_>, k: &ClassHeap, class: usize) {
-        if k.until.get() == 0 || k.draws.get() != S::draws() {
-            k.draws.set(S::draws());
+        if k.until.get() == 0 || k.rate.get() != S::rate() {
+            k.rate.set(S::rate());
             // SAFETY: by the caller's promise.
             k.until.set(S::draw(unsafe { self.tracker() }, block_size(class)).max(1));
         }
@@ -232,7 +242,7 @@ impl Heap {
                 let block = (*slot).load(Relaxed);
                 if !block.is_null() {
                     pair.pop.store(slot.wrapping_sub(1), Relaxed);
-                    return Got::Tracked(block, S::draws());
+                    return Got::Tracked(block, EVERY);
                 }
                 if !self.refill(words, pair, k, Kind::Tracked, class) {
                     return Got::untracked(class);

@@ -30,8 +30,8 @@ pub(super) struct ClassHeap {
     pub(super) saved: Cell<*mut u8>,
     /// Blocks until the next sample, counted from the end of the pop magazine; 0 before it was drawn.
     pub(super) until: Cell<u64>,
-    /// Which [`SlowPath::draws`] it was drawn under.
-    pub(super) draws: Cell<u64>,
+    /// Which [`SlowPath::rate`] it was drawn at.
+    pub(super) rate: Cell<u16>,
     /// Blocks that were put into the pop magazine, less those that were taken out of it other than by popping.
     pub(super) popped: AtomicU64,
     /// Tracked blocks that were allocated.
@@ -297,7 +297,7 @@ pub(super) fn room(class: usize) -> usize {
 fn boot<S: SlowPath>(config: &Config, registry: &mut Registry) {
     config::current::set(config);
     registry.end = process::ThreadEnd::new(end::<S>);
-    process::on_fork(before_fork, after_fork_in_parent, after_fork_in_child::<S>);
+    process::on_fork(before_fork::<S>, after_fork_in_parent::<S>, after_fork_in_child::<S>);
     registry.booted = true;
 }
 
@@ -334,7 +334,7 @@ fn attach<S: SlowPath>(config: &Config, words: &Words) -> Option<&'static Heap> 
     words.heap.store((&raw const *heap).cast_mut(), Ordering::Relaxed); // Relaxed: this thread's own
     // Without the call at its end, the thread's heap would be lost with it.
     if !end.is_some_and(|end| end.arm((&raw const *words).cast_mut().cast())) {
-        park(heap, words);
+        park::<S>(heap, words);
         return None;
     }
     Some(heap)
@@ -359,18 +359,18 @@ unsafe extern "C" fn end<S: SlowPath>(words: *mut c_void) {
     heap.exact.set(false);
     heap.gate.leave();
     let (allocated, due) = (heap.clock.replace(0), heap.due.replace(0));
-    park(heap, words); // somebody else's from here on
+    park::<S>(heap, words); // somebody else's from here on
     S::allocated(allocated);
     S::due(due);
 }
 
-fn park(heap: &Heap, words: &Words) {
+fn park<S: SlowPath>(heap: &Heap, words: &Words) {
     words.heap.store(Heap::ENDED, Ordering::Relaxed); // Relaxed: this thread's own
     let mut registry = REGISTRY.lock();
     heap.words.store(null_mut(), Ordering::Relaxed); // Relaxed: read under the lock
     shard::leave(heap.shard.get());
     // SAFETY: the owner is gone, and nobody has claimed a heap without words.
-    unsafe { *heap.tracker.get() = Default::default() };
+    unsafe { S::ended(&mut *heap.tracker.get()) };
     heap.next_parked.set(registry.parked);
     registry.parked = (&raw const *heap).cast_mut();
     registry.threads -= 1;
@@ -427,7 +427,12 @@ pub(crate) fn with_tracker<S: SlowPath, T>(config: &Config, f: impl FnOnce(&mut 
     super::words(|words| match Heap::of::<S>(config, words) {
         // SAFETY: this thread is the owner, and on no other slow path; `f` has the only reference.
         Some(heap) => f(unsafe { heap.tracker() }),
-        None => f(&mut Tracker::default()),
+        None => {
+            let mut tracker = Tracker::default();
+            let result = f(&mut tracker);
+            S::ended(&mut tracker);
+            result
+        }
     })
 }
 
@@ -449,17 +454,19 @@ pub(crate) fn count() -> usize {
     REGISTRY.lock().threads
 }
 
-extern "C" fn before_fork() {
+extern "C" fn before_fork<S: SlowPath>() {
     super::steal::before_fork();
     REGISTRY.acquire();
     depot::before_fork();
     shard::before_fork();
     crate::arena::slices::before_fork();
+    S::before_fork();
     private::before_fork();
 }
 
-extern "C" fn after_fork_in_parent() {
+extern "C" fn after_fork_in_parent<S: SlowPath>() {
     private::after_fork();
+    S::after_fork();
     crate::arena::slices::after_fork_in_parent();
     shard::after_fork();
     depot::after_fork();
@@ -469,6 +476,7 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child<S: SlowPath>() {
     private::after_fork();
+    S::after_fork();
     crate::arena::slices::after_fork_in_child();
     shard::after_fork();
     depot::after_fork();

@@ -1,14 +1,41 @@
-//! What a test does with the dummy tracker.
+//! What a test of the hooks tells the tracker to do, and what it counted.
 
-pub use crate::track::dummy::{counts, set_exact, set_mean};
-
-use crate::allocator::Hooks;
+use crate::allocator::{Hooks, untracked};
 use crate::config::Config;
 use crate::heap::thread;
-use crate::track::dummy;
+use crate::track::{self, State, rate::Rate, read};
+
+/// Every thread tracks every block, from its next slow path on; or none does but for the samples.
+pub fn set_exact(on: bool) {
+    track::set_process_rate(if on { Rate::EXACT } else { track::sampling_rate() });
+}
+
+/// One block in so many bytes is tracked; 0: none.
+pub fn set_mean(bytes: u64) {
+    let exact = track::process_rate() == Rate::EXACT;
+    track::set_process_rate(Rate::sampled(bytes));
+    set_exact(exact);
+}
 
 /// This thread tracks every block, whatever the others do, from now on.
 pub fn set_exact_here(on: bool) {
-    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |state| dummy::set_exact_here(state, on));
+    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).want_exact(on));
     super::adopt_mode();
+}
+
+/// What this thread allocates from here on has this tag.
+pub fn set_tag(tag: u16) {
+    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).set_tag(tag));
+}
+
+/// Tracked blocks that were allocated and that were freed, whatever they weigh.
+pub fn born_and_died() -> (u64, u64) {
+    track::unweighted()
+}
+
+/// Bytes requested for tracked blocks that live, whatever they weigh.
+pub fn requested() -> u64 {
+    let mut sum = 0;
+    untracked(|| read::each_live(&mut |live| sum += live.requested));
+    sum
 }

@@ -14,6 +14,7 @@
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
 //! | [`barrier`] | every running thread of the process passes a full memory barrier before it returns; `false` if not to be had |
 //! | [`resident`] | resident bytes of the process |
+//! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
@@ -29,7 +30,7 @@ mod unix;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, futex_wait, futex_wake, move_pages, page_size, processors, purge, register_barrier,
-    release, reserve, resident, set_huge,
+    release, reserve, resident, seed, set_huge,
 };
 
 /// [`end`] with a format string. For corrupted memory and misuse: nothing after it can be trusted.

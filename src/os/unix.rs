@@ -1,6 +1,7 @@
 //! Linux, by way of libc.
 
 use super::lock::Futex;
+use crate::sync::{AtomicU64, Ordering};
 use libc::{c_int, c_void};
 use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
@@ -203,6 +204,23 @@ pub(crate) fn resident() -> Option<usize> {
     };
     let text = std::str::from_utf8(buf.get(..usize::try_from(n).ok()?)?).ok()?;
     Some(text.split(' ').nth(1)?.parse::<usize>().ok()? * page_size())
+}
+
+static SEEDS: AtomicU64 = AtomicU64::new(0);
+
+/// A number that is another one at each call and in each process; not zero.
+pub(crate) fn seed() -> u64 {
+    let at = std::ptr::with_exposed_provenance::<u64>(auxval(libc::AT_RANDOM));
+    // SAFETY: null, or 16 random bytes that the kernel has put there.
+    let process = if at.is_null() { 0 } else { unsafe { at.read_unaligned() } };
+    let n = SEEDS.fetch_add(1, Ordering::Relaxed) + 1; // Relaxed: a counter
+    (process ^ n.wrapping_mul(0xD134_2543_DE82_EF95)).max(1)
+}
+
+/// A value of the auxiliary vector, 0 if it is not there.
+pub(super) fn auxval(which: libc::c_ulong) -> usize {
+    // SAFETY: no preconditions.
+    unsafe { libc::getauxval(which) as usize }
 }
 
 /// Writes one line to standard error: no allocation, no lock, cut at 500 bytes.

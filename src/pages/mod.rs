@@ -18,5 +18,6 @@
 //! metadata, and what a tracker knows of its blocks in a side table.
 
 pub(crate) mod classes;
+pub(crate) mod loose;
 pub(crate) mod page;
 pub(crate) mod shard;

@@ -149,6 +149,13 @@ impl Page {
         }
     }
 
+    /// The side table of a tracked page; `None` if this is none, or not the header of its first slice.
+    pub(super) fn words(&self) -> Option<&[Word]> {
+        let has = self.kind() == Kind::Tracked && self.back == 0;
+        // SAFETY: a tracked page has a word for each block.
+        has.then(|| unsafe { std::slice::from_raw_parts(self.words, self.capacity()) })
+    }
+
     pub(crate) fn set_word(&mut self, word: *mut Word) {
         debug_assert_eq!(self.kind(), Kind::Large);
         self.words = word;

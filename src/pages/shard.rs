@@ -5,10 +5,9 @@
 //! leaves its shard as it is; the next new thread takes the shard over, and a thread that needs a page adopts one from
 //! a shard that nobody draws from before it makes a new one.
 
-#[cfg(feature = "internals")]
-use super::classes::capacity;
-use super::classes::{CLASSES, COLD};
-use super::page::{self, Kind, Page, page_of};
+use super::classes::{CLASSES, COLD, block_size, capacity};
+use super::loose;
+use super::page::{self, Kind, Page, Word, page_of};
 use crate::arena::{self, SLICE, slices};
 use crate::os::{self, die, lock::Lock};
 use crate::sync::{AtomicU32, Ordering};
@@ -222,6 +221,35 @@ pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
+/// Reads the words of all tracked pages: `read` with the lock of the page's shard, into `buffer`, which is given to `f`
+/// with the block size after each page, without it. `buffer` grows only while no lock is held.
+pub(crate) fn each_tracked<T>(
+    buffer: &mut Vec<T>,
+    read: impl Fn(&Word) -> Option<T>,
+    mut f: impl FnMut(&mut Vec<T>, usize),
+) {
+    slices::each_cold(|slice| {
+        buffer.reserve(capacity(0));
+        let header: *mut Page = arena::header(slice).cast();
+        // The page may be adopted by another shard until the lock of the one that it names is held.
+        let (bytes, guard) = loop {
+            // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
+            let shard = unsafe { (*header).shard() };
+            let Some(lock) = SHARD.get(shard) else { return };
+            let guard = lock.lock();
+            // SAFETY: as above; while the lock is held, a page of this shard cannot change.
+            let page = unsafe { &*header };
+            if page.shard() == shard {
+                let Some(words) = page.words() else { return };
+                buffer.extend(words.iter().filter_map(&read));
+                break (block_size(page.class()), guard);
+            }
+        };
+        drop(guard);
+        f(buffer, bytes);
+    });
+}
+
 /// Checks the invariants of all pages that have free blocks, and that the counts of their classes fit.
 #[cfg(feature = "internals")]
 pub(crate) fn check_all() {
@@ -252,9 +280,11 @@ pub(crate) fn sent_home() -> u64 {
 
 pub(crate) fn before_fork() {
     SHARD.iter().for_each(Lock::acquire);
+    loose::before_fork();
 }
 
 pub(crate) fn after_fork() {
+    loose::after_fork();
     SHARD.iter().for_each(Lock::release);
 }
 

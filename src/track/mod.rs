@@ -2,11 +2,23 @@
 //!
 //! Beside [`crate::heap`]: neither knows the other, and the allocator joins them.
 
-pub(crate) mod dummy;
-#[allow(dead_code)]
+mod array;
+mod counters;
 pub(crate) mod rate;
-#[allow(dead_code)]
+pub(crate) mod read;
+mod sampler;
+pub(crate) mod sites;
+pub(crate) mod state;
+pub(crate) mod tags;
 pub(crate) mod word;
+
+pub(crate) use state::State;
+
+use crate::pages::page::Word;
+use crate::sync::{AtomicBool, AtomicU16, Ordering};
+use counters::Event;
+use rate::Rate;
+use word::Birth;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,4 +71,123 @@ pub(crate) struct Totals {
     /// `smallest > largest` where nothing was allocated.
     pub(crate) smallest: u64,
     pub(crate) largest: u64,
+}
+
+/// Whether every thread tracks every block, and the rate of the samples where none does. Two switches: a thread that sees
+/// one change before the other tracks more or less for a moment, and each block says how it came to be tracked.
+static EXACT: AtomicBool = AtomicBool::new(false);
+static RATE: AtomicU16 = AtomicU16::new(Rate::sampled(DEFAULT_MEAN).0);
+
+/// The mean distance between samples in bytes, by default.
+pub(crate) const DEFAULT_MEAN: u64 = 512 << 10;
+
+// Relaxed throughout: a thread adopts a change at its next slow path.
+
+/// Chooses what all threads do that have no scope of their own.
+pub(crate) fn set_process_rate(rate: Rate) {
+    if rate != Rate::EXACT {
+        RATE.store(rate.0, Ordering::Relaxed);
+    }
+    EXACT.store(rate == Rate::EXACT, Ordering::Relaxed);
+}
+
+/// What was chosen for the process.
+pub(crate) fn process_rate() -> Rate {
+    if EXACT.load(Ordering::Relaxed) { Rate::EXACT } else { Rate(RATE.load(Ordering::Relaxed)) }
+}
+
+/// The rate of the samples, whether or not samples are taken.
+#[inline]
+pub(crate) fn sampling_rate() -> Rate {
+    Rate(RATE.load(Ordering::Relaxed))
+}
+
+/// Whether the thread with this state tracks every block.
+#[inline]
+pub(crate) fn is_exact(state: &State) -> bool {
+    EXACT.load(Ordering::Relaxed) || state.wants_exact()
+}
+
+/// How many blocks of this size are allocated until the next sample, itself included; `u64::MAX` for none.
+pub(crate) fn draw(state: &mut State, block_size: usize) -> u64 {
+    sampler::draw(state, sampling_rate(), block_size)
+}
+
+/// Whether a large block is tracked, or so many bytes more of one: and at which rate, if it is.
+pub(crate) fn draw_large(state: &mut State, bytes: usize) -> Option<Rate> {
+    if is_exact(state) {
+        return Some(Rate::EXACT);
+    }
+    let rate = sampling_rate();
+    (sampler::draw(state, rate, bytes) == 1).then_some(rate)
+}
+
+/// A tracked block was allocated. Fills its word, unless the thread is in a scope that leaves its blocks out.
+#[inline]
+pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size: usize, rate: Rate, epoch: u64) {
+    if state.is_untracked() {
+        return;
+    }
+    let site = sites::UNKNOWN;
+    let (tag, requested) = (state.tag(), requested as u64);
+    word::write(word, Birth { site, tag, rate, requested, epoch });
+    let event = Event::Allocated(requested);
+    if rate == Rate::EXACT {
+        state.prepare();
+        state.count(site, tag, event);
+    } else {
+        counters::count_sample(site, tag, rate, block_size as u64, 0, event);
+    }
+}
+
+/// A tracked block is about to be freed.
+#[inline]
+pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) {
+    let Some(Birth { site, tag, rate, requested, .. }) = word::read(word) else { return };
+    word::clear(word);
+    let event = Event::Freed(requested);
+    if rate == Rate::EXACT {
+        state.count(site, tag, event);
+    } else {
+        counters::count_sample(site, tag, rate, block_size as u64, 0, event);
+    }
+}
+
+/// A tracked block was resized in place. Returns whether it is still tracked: a sampled block that shrinks stays one with
+/// the probability of its new size to that of its old one.
+pub(crate) fn resized(state: &mut State, word: &Word, requested: usize, before: usize, after: usize) -> bool {
+    let Some(birth) = word::read(word) else { return true };
+    let (Birth { site, tag, rate, .. }, requested) = (birth, requested as u64);
+    if rate == Rate::EXACT {
+        word::write(word, Birth { requested, ..birth });
+        state.count(site, tag, Event::Resized(birth.requested, requested));
+        return true;
+    }
+    if after < before {
+        let keep = rate.probability(after as u64) / rate.probability(before as u64);
+        if sampler::random(state) > keep {
+            died(state, word, before);
+            return false;
+        }
+    }
+    word::write(word, Birth { requested, ..birth });
+    counters::count_sample(site, tag, rate, after as u64, before as u64, Event::Resized(birth.requested, requested));
+    true
+}
+
+#[cfg(feature = "internals")]
+pub(crate) use counters::unweighted;
+
+/// All locks of the tracker, for a fork: they are taken before those of private memory.
+pub(crate) fn before_fork() {
+    tags::before_fork();
+    counters::before_fork();
+    sites::before_fork();
+}
+
+/// Frees them.
+pub(crate) fn after_fork() {
+    sites::after_fork();
+    counters::after_fork();
+    tags::after_fork();
 }

@@ -1,12 +1,12 @@
 //! What the tests of the hooks share: raw blocks, whose allocation allocates nothing else, and figures that are compared.
 //!
-//! Each test runs in a process of its own ([`alone`]): the dummy tracker counts for the whole process, and so do the statistics. There
+//! Each test runs in a process of its own ([`alone`]): the tracker counts for the whole process, and so do the statistics. There
 //! the harness sleeps, so that all that is counted is the test's.
 
 use crate::ALLOC;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ops::Range;
-use tenure::internals::{self, tracker};
+use tenure::internals::{self, Birth, tracker};
 use tenure_alloc_tests::child::Scenario;
 
 /// A block. It is given back by [`Raw::free`], and leaked otherwise.
@@ -59,10 +59,10 @@ impl Raw {
         unsafe { ALLOC.dealloc(self.at, self.layout) }
     }
 
-    /// What stands beside the block if it is tracked.
-    pub(crate) fn words(&self) -> Option<[u64; 2]> {
+    /// What is known of the block if it is tracked.
+    pub(crate) fn birth(&self) -> Option<Birth> {
         // SAFETY: the block came from this allocator and lives.
-        unsafe { internals::side_words(self.at) }
+        unsafe { internals::birth(self.at) }
     }
 
     /// Bytes that a caller may not lose.
@@ -75,6 +75,8 @@ impl Raw {
 /// Runs a test's body in a process without other tests, then checks the allocator's invariants there.
 pub(crate) fn alone(test: &'static str, body: impl FnOnce()) {
     Scenario::new(test).run(|| {
+        // Nothing is tracked before the test asks for it.
+        tracker::set_mean(0);
         // What std sets up at a first thread and a first line of output must not fall into a test's figures.
         std::thread::spawn(|| ()).join().expect("an empty thread");
         println!("{test}");
@@ -100,24 +102,25 @@ fn wait_for_the_harness() {
 
 /// The tracker's counts since a moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Since((u64, u64, u64));
+pub(crate) struct Since(u64, u64, u64);
 
 impl Since {
     pub(crate) fn now() -> Self {
-        Since(tracker::counts())
+        let (born, died) = tracker::born_and_died();
+        Since(born, died, tracker::requested())
     }
 
     pub(crate) fn born(&self) -> u64 {
-        tracker::counts().0 - self.0.0
+        tracker::born_and_died().0 - self.0
     }
 
     pub(crate) fn died(&self) -> u64 {
-        tracker::counts().1 - self.0.1
+        tracker::born_and_died().1 - self.1
     }
 
     /// How many requested bytes more are live and tracked.
     pub(crate) fn requested(&self) -> i64 {
-        tracker::counts().2.wrapping_sub(self.0.2) as i64
+        tracker::requested().wrapping_sub(self.2) as i64
     }
 }
 

@@ -1,0 +1,347 @@
+//! What sites and tags have allocated and freed.
+//!
+//! Exact tracking counts at every allocation and every free, so each thread that does has a [`Table`] of its own, whose
+//! counters only it writes, with ordinary stores; a reader sums the tables. A block that another thread frees is counted
+//! as freed in that thread's table: one table may have freed more than it allocated, the sum has not. The tables of
+//! ended threads are taken over by new ones.
+//!
+//! Samples are rare, so they are counted in one table for all, [`SAMPLED`]; so is what threads do that have no table.
+
+use super::array::{Array, pieces};
+use super::rate::Rate;
+use super::sites::MOST_SITES;
+use super::word::TAGS;
+use super::{Estimate, Totals};
+use crate::arena::private;
+use crate::os::lock::Lock;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use std::ptr::null_mut;
+
+/// Counts of one site or tag. A cache line.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub(super) struct Cell {
+    allocated_blocks: AtomicU64,
+    allocated_bytes: AtomicU64,
+    freed_blocks: AtomicU64,
+    freed_bytes: AtomicU64,
+    /// The complement of the smallest size, so that zero is none.
+    not_smallest: AtomicU64,
+    largest: AtomicU64,
+}
+
+/// Who writes a cell: one thread, or any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    One,
+    Any,
+}
+
+// Relaxed throughout: counters order nothing.
+impl Writers {
+    #[inline]
+    fn add(self, counter: &AtomicU64, n: u64) {
+        match self {
+            Writers::One => counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed),
+            Writers::Any => _ = counter.fetch_add(n, Ordering::Relaxed),
+        }
+    }
+
+    #[inline]
+    fn raise(self, counter: &AtomicU64, n: u64) {
+        if counter.load(Ordering::Relaxed) < n {
+            match self {
+                Writers::One => counter.store(n, Ordering::Relaxed),
+                Writers::Any => _ = counter.fetch_max(n, Ordering::Relaxed),
+            }
+        }
+    }
+}
+
+/// Something that happened to tracked blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    /// A block of so many requested bytes.
+    Allocated(u64),
+    /// The same.
+    Freed(u64),
+    /// A block was resized in place, from so many requested bytes to so many.
+    Resized(u64, u64),
+}
+
+impl Cell {
+    #[inline]
+    fn count(&self, writers: Writers, event: Event) {
+        match event {
+            Event::Allocated(size) => {
+                writers.add(&self.allocated_blocks, 1);
+                writers.add(&self.allocated_bytes, size);
+                writers.raise(&self.not_smallest, !size);
+                writers.raise(&self.largest, size);
+            }
+            Event::Freed(size) => {
+                writers.add(&self.freed_blocks, 1);
+                writers.add(&self.freed_bytes, size);
+            }
+            Event::Resized(from, to) => {
+                writers.add(if to > from { &self.allocated_bytes } else { &self.freed_bytes }, from.abs_diff(to));
+                writers.raise(&self.largest, to);
+            }
+        }
+    }
+
+    fn add_to(&self, totals: &mut Totals) {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        totals.allocated.blocks += get(&self.allocated_blocks) as f64;
+        totals.allocated.bytes += get(&self.allocated_bytes) as f64;
+        totals.freed.blocks += get(&self.freed_blocks) as f64;
+        totals.freed.bytes += get(&self.freed_bytes) as f64;
+        totals.smallest = totals.smallest.min(!get(&self.not_smallest));
+        totals.largest = totals.largest.max(get(&self.largest));
+    }
+}
+
+/// Counters of all sites and tags. Zeroed memory is an empty one.
+pub(super) struct Table {
+    sites: Array<Cell, { pieces::<Cell>(MOST_SITES as usize) }>,
+    tags: Array<Cell, { pieces::<Cell>(TAGS) }>,
+    next: AtomicPtr<Table>,
+    next_parked: AtomicPtr<Table>,
+}
+
+/// Where threads count that have no table of their own.
+static SHARED: Table = Table {
+    sites: Array::new(),
+    tags: Array::new(),
+    next: AtomicPtr::new(null_mut()),
+    next_parked: AtomicPtr::new(null_mut()),
+};
+
+struct Tables {
+    first: *mut Table,
+    parked: *mut Table,
+}
+
+// SAFETY: tables live for ever, and are written by atomics.
+unsafe impl Send for Tables {}
+
+static TABLES: Lock<Tables> = Lock::new(Tables { first: null_mut(), parked: null_mut() });
+
+impl Table {
+    /// A table for a thread: one that an ended thread has left, or a new one. `None` if memory is out.
+    pub(super) fn adopt() -> Option<&'static Table> {
+        let mut tables = TABLES.lock();
+        if tables.parked.is_null() {
+            let p: *mut Table = private::take(size_of::<Table>()).cast();
+            if p.is_null() {
+                return None;
+            }
+            // SAFETY: zeroed memory is a table; it lives for ever.
+            unsafe { (*p).next.store(tables.first, Ordering::Relaxed) }; // Relaxed: published by the lock
+            tables.first = p;
+            tables.parked = p;
+        }
+        // SAFETY: tables live for ever.
+        let table = unsafe { &*tables.parked };
+        tables.parked = table.next_parked.load(Ordering::Relaxed); // Relaxed: written under the lock
+        table.next_parked.store(null_mut(), Ordering::Relaxed);
+        Some(table)
+    }
+
+    /// The thread has ended: the next one goes on with its table.
+    pub(super) fn park(&'static self) {
+        let mut tables = TABLES.lock();
+        self.next_parked.store(tables.parked, Ordering::Relaxed); // Relaxed: see `adopt`
+        tables.parked = (&raw const *self).cast_mut();
+    }
+
+    #[inline]
+    fn count_as(&self, writers: Writers, site: u32, tag: u16, event: Event) {
+        // Where there is no memory for a cell, the event is lost to the totals; what lives is counted elsewhere.
+        if let Some(cell) = self.sites.make(site) {
+            cell.count(writers, event);
+        }
+        if tag != 0
+            && let Some(cell) = self.tags.make(tag as u32)
+        {
+            cell.count(writers, event);
+        }
+    }
+
+    /// Counts for a site and a tag, in this thread's own table.
+    #[inline]
+    pub(super) fn count(&self, site: u32, tag: u16, event: Event) {
+        self.count_as(Writers::One, site, tag, event);
+    }
+}
+
+/// Counts for a thread without a table.
+pub(super) fn count_shared(site: u32, tag: u16, event: Event) {
+    SHARED.count_as(Writers::Any, site, tag, event);
+}
+
+/// Sums of weighted samples. Each sum is the bits of an `f64`.
+#[derive(Default)]
+struct Sums {
+    blocks: AtomicU64,
+    bytes: AtomicU64,
+    blocks_variance: AtomicU64,
+    bytes_variance: AtomicU64,
+    samples: AtomicU64,
+}
+
+/// Samples of one site or tag.
+#[repr(C, align(128))]
+#[derive(Default)]
+struct SampledCell {
+    allocated: Sums,
+    freed: Sums,
+    not_smallest: AtomicU64,
+    largest: AtomicU64,
+}
+
+struct Samples {
+    sites: Array<SampledCell, { pieces::<SampledCell>(MOST_SITES as usize) }>,
+    tags: Array<SampledCell, { pieces::<SampledCell>(TAGS) }>,
+}
+
+static SAMPLED: Samples = Samples { sites: Array::new(), tags: Array::new() };
+
+/// What a block weighs: 1/p, and the variance that it brings, (1 - p)/p².
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    weight: f64,
+    variance: f64,
+}
+
+impl Weight {
+    fn of(rate: Rate, block_size: u64) -> Self {
+        let p = rate.probability(block_size);
+        Weight { weight: 1.0 / p, variance: (1.0 - p) / (p * p) }
+    }
+}
+
+fn add_f64(sum: &AtomicU64, x: f64) {
+    // Relaxed: a sum, as above.
+    let add = |bits| Some((f64::from_bits(bits) + x).to_bits());
+    _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+}
+
+impl Sums {
+    fn add(&self, w: Weight, size: u64, sign: f64) {
+        let size = size as f64;
+        add_f64(&self.blocks, sign * w.weight);
+        add_f64(&self.bytes, sign * w.weight * size);
+        add_f64(&self.blocks_variance, sign * w.variance);
+        add_f64(&self.bytes_variance, sign * w.variance * size * size);
+    }
+
+    fn add_to(&self, to: &mut Estimate) {
+        let get = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed));
+        to.blocks += get(&self.blocks);
+        to.bytes += get(&self.bytes);
+        to.blocks_variance += get(&self.blocks_variance);
+        to.bytes_variance += get(&self.bytes_variance);
+        to.samples += self.samples.load(Ordering::Relaxed);
+    }
+}
+
+/// Counts a sampled block. For a block that was resized, what it weighed as it was comes back, and what it weighs now is
+/// added: `before` is its size then.
+pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, before: u64, event: Event) {
+    let w = Weight::of(rate, block_size);
+    let cells = [SAMPLED.sites.make(site), if tag == 0 { None } else { SAMPLED.tags.make(tag as u32) }];
+    for cell in cells.into_iter().flatten() {
+        match event {
+            Event::Allocated(size) => {
+                cell.allocated.add(w, size, 1.0);
+                cell.allocated.samples.fetch_add(1, Ordering::Relaxed);
+                Writers::Any.raise(&cell.not_smallest, !size);
+                Writers::Any.raise(&cell.largest, size);
+            }
+            Event::Freed(size) => {
+                cell.freed.add(w, size, 1.0);
+                cell.freed.samples.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::Resized(from, to) => {
+                let sums = if to > from { &cell.allocated } else { &cell.freed };
+                let sign = if to > from { 1.0 } else { -1.0 };
+                sums.add(Weight::of(rate, before), from, -sign);
+                sums.add(w, to, sign);
+                Writers::Any.raise(&cell.largest, to);
+            }
+        }
+    }
+}
+
+impl SampledCell {
+    fn add_to(&self, totals: &mut Totals) {
+        self.allocated.add_to(&mut totals.allocated);
+        self.freed.add_to(&mut totals.freed);
+        totals.smallest = totals.smallest.min(!self.not_smallest.load(Ordering::Relaxed));
+        totals.largest = totals.largest.max(self.largest.load(Ordering::Relaxed));
+    }
+}
+
+impl Totals {
+    pub(crate) const NONE: Totals = Totals {
+        allocated: Estimate { blocks: 0.0, bytes: 0.0, blocks_variance: 0.0, bytes_variance: 0.0, samples: 0 },
+        freed: Estimate { blocks: 0.0, bytes: 0.0, blocks_variance: 0.0, bytes_variance: 0.0, samples: 0 },
+        smallest: u64::MAX,
+        largest: 0,
+    };
+}
+
+/// Every table that there ever was, the shared one first.
+fn each_table(mut f: impl FnMut(&Table)) {
+    f(&SHARED);
+    let mut table = TABLES.lock().first;
+    while !table.is_null() {
+        // SAFETY: tables live for ever.
+        unsafe {
+            f(&*table);
+            table = (*table).next.load(Ordering::Relaxed); // Relaxed: written before the table was published
+        }
+    }
+}
+
+/// Adds up what sites below `totals.len()` have done. A sum of counters that run on: a block that is allocated or freed
+/// meanwhile may be in it or not.
+pub(super) fn sum_sites(totals: &mut [Totals]) {
+    each_table(|table| table.sites.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t))));
+    SAMPLED.sites.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t)));
+}
+
+/// The same for tags. Blocks without a tag are not counted by it.
+pub(super) fn sum_tags(totals: &mut [Totals]) {
+    each_table(|table| table.tags.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t))));
+    SAMPLED.tags.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t)));
+}
+
+/// Blocks allocated and freed, by number: what was tracked exactly, and the samples.
+#[cfg(feature = "internals")]
+pub(crate) fn unweighted() -> (u64, u64) {
+    let (mut born, mut died) = (0, 0);
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    each_table(|table| {
+        table.sites.each(|_, cell| {
+            born += get(&cell.allocated_blocks);
+            died += get(&cell.freed_blocks);
+        });
+    });
+    SAMPLED.sites.each(|_, cell| {
+        born += get(&cell.allocated.samples);
+        died += get(&cell.freed.samples);
+    });
+    (born, died)
+}
+
+pub(super) fn before_fork() {
+    TABLES.acquire();
+}
+
+pub(super) fn after_fork() {
+    TABLES.release();
+}
+
+const _: () = assert!(size_of::<Cell>() == 64 && size_of::<SampledCell>() == 128);

@@ -1,0 +1,51 @@
+//! What a snapshot reads: each tracked block that lives, what sites and tags have done, stacks and names.
+//!
+//! Everything here may be called while all threads run, and takes the locks of pages one at a time, for microseconds.
+
+use super::{Ending, Live, Totals, counters, sites, tags, word};
+use crate::pages::{loose, shard};
+
+/// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all.
+///
+/// `f` may allocate. The walk itself takes some memory of the allocator's own.
+pub(crate) fn each_live(f: &mut dyn FnMut(Live)) {
+    let live = |birth: word::Birth, block_size: usize| Live {
+        site: birth.site,
+        tag: birth.tag,
+        rate: birth.rate,
+        requested: birth.requested,
+        block_size: block_size as u64,
+        epoch: birth.epoch,
+    };
+    // A page's words are copied with its lock held, because `f` may need that lock.
+    let mut births = Vec::new();
+    shard::each_tracked(
+        &mut births,
+        |word| word::read(word),
+        |births, block_size| births.drain(..).for_each(|birth| f(live(birth, block_size))),
+    );
+    loose::each(|word, bytes| {
+        if let Some(birth) = word::read(word) {
+            f(live(birth, bytes));
+        }
+    });
+}
+
+/// Gives `f` what each site has done since the start.
+pub(crate) fn each_site(f: &mut dyn FnMut(u32, Totals)) {
+    let mut totals = vec![Totals::NONE; sites::count() as usize];
+    counters::sum_sites(&mut totals);
+    totals.into_iter().enumerate().for_each(|(site, totals)| f(site as u32, totals));
+}
+
+/// Gives `f` what each tag has done since the start, with its name. What had no tag is the sum of all sites less these.
+pub(crate) fn each_tag(f: &mut dyn FnMut(u16, &str, Totals)) {
+    let mut totals = vec![Totals::NONE; tags::count()];
+    counters::sum_tags(&mut totals);
+    totals.into_iter().enumerate().for_each(|(tag, totals)| f(tag as u16, tags::name_of(tag as u16), totals));
+}
+
+/// Gives `f` the lookup addresses of a site's stack, leaf first, and says how it ended.
+pub(crate) fn stack(site: u32, f: &mut dyn FnMut(usize)) -> Ending {
+    sites::stack(site, f)
+}
