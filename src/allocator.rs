@@ -1,10 +1,10 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
 use crate::arena;
-use crate::config::{Config, HugePages};
+use crate::config::{self, Config, HugePages, Mode, bounds};
 use crate::generation::{clock, helper};
-use crate::heap::{self, EVERY, Mode, SlowPath, Tracker, large, thread};
-use crate::os::process;
+use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
+use crate::os::{self, process};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
 use crate::track::{self, State, rate::Rate};
@@ -50,6 +50,52 @@ impl Tenure {
     /// eighth of what is in use stay free.
     pub const fn helper_thread(mut self, allowed: bool) -> Self {
         self.config.helper_thread = allowed;
+        self
+    }
+
+    /// Which blocks are tracked. Default: [`Mode::SAMPLED`]. [`set_mode`](crate::set_mode) changes it at run time.
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.config.mode = mode;
+        self
+    }
+
+    /// How many frames of a call stack are kept, the innermost: 1 to 256. Default: 64. What is cut off is marked as such.
+    ///
+    /// # Panics
+    /// If it is out of range; in a `static`, at compile time.
+    pub const fn stack_depth(mut self, frames: u32) -> Self {
+        assert!(1 <= frames && frames <= *bounds::DEPTH.end(), "a stack has 1 to 256 frames");
+        self.config.depth = frames;
+        self
+    }
+
+    /// How many different call stacks are told apart: 16 to 1,048,576. Default: 262,144. What comes after is counted in
+    /// one site for all, which reports show. This bounds the memory of sites: up to 250 bytes each, when they are used.
+    ///
+    /// # Panics
+    /// If it is out of range; in a `static`, at compile time.
+    pub const fn max_sites(mut self, sites: u32) -> Self {
+        assert!(16 <= sites && sites <= *bounds::SITES.end(), "there are 16 to 1048576 sites");
+        self.config.sites = sites;
+        self
+    }
+
+    /// How many names of scopes are told apart, no name and `other` included: 2 to 4096. Default: 1024. What comes after is
+    /// `other`.
+    ///
+    /// # Panics
+    /// If it is out of range; in a `static`, at compile time.
+    pub const fn max_tags(mut self, tags: u32) -> Self {
+        assert!(2 <= tags && tags <= *bounds::TAGS.end(), "there are 2 to 4096 tags");
+        self.config.tags = tags;
+        self
+    }
+
+    /// Whether the environment variable `TENURE` may change what the builder chose. Default: `true`.
+    ///
+    /// It is read once, before the first allocation, and never where the process runs with more rights than its caller.
+    pub const fn environment(mut self, allowed: bool) -> Self {
+        self.config.environment = allowed;
         self
     }
 
@@ -175,9 +221,16 @@ unsafe impl GlobalAlloc for Tenure {
 pub(crate) struct Hooks;
 
 impl SlowPath for Hooks {
+    fn configured(config: &Config, help: bool) {
+        track::configure(config);
+        if help {
+            config::env::help(config, track::method(), os::warn);
+        }
+    }
+
     #[inline(always)]
-    fn mode(tracker: &mut Tracker) -> Mode {
-        if track::is_exact(State::of(tracker)) { Mode::Exact } else { Mode::Plain }
+    fn mode(tracker: &mut Tracker) -> heap::Mode {
+        if track::is_exact(State::of(tracker)) { heap::Mode::Exact } else { heap::Mode::Plain }
     }
 
     fn draw(tracker: &mut Tracker, block_size: usize) -> u64 {

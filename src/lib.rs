@@ -12,9 +12,13 @@ mod heap;
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(not(loom))]
+mod mode;
 mod os;
 #[cfg(not(loom))]
 mod pages;
+#[cfg(not(loom))]
+mod scope;
 #[cfg(not(loom))]
 mod stats;
 mod sync;
@@ -23,6 +27,10 @@ mod track;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;
-pub use config::HugePages;
+pub use config::{HugePages, Mode};
+#[cfg(not(loom))]
+pub use mode::{ExactScope, exact_scope, mode, set_mode};
+#[cfg(not(loom))]
+pub use scope::{InScope, InScopeExt, Scope, Tag, inherit, scope};
 #[cfg(not(loom))]
 pub use stats::{ClassStats, Stats, stats};

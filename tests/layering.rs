@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["heap", "track"],
     &["generation"],
     &["allocator"],
+    &["mode", "scope"],
     &["stats"],
     &["snapshot"],
     &["symbols"],

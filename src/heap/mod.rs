@@ -59,6 +59,8 @@ mod fast {
     ///
     /// No function may allocate from the global allocator, block, or unwind.
     pub(crate) trait SlowPath: 'static {
+        /// Before the process' first operation: this is what it runs with, and whether somebody wants to read it.
+        fn configured(config: &Config, help: bool);
         /// How the thread should track from here on. Called at each slow path.
         fn mode(tracker: &mut Tracker) -> Mode;
         /// How many blocks of this size are allocated until the next sampled one, itself included; `u64::MAX` for

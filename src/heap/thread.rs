@@ -5,7 +5,7 @@ use super::magazine::{Magazine, Magazines, Slot};
 use super::{Pair, SlowPath, Tracker, Words, census, depot};
 use crate::arena::private;
 use crate::config::{self, Config};
-use crate::os::{lock::Lock, process};
+use crate::os::{self, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
 use crate::pages::shard;
@@ -295,7 +295,9 @@ pub(super) fn room(class: usize) -> usize {
 
 /// Before the process' first operation.
 fn boot<S: SlowPath>(config: &Config, registry: &mut Registry) {
-    config::current::set(config);
+    let parsed = config::env::effective(config, os::environment, os::warn);
+    config::current::set(&parsed.config);
+    S::configured(&parsed.config, parsed.help);
     registry.end = process::ThreadEnd::new(end::<S>);
     process::on_fork(before_fork::<S>, after_fork_in_parent::<S>, after_fork_in_child::<S>);
     registry.booted = true;
@@ -437,7 +439,6 @@ pub(crate) fn with_tracker<S: SlowPath, T>(config: &Config, f: impl FnOnce(&mut 
 }
 
 /// This thread adopts the mode that its tracker wants, at once.
-#[cfg(feature = "internals")]
 pub(crate) fn adopt<S: SlowPath>() {
     super::words(|words| {
         if let Some(heap) = Heap::of::<S>(&Config::DEFAULT, words) {

@@ -14,6 +14,8 @@
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
 //! | [`barrier`] | every running thread of the process passes a full memory barrier before it returns; `false` if not to be had |
 //! | [`resident`] | resident bytes of the process |
+//! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
+//! | [`warn`] | one line to standard error |
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
@@ -29,8 +31,8 @@ mod unix;
 
 #[cfg(not(loom))]
 pub(crate) use unix::{
-    Moved, barrier, commit, futex_wait, futex_wake, move_pages, page_size, processors, purge, register_barrier,
-    release, reserve, resident, seed, set_huge,
+    Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, processors, purge,
+    register_barrier, release, reserve, resident, seed, set_huge, warn,
 };
 
 /// [`end`] with a format string. For corrupted memory and misuse: nothing after it can be trusted.

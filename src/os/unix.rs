@@ -4,6 +4,7 @@ use super::lock::Futex;
 use crate::sync::{AtomicU64, Ordering};
 use libc::{c_int, c_void};
 use once_cell::race::OnceNonZeroUsize;
+use std::ffi::CStr;
 use std::num::NonZeroUsize;
 use std::ptr::null_mut;
 
@@ -221,6 +222,19 @@ pub(crate) fn seed() -> u64 {
 pub(super) fn auxval(which: libc::c_ulong) -> usize {
     // SAFETY: no preconditions.
     unsafe { libc::getauxval(which) as usize }
+}
+
+/// A variable of the environment, or an error if it is not UTF-8. `None` if it is not set, or if the process runs with
+/// more rights than its caller (`AT_SECURE`).
+pub(crate) fn environment(name: &CStr) -> Option<Result<&'static str, std::str::Utf8Error>> {
+    if auxval(libc::AT_SECURE) != 0 {
+        return None;
+    }
+    // SAFETY: a C string. Called before the process' first allocation returns, so that no other thread of a Rust program
+    // changes the environment meanwhile; the text is read at once, and never again.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    // SAFETY: what `getenv` returns is a C string.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_str())
 }
 
 /// Writes one line to standard error: no allocation, no lock, cut at 500 bytes.

@@ -14,6 +14,7 @@ pub(crate) mod word;
 
 pub(crate) use state::State;
 
+use crate::config::{Config, Mode};
 use crate::pages::page::Word;
 use crate::sync::{AtomicBool, AtomicU16, Ordering};
 use counters::Event;
@@ -76,10 +77,36 @@ pub(crate) struct Totals {
 /// Whether every thread tracks every block, and the rate of the samples where none does. Two switches: a thread that sees
 /// one change before the other tracks more or less for a moment, and each block says how it came to be tracked.
 static EXACT: AtomicBool = AtomicBool::new(false);
-static RATE: AtomicU16 = AtomicU16::new(Rate::sampled(DEFAULT_MEAN).0);
+static RATE: AtomicU16 = AtomicU16::new(Rate::NONE.0);
 
-/// The mean distance between samples in bytes, by default.
-pub(crate) const DEFAULT_MEAN: u64 = 512 << 10;
+/// Before the first block.
+pub(crate) fn configure(config: &Config) {
+    set_process_mode(config.mode);
+    sites::bound(config.sites);
+    tags::bound(config.tags as usize);
+}
+
+/// How stacks are captured, in words.
+pub(crate) fn method() -> &'static str {
+    "not captured"
+}
+
+/// Chooses what all threads do that have no scope of their own.
+pub(crate) fn set_process_mode(mode: Mode) {
+    set_process_rate(match mode {
+        Mode::Off => Rate::NONE,
+        Mode::Sampled { mean } => Rate::sampled(mean),
+        Mode::Exact => Rate::EXACT,
+    });
+}
+
+/// What was chosen for the process.
+pub(crate) fn process_mode() -> Mode {
+    match process_rate() {
+        Rate::EXACT => Mode::Exact,
+        rate => rate.mean().map_or(Mode::Off, |mean| Mode::Sampled { mean }),
+    }
+}
 
 // Relaxed throughout: a thread adopts a change at its next slow path.
 

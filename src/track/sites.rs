@@ -90,11 +90,8 @@ struct Writer {
     most_nodes: u32,
 }
 
-static WRITER: Lock<Writer> =
-    Lock::new(Writer { nodes: 1 + ROOTS, most_sites: DEFAULT_SITES, most_nodes: DEFAULT_SITES * NODES_A_SITE });
+static WRITER: Lock<Writer> = Lock::new(Writer { nodes: 1 + ROOTS, most_sites: MOST_SITES, most_nodes: MOST_NODES });
 
-/// How many sites there may be, by default.
-pub(crate) const DEFAULT_SITES: u32 = 1 << 18;
 /// Nodes that a site may need, on average: stacks share their outer frames.
 const NODES_A_SITE: u32 = 8;
 
