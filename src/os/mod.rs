@@ -14,6 +14,9 @@
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
 //! | [`barrier`] | every running thread of the process passes a full memory barrier before it returns; `false` if not to be had |
 //! | [`resident`] | resident bytes of the process |
+//! | [`objects::find`] | the loaded object that holds an address, and its unwind tables; no lock, any time, `None` if not known |
+//! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
+//! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
@@ -21,6 +24,9 @@
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
 pub(crate) mod lock;
+#[cfg(not(loom))]
+#[cfg_attr(not(feature = "internals"), allow(dead_code))]
+pub(crate) mod objects;
 #[cfg(not(loom))]
 pub(crate) mod process;
 #[cfg(not(loom))]

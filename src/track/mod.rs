@@ -6,6 +6,8 @@ pub(crate) mod dummy;
 #[allow(dead_code)]
 pub(crate) mod rate;
 #[allow(dead_code)]
+pub(crate) mod unwind;
+#[allow(dead_code)]
 pub(crate) mod word;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another stack.
