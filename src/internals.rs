@@ -11,6 +11,7 @@ use crate::pages::shard;
 use crate::track::{rate::Rate, word};
 
 pub mod tracker;
+pub mod unwind;
 
 /// Grants `n` more requests for memory to the allocator, then refuses all; `usize::MAX` grants all again.
 /// Returns how many were refused since the last call.

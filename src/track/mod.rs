@@ -3,6 +3,7 @@
 //! Beside [`crate::heap`]: neither knows the other, and the allocator joins them.
 
 mod array;
+mod capture;
 mod counters;
 pub(crate) mod rate;
 pub(crate) mod read;
@@ -10,6 +11,8 @@ mod sampler;
 pub(crate) mod sites;
 pub(crate) mod state;
 pub(crate) mod tags;
+#[allow(dead_code)]
+pub(crate) mod unwind;
 pub(crate) mod word;
 
 pub(crate) use state::State;
@@ -19,6 +22,7 @@ use crate::pages::page::Word;
 use crate::sync::{AtomicBool, AtomicU16, Ordering};
 use counters::Event;
 use rate::Rate;
+use unwind::Registers;
 use word::Birth;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another stack.
@@ -82,13 +86,17 @@ static RATE: AtomicU16 = AtomicU16::new(Rate::NONE.0);
 /// Before the first block.
 pub(crate) fn configure(config: &Config) {
     set_process_mode(config.mode);
+    capture::set_depth(config.depth);
     sites::bound(config.sites);
     tags::bound(config.tags as usize);
 }
 
 /// How stacks are captured, in words.
 pub(crate) fn method() -> &'static str {
-    "not captured"
+    match unwind::method() {
+        unwind::Method::Rules => "by the unwind rules of the code",
+        unwind::Method::None => "not to be had here",
+    }
 }
 
 /// Chooses what all threads do that have no scope of their own.
@@ -155,7 +163,7 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     if state.is_untracked() {
         return;
     }
-    let site = sites::UNKNOWN;
+    let site = capture::site(state, Registers::here());
     let (tag, requested) = (state.tag(), requested as u64);
     word::write(word, Birth { site, tag, rate, requested, epoch });
     let event = Event::Allocated(requested);

@@ -1,0 +1,106 @@
+//! Captured stacks, for the tests that compare them with what others say.
+
+use crate::track::unwind;
+
+/// The registers that a walk starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers(unwind::Registers);
+
+impl Registers {
+    /// Those of the function that this is inlined into.
+    #[inline(always)]
+    pub fn here() -> Registers {
+        Registers(unwind::Registers::here())
+    }
+
+    /// The stack pointer.
+    pub fn sp(self) -> usize {
+        self.0.sp
+    }
+}
+
+/// A frame of a walk.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Frame(unwind::Frame);
+
+impl Frame {
+    /// Fills an array before a walk.
+    pub const NONE: Frame = Frame(unwind::Frame::NONE);
+
+    /// Where the return address or the interrupted pc stands.
+    #[inline(always)]
+    pub fn slot(&self) -> usize {
+        self.0.slot
+    }
+
+    /// The lookup address.
+    #[inline(always)]
+    pub fn address(&self) -> usize {
+        self.0.address
+    }
+
+    /// Whether a signal interrupted it, and whether it is on another stack than the one before.
+    pub fn is_odd(&self) -> (bool, bool) {
+        (self.0.interrupted, self.0.switched)
+    }
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Ending {
+    Complete,
+    Depth,
+    NoRules,
+    Complex,
+    Foreign,
+}
+
+/// Walks outward; returns how many frames it wrote. The function that the registers are of is no frame.
+#[inline(always)]
+pub fn walk(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
+    // SAFETY: the one type is a transparent wrapper of the other.
+    let inner = unsafe { std::slice::from_raw_parts_mut(frames.as_mut_ptr().cast::<unwind::Frame>(), frames.len()) };
+    let (n, ending) = unwind::walk(from.0, inner);
+    let ending = match ending {
+        crate::track::Ending::Complete => Ending::Complete,
+        crate::track::Ending::Depth => Ending::Depth,
+        crate::track::Ending::NoRules => Ending::NoRules,
+        crate::track::Ending::Complex => Ending::Complex,
+        crate::track::Ending::Foreign => Ending::Foreign,
+    };
+    (n, ending)
+}
+
+/// Whether stacks can be walked here.
+pub fn works() -> bool {
+    unwind::method() == unwind::Method::Rules
+}
+
+/// See there.
+pub fn refresh() -> bool {
+    unwind::refresh()
+}
+
+/// See there.
+pub fn generation() -> u32 {
+    unwind::generation()
+}
+
+/// Empties the cache of rules.
+pub fn forget() {
+    unwind::forget();
+}
+
+/// Looks up a rule, through the cache; what it says, in words.
+#[inline(always)]
+pub fn rule(lookup: usize) -> impl std::fmt::Debug {
+    unwind::rule(lookup)
+}

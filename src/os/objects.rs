@@ -1,0 +1,216 @@
+//! The objects (the program, its libraries) that the loader has mapped, and which addresses can be read.
+
+use super::unix::preserving_errno;
+use libc::{c_int, c_void, dl_phdr_info};
+
+/// A loaded object, as far as unwinding needs it. Its bytes are mapped while code of it may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    /// First address of its mappings.
+    pub(crate) start: usize,
+    /// One past the last.
+    pub(crate) end: usize,
+    /// The `.eh_frame_hdr`; lies between the two.
+    pub(crate) eh_frame_hdr: usize,
+}
+
+impl Object {
+    /// The bytes from an address to the object's end; `None` if the address lies outside.
+    pub(crate) fn bytes_from(&self, address: usize) -> Option<&'static [u8]> {
+        // SAFETY: the loader mapped the object as a whole. There may be holes without access between its segments;
+        // whoever reads follows the lengths in the tables, which lie in one segment. Nobody writes to it.
+        (self.start <= address && address < self.end).then(|| unsafe {
+            std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address), self.end - address)
+        })
+    }
+}
+
+/// The object that holds the address. No lock, no allocation, at any time, also in a signal handler: glibc has a
+/// table for it from 2.35 on. Without that, only the program itself is known.
+pub(crate) fn find(address: usize) -> Option<Object> {
+    let object = match glibc::dl_find_object() {
+        Some(f) => glibc::find(f, address),
+        None => program(),
+    }?;
+    let known = object.start <= address && address < object.end;
+    (known && object.start <= object.eh_frame_hdr && object.eh_frame_hdr < object.end).then_some(object)
+}
+
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+mod glibc {
+    use super::{Object, c_int, c_void};
+    use std::mem::MaybeUninit;
+
+    /// `struct dl_find_object` of x86-64.
+    #[repr(C)]
+    pub(super) struct Found {
+        flags: u64,
+        start: *mut c_void,
+        end: *mut c_void,
+        link_map: *mut c_void,
+        eh_frame_hdr: *mut c_void,
+        reserved: [u64; 7],
+    }
+
+    type Find = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
+
+    /// Weak by hand, because `#[linkage]` is not stable: the loader leaves null where there is no such function. By
+    /// `dlsym`, which takes locks, the first call would have to be made at a time of our choice.
+    pub(super) fn dl_find_object() -> Option<Find> {
+        let f: *const c_void;
+        // SAFETY: reads the slot of the global offset table that the loader has filled.
+        unsafe {
+            std::arch::asm!(
+                ".weak _dl_find_object",
+                "mov {}, qword ptr [rip + _dl_find_object@GOTPCREL]",
+                out(reg) f,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        // SAFETY: that function, with the type that glibc says; null is `None`.
+        unsafe { std::mem::transmute::<*const c_void, Option<Find>>(f) }
+    }
+
+    pub(super) fn find(f: Find, address: usize) -> Option<Object> {
+        let mut found = MaybeUninit::<Found>::uninit();
+        // SAFETY: any address may be asked for; the result is written if 0 is returned.
+        unsafe {
+            if f(std::ptr::without_provenance_mut(address), found.as_mut_ptr()) != 0 {
+                return None;
+            }
+            let found = found.assume_init_ref();
+            Some(Object {
+                start: found.start.addr(),
+                end: found.end.addr(),
+                eh_frame_hdr: found.eh_frame_hdr.expose_provenance(),
+            })
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+mod glibc {
+    use super::Object;
+
+    pub(super) fn dl_find_object() -> Option<()> {
+        None
+    }
+
+    pub(super) fn find(_: (), _: usize) -> Option<Object> {
+        None
+    }
+}
+
+/// The program itself, from the program headers that the kernel tells of.
+fn program() -> Option<Object> {
+    use libc::{Elf64_Ehdr, Elf64_Phdr, PT_GNU_EH_FRAME, PT_LOAD, PT_PHDR};
+    // SAFETY: the kernel's table of the program's headers, which stay mapped.
+    let (headers, at) = unsafe {
+        let at = libc::getauxval(libc::AT_PHDR) as *const Elf64_Phdr;
+        let n = libc::getauxval(libc::AT_PHNUM) as usize;
+        if at.is_null() || libc::getauxval(libc::AT_PHENT) as usize != size_of::<Elf64_Phdr>() {
+            return None;
+        }
+        (std::slice::from_raw_parts(at, n), at.addr())
+    };
+    let linked_at = |kind| headers.iter().find(|h| h.p_type == kind).map(|h| h.p_vaddr as usize);
+    // Static programs often have no header for the headers: they stand after the file's own, in its first segment.
+    let first = || headers.iter().find(|h| h.p_type == PT_LOAD && h.p_offset == 0);
+    let headers_linked_at =
+        linked_at(PT_PHDR).or_else(|| first().map(|h| h.p_vaddr as usize + size_of::<Elf64_Ehdr>()))?;
+    let moved_by = at.wrapping_sub(headers_linked_at);
+    let segments = || headers.iter().filter(|h| h.p_type == PT_LOAD);
+    let start = segments().map(|h| h.p_vaddr as usize).min()?;
+    let end = segments().map(|h| (h.p_vaddr + h.p_memsz) as usize).max()?;
+    Some(Object {
+        start: start.wrapping_add(moved_by),
+        end: end.wrapping_add(moved_by),
+        eh_frame_hdr: linked_at(PT_GNU_EH_FRAME)?.wrapping_add(moved_by),
+    })
+}
+
+/// How often objects were loaded and unloaded so far: two equal readings mean that nothing changed between them.
+/// Takes the loader's lock, so it is not for the inside of an allocation.
+pub(crate) fn changes() -> u64 {
+    unsafe extern "C" fn first(info: *mut dl_phdr_info, size: usize, sum: *mut c_void) -> c_int {
+        if size >= size_of::<dl_phdr_info>() {
+            // SAFETY: the loader's struct, long enough as it says, and our own number.
+            unsafe { *sum.cast::<u64>() = (*info).dlpi_adds.wrapping_add((*info).dlpi_subs) };
+        }
+        1 // the first object knows it all
+    }
+    let mut sum = 0u64;
+    // SAFETY: the callback gets the number that outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut sum).cast()) };
+    sum
+}
+
+/// Whether the eight bytes at an address can be read, whatever the address. One system call, about 100 ns.
+///
+/// The kernel copies the set of signals in before it looks at the nonsensical order what to do with it. No file, no
+/// right to trace, and no sandbox that allows threads forbids it. Another thread may unmap the address a moment later.
+pub(crate) fn is_readable(address: usize) -> bool {
+    const NO_SUCH_ORDER: c_int = -1;
+    preserving_errno(|| {
+        // SAFETY: the call fails in any case, and changes nothing.
+        unsafe {
+            let none = std::ptr::null::<c_void>();
+            let result = libc::syscall(libc::SYS_rt_sigprocmask, NO_SUCH_ORDER, address, none, 8usize);
+            result == -1 && *libc::__errno_location() == libc::EINVAL
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_itself() {
+        let here = finds_itself as *const () as usize;
+        let object = find(here).expect("this program");
+        assert!(object.start <= here && here < object.end);
+        assert_eq!(object.bytes_from(object.eh_frame_hdr).expect("inside")[0], 1, "the version");
+        assert_eq!(find(0), None);
+        assert_eq!(find(usize::MAX), None);
+    }
+
+    #[test]
+    fn two_ways_to_the_program_lead_to_one() {
+        let here = finds_itself as *const () as usize;
+        let (a, b) = (find(here).expect("this program"), program().expect("this program"));
+        assert_eq!(a.eh_frame_hdr, b.eh_frame_hdr);
+        assert!(b.start <= here && here < b.end);
+    }
+
+    #[test]
+    fn what_can_be_read() {
+        let word = 5u64;
+        assert!(is_readable((&raw const word).addr()));
+        assert!(is_readable(is_readable as *const () as usize));
+        for unmapped in [0, 8, 4095, 1 << 46, 1 << 60, usize::MAX, usize::MAX - 4095] {
+            assert!(!is_readable(unmapped), "{unmapped:#x}");
+        }
+        // SAFETY: an anonymous mapping of our own; the second of its pages cannot be read.
+        unsafe {
+            let page = super::super::page_size();
+            let p = super::super::reserve(0, 2 * page);
+            assert!(super::super::commit(p, page));
+            assert!(is_readable(p.addr() + page - 8));
+            assert!(!is_readable(p.addr() + page - 4), "half of it");
+            assert!(!is_readable(p.addr() + page));
+            super::super::release(p, 2 * page);
+            assert!(!is_readable(p.addr()));
+        }
+    }
+
+    #[test]
+    fn errno_stays() {
+        // SAFETY: this thread's own errno.
+        unsafe {
+            *libc::__errno_location() = 77;
+            is_readable(0);
+            assert_eq!(*libc::__errno_location(), 77);
+        }
+    }
+}
