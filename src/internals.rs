@@ -21,7 +21,7 @@ pub fn refuse_after(n: usize) -> usize {
 
 /// Takes home all that idle threads and depots hold, and purges all that is free. Returns the purged bytes.
 pub fn collect() -> usize {
-    heap::thread::flush_this();
+    heap::thread::flush_this::<Hooks>();
     steal::take_idle(true);
     let dug = shard::dig_holes(usize::MAX, false);
     dug + std::iter::from_fn(|| slices::purge_one(true)).sum::<usize>()

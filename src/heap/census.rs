@@ -29,6 +29,14 @@ pub(crate) fn cached(mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
+/// How many may be dying for each thread.
+pub(crate) use super::dying::WAIT as DYING;
+
+/// Gives `f` the tracked blocks that were freed, and whose words do not say so yet.
+pub(crate) fn dying(mut f: impl FnMut(*mut u8)) {
+    each(|heap, _| heap.dying.each(&mut f));
+}
+
 /// Blocks of a pop magazine: from the pop word down to a null that is not a sample's cut, which stands for a block.
 pub(super) fn popped_last(pop: *mut Slot, cut: *mut Slot, class: usize) -> usize {
     let slots = if is_magazine(pop) { slots_from(pop, class) } else { 0 };

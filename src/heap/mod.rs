@@ -9,6 +9,8 @@
 pub(crate) mod census;
 #[cfg(not(loom))]
 pub(crate) mod depot;
+#[cfg(not(loom))]
+mod dying;
 pub(crate) mod gate;
 #[cfg(not(loom))]
 pub(crate) mod large;

@@ -1,7 +1,7 @@
 //! The slow paths: what happens when a thread's words say that there is nothing to pop, or no room to push.
 
 use super::thread::{ClassHeap, Heap, with_tracker};
-use super::{EVERY, Mode, Pair, SlowPath, Words, large, words};
+use super::{EVERY, Mode, Pair, SlowPath, Words, dying, large, words};
 use crate::arena::{self, slices};
 use crate::config::Config;
 use crate::os::die;
@@ -41,6 +41,11 @@ impl Got {
 pub(super) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> *mut u8 {
     words(|words| {
         let Some(heap) = Heap::of::<S>(config, words) else { return orphan(class) };
+        if let Some(block) = heap.pop_exact::<S>(class) {
+            // SAFETY: as below.
+            unsafe { S::born(heap.tracker(), &*(*page_of(block)).word(block), size, block_size(class), EVERY) };
+            return block;
+        }
         heap.gate.enter();
         // SAFETY: the owner is inside the gate.
         let got = unsafe { heap.alloc_inside::<S>(words, class) };
@@ -80,7 +85,18 @@ pub(super) fn free<S: SlowPath>(config: &Config, block: *mut u8) {
     let class = p.class();
     words(|words| {
         let heap = Heap::of::<S>(config, words);
+        let mut block = block;
+        let (mut p, mut class) = (p, class);
         if kind == Kind::Tracked {
+            if let Some(heap) = heap.filter(|heap| class < dying::CLASSES && heap.is_exact::<S>()) {
+                block = heap.dying.exchange(block, p.word(block));
+                if block.is_null() {
+                    return;
+                }
+                // SAFETY: a block that waited has a page.
+                p = unsafe { &*page_of(block) };
+                class = p.class();
+            }
             // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
             unsafe {
                 let word = &*p.word(block);
@@ -150,6 +166,47 @@ pub(super) fn check_free(block: *mut u8) {
 }
 
 impl Heap {
+    /// Whether this thread tracks every block, and is to go on so.
+    #[inline]
+    fn is_exact<S: SlowPath>(&self) -> bool {
+        // SAFETY: this thread is the owner, and has no other reference to the tracker's state.
+        self.exact.get() && S::mode(unsafe { self.tracker() }) == Mode::Exact
+    }
+
+    /// What nearly all allocations of an exact thread do: a block of its magazine. `None` sends it the long way.
+    #[inline]
+    fn pop_exact<S: SlowPath>(&self, class: usize) -> Option<*mut u8> {
+        if !self.is_exact::<S>() {
+            return None;
+        }
+        let (pair, _) = self.tracked_now(class)?;
+        self.gate.enter();
+        let slot = pair.pop.load(Relaxed);
+        // SAFETY: a pop word points at a slot; inside the gate, what it leads to is this thread's.
+        let block = unsafe { (*slot).load(Relaxed) };
+        if !block.is_null() {
+            pair.pop.store(slot.wrapping_sub(1), Relaxed);
+        }
+        self.gate.leave();
+        (!block.is_null()).then_some(block)
+    }
+
+    /// Buries the blocks that wait for it.
+    ///
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    pub(super) unsafe fn bury_all<S: SlowPath>(&self) {
+        self.dying.take_all(|block| {
+            // SAFETY: a block that waited has a page and a word; nobody else has this thread's tracker state.
+            unsafe {
+                let page = &*page_of(block);
+                S::died(self.tracker(), &*page.word(block), block_size(page.class()));
+                let due = shard::send_home(Kind::Tracked, std::iter::once(block));
+                self.due.set(self.due.get().max(due));
+            }
+        });
+    }
+
     /// # Safety
     /// For all of these: the caller is the owner, inside the gate.
     #[inline]
@@ -260,6 +317,7 @@ impl Heap {
         unsafe {
             let exact = S::mode(self.tracker()) == Mode::Exact;
             if exact != self.exact.replace(exact) {
+                self.bury_all::<S>();
                 // To exact: the plain magazines go home and the sentinels stand. Back: what the tracked ones hold goes.
                 self.flush_all(words, if exact { Kind::Plain } else { Kind::Tracked });
             }

@@ -1,5 +1,6 @@
 //! A thread's heap behind its fast words: where it comes from, what it knows, and what happens at the thread's end.
 
+use super::dying::Dying;
 use super::gate::Gate;
 use super::magazine::{Magazine, Magazines, Slot};
 use super::{Pair, SlowPath, Tracker, Words, census, depot};
@@ -7,7 +8,7 @@ use crate::arena::private;
 use crate::config::{self, Config};
 use crate::os::{self, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
-use crate::pages::page::Kind;
+use crate::pages::page::{Kind, page_of};
 use crate::pages::shard;
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::cell::{Cell, UnsafeCell};
@@ -75,6 +76,8 @@ pub(crate) struct Heap {
     pub(super) due: Cell<usize>,
     pub(super) tracker: UnsafeCell<Tracker>,
     tracked: AtomicPtr<[TrackedWords; CLASSES]>,
+    /// Tracked blocks that were freed a moment ago.
+    pub(super) dying: Dying,
     /// The words of the classes from [`SLOW_FROM`] on; the fast ones of these classes are the sentinels for ever.
     slow: [[AtomicPtr<Slot>; 2]; CLASSES - SLOW_FROM],
     pub(super) classes: [ClassHeap; CLASSES],
@@ -186,8 +189,24 @@ impl Heap {
         Some((Pair { pop: &t.pop, push: &t.push }, &t.heap))
     }
 
+    /// The same if there are any yet.
+    #[inline]
+    pub(super) fn tracked_now(&self, class: usize) -> Option<(Pair<'_>, &ClassHeap)> {
+        let tracked = self.tracked.load(Ordering::Relaxed); // Relaxed: this thread's own
+        // SAFETY: written once, and never unmapped.
+        let t = unsafe { &tracked.as_ref()?[class] };
+        Some((Pair { pop: &t.pop, push: &t.push }, &t.heap))
+    }
+
     /// Free blocks of each class in magazines for tracked blocks. A look from outside.
     pub(super) fn tracked_cached(&self, mut f: impl FnMut(usize, usize)) {
+        self.dying.each(|block| {
+            // SAFETY: a block that waits is out, so its page exists.
+            let class = unsafe { (*page_of(block)).class() };
+            if class < CLASSES {
+                f(class, 1);
+            }
+        });
         self.each_tracked(|class, t| {
             let mut held = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
             let push = t.push.load(Ordering::Relaxed);
@@ -355,6 +374,7 @@ unsafe extern "C" fn end<S: SlowPath>(words: *mut c_void) {
     heap.gate.enter();
     // SAFETY: inside the gate.
     unsafe {
+        heap.bury_all::<S>();
         heap.flush_all(words, Kind::Plain);
         heap.flush_all(words, Kind::Tracked);
     }
@@ -409,13 +429,14 @@ pub(super) fn each_ever(mut f: impl FnMut(&Heap)) {
 
 /// Sends home what this thread's magazines hold.
 #[cfg(feature = "internals")]
-pub(crate) fn flush_this() {
+pub(crate) fn flush_this<S: SlowPath>() {
     super::words(|words| {
         let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
         if !heap.is_null() && heap != Heap::ENDED {
             // SAFETY: heaps live for ever; inside the gate.
             unsafe {
                 (*heap).gate.enter();
+                (*heap).bury_all::<S>();
                 (*heap).flush_all(words, Kind::Plain);
                 (*heap).flush_all(words, Kind::Tracked);
                 (*heap).gate.leave();

@@ -1,9 +1,9 @@
 //! What a test of the hooks tells the tracker to do, and what it counted.
 
-use crate::allocator::{Hooks, untracked};
+use crate::allocator::{Hooks, each_live, untracked};
 use crate::config::Config;
 use crate::heap::thread;
-use crate::track::{self, State, rate::Rate, read};
+use crate::track::{self, State, rate::Rate};
 
 /// Every thread tracks every block, from its next slow path on; or none does but for the samples.
 pub fn set_exact(on: bool) {
@@ -36,6 +36,6 @@ pub fn born_and_died() -> (u64, u64) {
 /// Bytes requested for tracked blocks that live, whatever they weigh.
 pub fn requested() -> u64 {
     let mut sum = 0;
-    untracked(|| read::each_live(&mut |live| sum += live.requested));
+    untracked(|| each_live(&mut |live| sum += live.requested));
     sum
 }

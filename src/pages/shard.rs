@@ -221,11 +221,11 @@ pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// Reads the words of all tracked pages: `read` with the lock of the page's shard, into `buffer`, which is given to `f`
+/// Reads the words of all tracked pages: `read`, given the block too, with the lock of the page's shard, into `buffer`, which is given to `f`
 /// with the block size after each page, without it. `buffer` grows only while no lock is held.
 pub(crate) fn each_tracked<T>(
     buffer: &mut Vec<T>,
-    read: impl Fn(&Word) -> Option<T>,
+    read: impl Fn(&Word, *mut u8) -> Option<T>,
     mut f: impl FnMut(&mut Vec<T>, usize),
 ) {
     slices::each_cold(|slice| {
@@ -241,7 +241,8 @@ pub(crate) fn each_tracked<T>(
             let page = unsafe { &*header };
             if page.shard() == shard {
                 let Some(words) = page.words() else { return };
-                buffer.extend(words.iter().filter_map(&read));
+                let block = |i| slice.wrapping_add(i * block_size(page.class()));
+                buffer.extend(words.iter().enumerate().filter_map(|(i, word)| read(word, block(i))));
                 break (block_size(page.class()), guard);
             }
         };

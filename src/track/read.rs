@@ -5,10 +5,11 @@
 use super::{Ending, Live, Totals, counters, sites, tags, word};
 use crate::pages::{loose, shard};
 
-/// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all.
+/// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all. `dying` are
+/// addresses of blocks, in order, that were freed though their words do not say so yet.
 ///
 /// `f` may allocate. The walk itself takes some memory of the allocator's own.
-pub(crate) fn each_live(f: &mut dyn FnMut(Live)) {
+pub(crate) fn each_live(dying: &[usize], f: &mut dyn FnMut(Live)) {
     let live = |birth: word::Birth, block_size: usize| Live {
         site: birth.site,
         tag: birth.tag,
@@ -21,7 +22,7 @@ pub(crate) fn each_live(f: &mut dyn FnMut(Live)) {
     let mut births = Vec::new();
     shard::each_tracked(
         &mut births,
-        |word| word::read(word),
+        |word, block| word::read(word).filter(|_| dying.binary_search(&block.addr()).is_err()),
         |births, block_size| births.drain(..).for_each(|birth| f(live(birth, block_size))),
     );
     loose::each(|word, bytes| {
