@@ -5,6 +5,7 @@
 mod array;
 mod capture;
 mod counters;
+mod predict;
 pub(crate) mod rate;
 pub(crate) mod read;
 mod sampler;
@@ -163,7 +164,7 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     if state.is_untracked() {
         return;
     }
-    let site = capture::site(state, Registers::here());
+    let site = capture::site(state, Registers::here(), rate == Rate::EXACT);
     let (tag, requested) = (state.tag(), requested as u64);
     word::write(word, Birth { site, tag, rate, requested, epoch });
     let event = Event::Allocated(requested);
@@ -217,12 +218,14 @@ pub(crate) use counters::unweighted;
 pub(crate) fn before_fork() {
     tags::before_fork();
     counters::before_fork();
+    predict::before_fork();
     sites::before_fork();
 }
 
 /// Frees them.
 pub(crate) fn after_fork() {
     sites::after_fork();
+    predict::after_fork();
     counters::after_fork();
     tags::after_fork();
 }

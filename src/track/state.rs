@@ -1,6 +1,7 @@
 //! What the tracker keeps for a thread: eight words of the thread's heap, zero when the thread begins.
 
 use super::counters::{self, Event, Table};
+use super::predict::Predictor;
 
 /// The words by name.
 #[repr(transparent)]
@@ -103,15 +104,23 @@ impl State {
         self.0[TABLE] = Table::adopt().map_or(0, |table| (&raw const *table).expose_provenance() as u64);
     }
 
-    /// The address of this thread's predictor, for it to interpret; 0 before it has one.
-    pub(super) fn predictor(&mut self) -> &mut u64 {
-        &mut self.0[PREDICTOR]
+    /// This thread's predictor; null if there is no memory for one.
+    #[inline]
+    pub(super) fn predictor(&mut self) -> *mut Predictor {
+        if self.0[PREDICTOR] == 0 {
+            self.0[PREDICTOR] = Predictor::adopt().expose_provenance() as u64;
+        }
+        std::ptr::with_exposed_provenance_mut(self.0[PREDICTOR] as usize)
     }
 
     /// The thread ends: what it used is left for the next one.
     pub(crate) fn end(&mut self) {
         if let Some(table) = self.table() {
             table.park();
+        }
+        if self.0[PREDICTOR] != 0 {
+            // SAFETY: it is this thread's, and forgotten below.
+            unsafe { Predictor::park(self.predictor()) };
         }
         self.0 = [0; 8];
     }

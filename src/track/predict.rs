@@ -1,0 +1,367 @@
+//! Guesses the whole call stack of an allocation, and verifies the guess: a program allocates from the same stacks again
+//! and again.
+//!
+//! A **record** is a stack that was walked before: for each word that steered the walk, its distance from the stack
+//! pointer and what it held. [`super::unwind`] shows that a walk now would go the same way if all of these words
+//! hold the same again. The loads do not wait for one another, so that verifying a frame takes about a nanosecond, where
+//! walking it takes four, and looking it up in the tree of sites five more.
+//!
+//! The words are verified from the leaf outward, up to the first that differs: where the next one stands, and that it is
+//! mapped, follows from those before.
+//!
+//! **Which record to guess** is found in a table, by a hash of the stack pointer and the first return address. If a word
+//! differs from the record found there, what was found in its place is mixed into the hash, and that leads to the next
+//! guess: the table grows into a tree that asks, for each family of stacks, just the words that tell its members apart.
+//!
+//! One predictor for each thread that tracks every block, in the allocator's own memory, and bounded: a record that
+//! was not right since it was last wrong gives its place to a new one.
+
+use super::Ending;
+use super::unwind::{self, By, Frame, Kind, Registers, Rule};
+use crate::arena::private;
+use crate::os::lock::Lock;
+use std::ptr::null_mut;
+
+/// Places for records in a predictor.
+const PLACES: usize = 8192;
+/// Guesses before a walk.
+const GUESSES: usize = 6;
+/// Bytes of records in a predictor: 64-byte lines, in pieces.
+const PIECE: usize = 128 << 10;
+const PIECES: u32 = 32;
+/// Records are so many lines long at most: those of deeper stacks are not kept.
+const LINES: usize = 16;
+const LINE: usize = 64;
+
+/// A word to verify: bits 0..47 its value, bits 48..64 its distance from the stack pointer in words. Bit 47 says that
+/// the value is a distance too: the word is an address on this stack.
+#[derive(Clone, Copy)]
+struct Check(u64);
+
+impl Check {
+    const VALUE: u32 = 47;
+    const DISTANCE: u32 = 48;
+
+    fn new(word_at: usize, value: usize, on_stack: bool, sp: usize) -> Option<Check> {
+        let distance = word_at.checked_sub(sp)?;
+        let value = if on_stack { value.checked_sub(sp)? } else { value };
+        let fits = distance.is_multiple_of(8) && distance / 8 < 1 << 16 && value < 1 << Self::VALUE;
+        let packed = value | usize::from(on_stack) << Self::VALUE | (distance / 8) << Self::DISTANCE;
+        fits.then_some(Check(packed as u64))
+    }
+
+    #[inline(always)]
+    fn word_at(self, sp: usize) -> usize {
+        sp + (self.0 >> Self::DISTANCE) as usize * 8
+    }
+
+    #[inline(always)]
+    fn is_on_stack(self) -> bool {
+        self.0 >> Self::VALUE & 1 != 0
+    }
+
+    #[inline(always)]
+    fn value(self) -> usize {
+        (self.0 & ((1 << Self::VALUE) - 1)) as usize
+    }
+}
+
+/// Invariant: `checks` are in the order in which a walk met their words; the first `plain` of them are return addresses.
+#[repr(C)]
+struct Record {
+    pc: usize,
+    site: u32,
+    checks: u16,
+    plain: u16,
+    /// RBP less the stack pointer, if a frame followed from the live register; 0 if not.
+    bp: usize,
+    /// `checks` of them follow.
+    first: [Check; 0],
+}
+
+const HEAD: usize = size_of::<Record>();
+const MOST_CHECKS: usize = (LINES * LINE - HEAD) / 8;
+
+/// Where a record stands in the table: its address; bit 0: it was right since it was last wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place(usize);
+
+impl Place {
+    fn record(self) -> *mut Record {
+        std::ptr::with_exposed_provenance_mut(self.0 & !1)
+    }
+    fn was_right(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
+/// What a thread guesses from. Zeroed memory is one that knows nothing.
+pub(super) struct Predictor {
+    /// The pc that `own_frame` is of, and the distance of the first return address from the stack pointer.
+    pc: usize,
+    own_frame: usize,
+    /// The generation of the rules that the records follow from.
+    generation: u32,
+    pieces: u32,
+    /// Lines that are left of the last piece.
+    at: usize,
+    left: usize,
+    /// Records that were given up, by lines; the first word of each leads to the next.
+    free: [usize; LINES + 1],
+    pub(super) right: u64,
+    pub(super) wrong: u64,
+    next_parked: *mut Predictor,
+    table: [Place; PLACES],
+}
+
+/// What a thread could not guess: where the record of the stack goes, once it has been walked.
+pub(super) struct Miss {
+    place: usize,
+}
+
+struct Parked(*mut Predictor);
+// SAFETY: parked predictors are nobody's.
+unsafe impl Send for Parked {}
+static PARKED: Lock<Parked> = Lock::new(Parked(null_mut()));
+
+#[inline(always)]
+fn mix(hash: usize, word: usize) -> usize {
+    (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(25)
+}
+
+/// # Safety
+/// The word is mapped.
+#[inline(always)]
+unsafe fn load(address: usize) -> usize {
+    // SAFETY: by the caller's promise. Volatile because it is not a Rust object of ours.
+    unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
+}
+
+impl Predictor {
+    /// One that an ended thread has left, or a new one. Null if memory is out.
+    #[cold]
+    pub(super) fn adopt() -> *mut Predictor {
+        let mut parked = PARKED.lock();
+        let p = parked.0;
+        if p.is_null() {
+            return private::take(size_of::<Predictor>()).cast();
+        }
+        // SAFETY: parked predictors are nobody's, and live for ever.
+        parked.0 = unsafe { (*p).next_parked };
+        p
+    }
+
+    /// The thread ends: the next one goes on with its predictor.
+    ///
+    /// # Safety
+    /// It is the caller's, who forgets it.
+    pub(super) unsafe fn park(p: *mut Predictor) {
+        let mut parked = PARKED.lock();
+        // SAFETY: by the caller's promise.
+        unsafe { (*p).next_parked = parked.0 };
+        parked.0 = p;
+    }
+
+    /// The site of the stack that begins at these registers, if it was learned before and looks as it did.
+    ///
+    /// # Safety
+    /// The registers are of a function that has not returned.
+    #[inline]
+    pub(super) unsafe fn guess(&mut self, from: Registers) -> Result<u32, Miss> {
+        if self.pc != from.pc || self.generation != unwind::generation() {
+            self.begin(from.pc);
+        }
+        // SAFETY: the frame of the function that the registers are of is mapped, its return address too.
+        let first = unsafe { load(from.sp + self.own_frame) };
+        let mut hash = mix(mix(from.sp, first), from.pc);
+        let mut place = usize::MAX;
+        for _ in 0..GUESSES {
+            let i = hash % PLACES;
+            let found = self.table[i];
+            if found.0 == 0 {
+                place = if place == usize::MAX { i } else { place };
+                break;
+            }
+            // SAFETY: records in the table are whole, and this thread's; the registers are as the caller promises.
+            match unsafe { verify(&*found.record(), from) } {
+                Ok(site) => {
+                    self.table[i] = Place(found.0 | 1);
+                    self.right += 1;
+                    return Ok(site);
+                }
+                Err(word) => {
+                    if !found.was_right() && place == usize::MAX {
+                        place = i;
+                    }
+                    self.table[i] = Place(found.0 & !1);
+                    hash = mix(hash, word);
+                }
+            }
+        }
+        self.wrong += 1;
+        Err(Miss { place: if place == usize::MAX { hash % PLACES } else { place } })
+    }
+
+    /// Another function's registers than the last time, or other rules.
+    #[cold]
+    fn begin(&mut self, pc: usize) {
+        if self.generation != unwind::generation() {
+            // Taken first: a change that comes meanwhile is seen the next time.
+            self.generation = unwind::generation();
+            for i in 0..PLACES {
+                self.give_up(i);
+            }
+        }
+        let rule = unwind::rule(pc);
+        self.pc = pc;
+        // Of our own code. Where it is not so, any word will do that is mapped; the record decides.
+        self.own_frame = if rule.kind() == Kind::Rsp { rule.offset() - 8 } else { 0 };
+    }
+
+    /// Keeps a stack that was walked, for the next guess.
+    pub(super) fn learn(&mut self, miss: Miss, from: Registers, frames: &[Frame], ending: Ending, site: u32) {
+        self.give_up(miss.place);
+        if frames.len() > MOST_CHECKS || !is_static(frames, ending) {
+            return;
+        }
+        let mut checks = [Check(0); MOST_CHECKS];
+        let Some((n, plain, bp)) = list(from, frames, &mut checks) else { return };
+        let record = self.take(lines(n));
+        if record.is_null() {
+            return;
+        }
+        // SAFETY: the memory is ours, and long enough for the head and so many checks.
+        unsafe {
+            record.write(Record { pc: from.pc, site, checks: n as u16, plain: plain as u16, bp, first: [] });
+            (&raw mut (*record).first).cast::<Check>().copy_from_nonoverlapping(checks.as_ptr(), n);
+        }
+        self.table[miss.place] = Place(record.expose_provenance());
+    }
+
+    fn give_up(&mut self, place: usize) {
+        let record = std::mem::replace(&mut self.table[place], Place(0)).record();
+        if !record.is_null() {
+            // SAFETY: records in the table are this thread's; nothing else leads to this one.
+            unsafe {
+                let lines = lines((*record).checks as usize);
+                record.cast::<usize>().write(self.free[lines]);
+                self.free[lines] = record.expose_provenance();
+            }
+        }
+    }
+
+    /// Memory for a record; null if the predictor has all that it may have.
+    fn take(&mut self, lines: usize) -> *mut Record {
+        let free = std::ptr::with_exposed_provenance_mut::<Record>(self.free[lines]);
+        if !free.is_null() {
+            // SAFETY: the first word of a record that was given up leads to the next.
+            self.free[lines] = unsafe { free.cast::<usize>().read() };
+            return free;
+        }
+        if self.left < lines {
+            let piece = if self.pieces < PIECES { private::take(PIECE) } else { null_mut() };
+            if piece.is_null() {
+                return null_mut();
+            }
+            self.pieces += 1;
+            (self.at, self.left) = (piece.expose_provenance(), PIECE / LINE);
+        }
+        let record = std::ptr::with_exposed_provenance_mut(self.at);
+        self.at += lines * LINE;
+        self.left -= lines;
+        record
+    }
+}
+
+fn lines(checks: usize) -> usize {
+    (HEAD + checks * 8).div_ceil(LINE)
+}
+
+/// Whether nothing but the frames' addresses made the walk end there. A stack that ended at a word in memory is not
+/// learned: that word is not among the checks.
+fn is_static(frames: &[Frame], ending: Ending) -> bool {
+    let Some(last) = frames.last() else { return false };
+    let kind = unwind::rule(last.address).kind();
+    match ending {
+        Ending::Depth => true,
+        Ending::Complete => kind == Kind::End,
+        Ending::NoRules => kind == Kind::NoRules,
+        Ending::Complex => kind == Kind::Complex,
+        Ending::Foreign => false,
+    }
+}
+
+/// Lists the words that steered a walk. Returns how many, how many return addresses come before the first other one, and
+/// [`Record::bp`]. `None` if the stack is one that is not recorded: it switches, or is too large.
+fn list(from: Registers, frames: &[Frame], checks: &mut [Check; MOST_CHECKS]) -> Option<(usize, usize, usize)> {
+    let (mut n, mut plain, mut bp) = (0, None, 0);
+    let mut push = |check| {
+        *checks.get_mut(n)? = check;
+        n += 1;
+        Some(n)
+    };
+    let mut bp_checked = usize::MAX;
+    let mut rule: Rule = unwind::rule(from.pc);
+    for (i, frame) in frames.iter().enumerate() {
+        if frame.switched || frame.interrupted || !matches!(frame.by, By::Rsp | By::Rbp) {
+            return None;
+        }
+        if frame.by == By::Rbp {
+            let value = frame.slot + 8 - rule.offset();
+            if frame.bp_slot == 0 {
+                bp = value.checked_sub(from.sp).filter(|&bp| bp != 0)?;
+            } else if frame.bp_slot != bp_checked {
+                bp_checked = frame.bp_slot;
+                plain.get_or_insert(i);
+                push(Check::new(frame.bp_slot, value, true, from.sp)?)?;
+            }
+        }
+        push(Check::new(frame.slot, frame.word(), false, from.sp)?)?;
+        rule = unwind::rule(frame.address);
+    }
+    Some((n, plain.unwrap_or(frames.len()), bp))
+}
+
+/// The record's site, or the first word that differs.
+///
+/// # Safety
+/// The record is whole; the registers are of a function that has not returned.
+#[inline(always)]
+unsafe fn verify(record: &Record, from: Registers) -> Result<u32, usize> {
+    if record.pc != from.pc {
+        return Err(from.pc);
+    }
+    if record.bp != 0 && from.bp.wrapping_sub(from.sp) != record.bp {
+        return Err(from.bp);
+    }
+    let first: *const Check = (&raw const record.first).cast();
+    let (plain, all) = (record.plain as usize, record.checks as usize);
+    // SAFETY: so many checks follow the head. A word is loaded only after those before it proved where it is.
+    unsafe {
+        for i in 0..plain {
+            let check = *first.add(i);
+            let word = load(check.word_at(from.sp));
+            if word != check.value() {
+                return Err(word);
+            }
+        }
+        for i in plain..all {
+            let check = *first.add(i);
+            let word = load(check.word_at(from.sp));
+            if word != check.value() + if check.is_on_stack() { from.sp } else { 0 } {
+                return Err(word);
+            }
+        }
+    }
+    Ok(record.site)
+}
+
+pub(super) fn before_fork() {
+    PARKED.acquire();
+}
+
+pub(super) fn after_fork() {
+    PARKED.release();
+}
+
+const _: () = assert!(PLACES.is_power_of_two() && size_of::<Predictor>() <= 128 << 10 && HEAD == 24);
