@@ -34,7 +34,7 @@ pub(crate) use super::dying::WAIT as DYING;
 
 /// Gives `f` the tracked blocks that were freed, and whose words do not say so yet.
 pub(crate) fn dying(mut f: impl FnMut(*mut u8)) {
-    each(|heap, _| heap.dying.each(&mut f));
+    each(|heap, _| heap.dying.each(|block, _| f(block)));
 }
 
 /// Blocks of a pop magazine: from the pop word down to a null that is not a sample's cut, which stands for a block.

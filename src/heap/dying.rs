@@ -6,7 +6,9 @@
 
 use crate::pages::classes::block_size;
 use crate::pages::page::Word;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicU8, Ordering};
+use std::cell::Cell;
+use std::ptr::null_mut;
 
 /// Blocks that wait: as many as a processor fetches at a time.
 pub(crate) const WAIT: usize = 16;
@@ -14,39 +16,62 @@ pub(crate) const WAIT: usize = 16;
 pub(super) const CLASSES: usize = 40;
 const _: () = assert!(block_size(CLASSES - 1) == 1 << 10);
 
+/// A block that was freed, its word, and its class.
+#[derive(Clone, Copy)]
+pub(super) struct Freed {
+    pub(super) block: *mut u8,
+    pub(super) word: *const Word,
+    pub(super) class: usize,
+}
+
 /// Written by its thread only. Zeroed memory is an empty one.
 pub(super) struct Dying {
     blocks: [AtomicPtr<u8>; WAIT],
-    at: AtomicUsize,
+    words: [Cell<*const Word>; WAIT],
+    classes: [AtomicU8; WAIT],
+    at: Cell<usize>,
 }
 
 // Relaxed throughout: this thread's own; for others, a moment old.
 impl Dying {
-    /// Begins to fetch the word of a block and lets the block wait. Returns one that has waited; null for none.
+    /// Begins to fetch the word of a block and lets the block wait. Returns one that has waited, if there is one.
     #[inline]
-    pub(super) fn exchange(&self, block: *mut u8, word: *const Word) -> *mut u8 {
-        prefetch(word);
-        let at = self.at.load(Ordering::Relaxed) % WAIT;
-        self.at.store(at + 1, Ordering::Relaxed);
-        let old = self.blocks[at].load(Ordering::Relaxed);
-        self.blocks[at].store(block, Ordering::Relaxed);
+    pub(super) fn exchange(&self, freed: Freed) -> Option<Freed> {
+        prefetch(freed.word);
+        let at = self.at.get() % WAIT;
+        self.at.set(at + 1);
+        let old = self.get(at);
+        self.words[at].set(freed.word);
+        self.classes[at].store(freed.class as u8, Ordering::Relaxed);
+        self.blocks[at].store(freed.block, Ordering::Relaxed);
         old
     }
 
+    #[inline]
+    fn get(&self, at: usize) -> Option<Freed> {
+        let block = self.blocks[at].load(Ordering::Relaxed);
+        let class = self.classes[at].load(Ordering::Relaxed) as usize;
+        (!block.is_null()).then(|| Freed { block, word: self.words[at].get(), class })
+    }
+
     /// Gives each block that waits to `f`; none does then.
-    pub(super) fn take_all(&self, mut f: impl FnMut(*mut u8)) {
-        for slot in &self.blocks {
-            let block = slot.load(Ordering::Relaxed);
-            if !block.is_null() {
-                slot.store(std::ptr::null_mut(), Ordering::Relaxed);
-                f(block);
+    pub(super) fn take_all(&self, mut f: impl FnMut(Freed)) {
+        for at in 0..WAIT {
+            if let Some(freed) = self.get(at) {
+                self.blocks[at].store(null_mut(), Ordering::Relaxed);
+                f(freed);
             }
         }
     }
 
-    /// Gives each block that waits to `f`.
-    pub(super) fn each(&self, f: impl FnMut(*mut u8)) {
-        self.blocks.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|block| !block.is_null()).for_each(f);
+    /// Gives each block that waits, and its class, to `f`.
+    pub(super) fn each(&self, mut f: impl FnMut(*mut u8, usize)) {
+        for (block, class) in self.blocks.iter().zip(&self.classes) {
+            let block = block.load(Ordering::Relaxed);
+            if !block.is_null() {
+                f(block, class.load(Ordering::Relaxed) as usize);
+            }
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The slow paths: what happens when a thread's words say that there is nothing to pop, or no room to push.
 
+use super::dying::{self, Freed};
 use super::thread::{ClassHeap, Heap, with_tracker};
-use super::{EVERY, Mode, Pair, SlowPath, Words, dying, large, words};
+use super::{EVERY, Mode, Pair, SlowPath, Words, large, words};
 use crate::arena::{self, slices};
 use crate::config::Config;
 use crate::os::die;
 use crate::pages::classes::{CLASSES, COLD, block_size};
-use crate::pages::page::{Kind, page_of};
+use crate::pages::page::{Kind, Page, page_of};
 use crate::pages::shard;
 use crate::sync::{AtomicU64, Ordering};
 use std::ptr::null_mut;
@@ -68,53 +69,53 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> 
 #[inline(never)]
 pub(super) fn free<S: SlowPath>(config: &Config, block: *mut u8) {
     // SAFETY: the block came from this allocator, so its class byte and header exist.
-    let class = unsafe { *arena::class_byte(block) } as usize;
+    let (class, page) = unsafe { (*arena::class_byte(block) as usize, &*page_of(block)) };
     let mut kind = Kind::Plain;
-    let page = page_of(block);
-    // SAFETY: as above.
-    let p = unsafe { &*page };
     if class == COLD {
-        kind = p.kind();
+        kind = page.kind();
         match kind {
+            Kind::Tracked => return words(|words| free_tracked::<S>(config, words, page, block)),
             // SAFETY: the block is the caller's to free.
             Kind::Large => return unsafe { large::free::<S>(config, block) },
-            Kind::Tracked => (),
             Kind::Plain | Kind::None => die!("free of {block:p}, which is not a block that anybody holds"),
         }
     }
-    let class = p.class();
-    words(|words| {
-        let heap = Heap::of::<S>(config, words);
-        let mut block = block;
-        let (mut p, mut class) = (p, class);
-        if kind == Kind::Tracked {
-            if let Some(heap) = heap.filter(|heap| class < dying::CLASSES && heap.is_exact::<S>()) {
-                block = heap.dying.exchange(block, p.word(block));
-                if block.is_null() {
-                    return;
-                }
-                // SAFETY: a block that waited has a page.
-                p = unsafe { &*page_of(block) };
-                class = p.class();
-            }
-            // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
-            unsafe {
-                let word = &*p.word(block);
-                match heap {
-                    Some(heap) => S::died(heap.tracker(), word, block_size(class)),
-                    None => with_tracker::<S, _>(config, |tracker| S::died(tracker, word, block_size(class))),
-                }
-            }
+    words(|words| bury::<S>(Heap::of::<S>(config, words), words, kind, page.class(), block));
+}
+
+/// A tracked block is freed. An exact thread lets it wait for its word, and goes on with one that has waited.
+#[inline]
+fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block: *mut u8) {
+    let (class, word) = (page.class(), page.word(block));
+    let Some(heap) = Heap::of::<S>(config, words) else {
+        // SAFETY: the word is the block's own.
+        with_tracker::<S, _>(config, |tracker| S::died(tracker, unsafe { &*word }, block_size(class)));
+        return bury::<S>(None, words, Kind::Tracked, class, block);
+    };
+    let mut freed = Freed { block, word, class };
+    if class < dying::CLASSES && heap.is_exact::<S>() {
+        match heap.dying.exchange(freed) {
+            Some(waited) => freed = waited,
+            None => return,
         }
-        let Some(heap) = heap else {
-            return S::due(shard::send_home(kind, std::iter::once(block)));
-        };
-        heap.gate.enter();
-        // SAFETY: the owner is inside the gate.
-        unsafe { heap.free_inside::<S>(words, kind, class, block) };
-        heap.gate.leave();
-        heap.afterwards::<S>();
-    });
+    }
+    // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
+    unsafe { S::died(heap.tracker(), &*freed.word, block_size(freed.class)) };
+    if !heap.push_exact(freed.class, freed.block) {
+        bury::<S>(Some(heap), words, Kind::Tracked, freed.class, freed.block);
+    }
+}
+
+/// A block that is nobody's goes into a magazine, or home.
+fn bury<S: SlowPath>(heap: Option<&Heap>, words: &Words, kind: Kind, class: usize, block: *mut u8) {
+    let Some(heap) = heap else {
+        return S::due(shard::send_home(kind, std::iter::once(block)));
+    };
+    heap.gate.enter();
+    // SAFETY: the owner is inside the gate.
+    unsafe { heap.free_inside::<S>(words, kind, class, block) };
+    heap.gate.leave();
+    heap.afterwards::<S>();
 }
 
 /// A block for a thread that has no heap: it has ended, or memory is very short.
@@ -191,19 +192,32 @@ impl Heap {
         (!block.is_null()).then_some(block)
     }
 
+    /// What nearly all frees of an exact thread do: the block goes into its magazine. `false` if it does not fit.
+    #[inline]
+    fn push_exact(&self, class: usize, block: *mut u8) -> bool {
+        let Some((pair, _)) = self.tracked_now(class).filter(|_| self.exact.get()) else { return false };
+        self.gate.enter();
+        let slot = pair.push.load(Relaxed);
+        let fits = slot.addr() & (super::magazine::BYTES - 1) != 0;
+        if fits {
+            // SAFETY: a push word that is not at a magazine's end points at a slot, this thread's inside the gate.
+            unsafe { (*slot).store(block, Relaxed) };
+            pair.push.store(slot.wrapping_add(1), Ordering::Release); // Release: see the fast path
+        }
+        self.gate.leave();
+        fits
+    }
+
     /// Buries the blocks that wait for it.
     ///
     /// # Safety
     /// The caller is the owner, inside the gate.
     pub(super) unsafe fn bury_all<S: SlowPath>(&self) {
-        self.dying.take_all(|block| {
-            // SAFETY: a block that waited has a page and a word; nobody else has this thread's tracker state.
-            unsafe {
-                let page = &*page_of(block);
-                S::died(self.tracker(), &*page.word(block), block_size(page.class()));
-                let due = shard::send_home(Kind::Tracked, std::iter::once(block));
-                self.due.set(self.due.get().max(due));
-            }
+        self.dying.take_all(|freed| {
+            // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
+            unsafe { S::died(self.tracker(), &*freed.word, block_size(freed.class)) };
+            let due = shard::send_home(Kind::Tracked, std::iter::once(freed.block));
+            self.due.set(self.due.get().max(due));
         });
     }
 

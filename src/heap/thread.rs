@@ -8,7 +8,7 @@ use crate::arena::private;
 use crate::config::{self, Config};
 use crate::os::{self, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
-use crate::pages::page::{Kind, page_of};
+use crate::pages::page::Kind;
 use crate::pages::shard;
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::cell::{Cell, UnsafeCell};
@@ -200,13 +200,7 @@ impl Heap {
 
     /// Free blocks of each class in magazines for tracked blocks. A look from outside.
     pub(super) fn tracked_cached(&self, mut f: impl FnMut(usize, usize)) {
-        self.dying.each(|block| {
-            // SAFETY: a block that waits is out, so its page exists.
-            let class = unsafe { (*page_of(block)).class() };
-            if class < CLASSES {
-                f(class, 1);
-            }
-        });
+        self.dying.each(|_, class| f(class, 1));
         self.each_tracked(|class, t| {
             let mut held = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
             let push = t.push.load(Ordering::Relaxed);

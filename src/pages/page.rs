@@ -142,6 +142,7 @@ impl Page {
     }
 
     /// The side-table word of the block at an address, of a tracked page or a tracked large block; null without one.
+    #[inline]
     pub(crate) fn word(&self, p: *mut u8) -> *mut Word {
         match self.kind() {
             Kind::Tracked => self.words.wrapping_add(self.index_of(p)),
