@@ -7,6 +7,8 @@ mod allocator;
 mod arena;
 mod config;
 #[cfg(not(loom))]
+pub mod export;
+#[cfg(not(loom))]
 mod generation;
 mod heap;
 #[cfg(all(feature = "internals", not(loom)))]
@@ -16,13 +18,21 @@ mod os;
 #[cfg(not(loom))]
 mod pages;
 #[cfg(not(loom))]
+pub mod snapshot;
+#[cfg(not(loom))]
 mod stats;
+#[cfg(not(loom))]
+mod symbols;
 mod sync;
-#[cfg(all(feature = "internals", not(loom)))]
+#[cfg(not(loom))]
 mod track;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;
 pub use config::HugePages;
 #[cfg(not(loom))]
-pub use stats::{ClassStats, Stats, stats};
+pub use snapshot::{Snapshot, snapshot};
+#[cfg(not(loom))]
+pub use stats::{ClassStats, LargeStats, Stats, stats};
+#[cfg(not(loom))]
+pub use symbols::Symbols;

@@ -14,6 +14,7 @@
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
 //! | [`barrier`] | every running thread of the process passes a full memory barrier before it returns; `false` if not to be had |
 //! | [`resident`] | resident bytes of the process |
+//! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
@@ -21,6 +22,8 @@
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod modules;
 #[cfg(not(loom))]
 pub(crate) mod process;
 #[cfg(not(loom))]

@@ -2,13 +2,17 @@
 //!
 //! Beside [`crate::heap`]: neither knows the other, and the allocator joins them.
 
+#[cfg(feature = "internals")]
 pub(crate) mod dummy;
 #[allow(dead_code)]
 pub(crate) mod rate;
 #[allow(dead_code)]
+pub(crate) mod read;
+#[allow(dead_code)]
 pub(crate) mod word;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another stack.
+#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Ending {
