@@ -45,8 +45,8 @@ impl Snapshot {
     /// **Errors.** Of two snapshots of one process, a sampled block that lives in both is the same sample, and adds
     /// nothing to the error of the difference; what was born or died in between does. The blocks' epochs tell which are
     /// which, but for those born in the epoch of the earlier snapshot: they count as two samples, so that the error
-    /// stated is too large rather than too small. Snapshots of two processes (which cannot be told by [`By::Site`]) are
-    /// independent: their errors are added in full.
+    /// stated is too large rather than too small. Snapshots of two processes (which must not be compared by
+    /// [`By::Site`]) are independent: their errors are added in full.
     ///
     /// Looks up names and allocates, as [`group_by`](Snapshot::group_by) does.
     pub fn diff(&self, earlier: &Snapshot, by: By, names: &mut dyn Names) -> Diff {
@@ -54,17 +54,18 @@ impl Snapshot {
     }
 }
 
-#[derive(Default)]
+/// What is known of a group in both snapshots.
+#[derive(Clone, Default)]
 struct Both {
     label: Label,
     earlier: Sum,
     later: Sum,
-    /// Of the difference, in blocks and in bytes.
-    variance: (f64, f64),
+    /// The part that was born in epochs that were over at the first of the two snapshots.
+    old_earlier: Sum,
+    old_later: Sum,
 }
 
 fn diff(later: &Snapshot, earlier: &Snapshot, by: By, names: &mut dyn Names) -> Diff {
-    let one_process = later.parts.pid == earlier.parts.pid;
     let (before, after) = (Keyed::new(earlier, by, names), Keyed::new(later, by, names));
     let mut groups: Vec<Both> = Vec::new();
     let mut known = HashMap::new();
@@ -76,48 +77,58 @@ fn diff(later: &Snapshot, earlier: &Snapshot, by: By, names: &mut dyn Names) -> 
             });
         }
     }
-    // In epochs that were over when the earlier snapshot was taken, nothing was born since: what lives of them later is
-    // a part of what lived earlier, and the difference is what died.
-    let then = earlier.epoch().min(later.epoch());
+    let one_process = later.parts.pid == earlier.parts.pid;
+    let first = earlier.epoch().min(later.epoch());
     let step = later.epoch_step().max(earlier.epoch_step());
-    let over = |epoch: u64| one_process && (epoch & !(step - 1)).saturating_add(step) <= then;
+    let is_old = |epoch: u64| one_process && (epoch & !(step - 1)).saturating_add(step) <= first;
     for (row, &g) in later.rows().iter().zip(&after.rows) {
         let group = &mut groups[known[after.keys[g as usize].as_str()]];
         group.later += row.live;
-        let sign = if over(row.epoch) { -1.0 } else { 1.0 };
-        group.variance.0 += sign * row.live.blocks_variance;
-        group.variance.1 += sign * row.live.bytes_variance;
+        group.old_later += if is_old(row.epoch) { row.live } else { Sum::default() };
     }
     for (row, &g) in earlier.rows().iter().zip(&before.rows) {
         let group = &mut groups[known[before.keys[g as usize].as_str()]];
         group.earlier += row.live;
-        group.variance.0 += row.live.blocks_variance;
-        group.variance.1 += row.live.bytes_variance;
+        group.old_earlier += if is_old(row.epoch) { row.live } else { Sum::default() };
     }
-    let mut all = Both { label: Label::default(), ..Both::default() };
+    let mut all = Both::default();
     for g in &groups {
         all.earlier += g.earlier;
         all.later += g.later;
-        all.variance = (all.variance.0 + g.variance.0, all.variance.1 + g.variance.1);
+        all.old_earlier += g.old_earlier;
+        all.old_later += g.old_later;
     }
-    let mut changes: Vec<Change> = groups.into_iter().map(Both::change).collect();
+    // Whichever was asked for, one was taken first.
+    let backward = one_process && later.parts.unix_nanos < earlier.parts.unix_nanos;
+    let mut changes: Vec<Change> = groups.into_iter().map(|g| g.change(backward)).collect();
     changes.retain(|c| c.bytes.value != 0.0 || c.blocks.value != 0.0);
     let names_in_order = |a: &Change, b: &Change| a.name.cmp(&b.name).then_with(|| a.location.cmp(&b.location));
     changes.sort_by(|a, b| b.bytes.value.abs().total_cmp(&a.bytes.value.abs()).then_with(|| names_in_order(a, b)));
     names.finish();
-    Diff { by, changes, total: all.change(), others: (0, 0.0), heading: Heading::new(later), notes: names.notes() }
+    let heading = Heading::new(later);
+    Diff { by, changes, total: all.change(backward), others: (0, 0.0), heading, notes: names.notes() }
 }
 
 impl Both {
-    fn change(self) -> Change {
+    fn change(self, backward: bool) -> Change {
+        let Both { label, earlier, later, old_earlier, old_later } = self;
+        let variance = |of: fn(&Sum) -> f64| {
+            let (all, mut begin, mut end) = (of(&earlier) + of(&later), of(&old_earlier), of(&old_later));
+            if backward {
+                std::mem::swap(&mut begin, &mut end);
+            }
+            // In epochs that were over nothing was born since: what lives of them at the end is a part of what lived at
+            // the beginning, and the difference is what died. If it is no part, one of the two was filtered.
+            if end <= begin { all - 2.0 * end } else { all }
+        };
         Change {
-            name: self.label.name,
-            location: self.label.location,
-            stack: self.label.stack,
-            bytes: Difference::new(self.later.bytes - self.earlier.bytes, self.variance.1),
-            blocks: Difference::new(self.later.blocks - self.earlier.blocks, self.variance.0),
-            earlier: self.earlier,
-            later: self.later,
+            bytes: Difference::new(later.bytes - earlier.bytes, variance(|s| s.bytes_variance)),
+            blocks: Difference::new(later.blocks - earlier.blocks, variance(|s| s.blocks_variance)),
+            name: label.name,
+            location: label.location,
+            stack: label.stack,
+            earlier,
+            later,
         }
     }
 }

@@ -32,6 +32,8 @@ mod table;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod trim;
 
 pub use data::{Code, Ending, Mode, Module, Peak, Row, Site, Tag};

@@ -2,7 +2,7 @@
 
 use super::group::Heading;
 use super::keys::method;
-use super::{Change, Diff, Difference, Estimate, Frame, Group, Groups, keys};
+use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, keys, path};
 use crate::stats::{Bytes, Count};
 use std::fmt;
 
@@ -76,18 +76,34 @@ fn name_and_place(f: &mut fmt::Formatter<'_>, used: usize, name: &str, location:
     let room = WIDTH - used - 2;
     let for_place = place.chars().count().min(room * 2 / 5);
     let for_name = if place.is_empty() { room } else { room - for_place.max(24) };
-    let name = tail(name, for_name);
+    let name = if name.chars().count() > for_name { tail(&path::plain(name), for_name) } else { name.into() };
     if place.is_empty() {
         return writeln!(f, "  {name}");
     }
     writeln!(f, "  {name:<for_name$}  {}", tail(&place, room - for_name - 2))
 }
 
-fn stack(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
-    for frame in frames {
-        name_and_place(f, 12, &frame.function, &keys::location(frame)).and(Ok(()))?;
+/// The frames below the one that the row shows.
+fn stack(f: &mut fmt::Formatter<'_>, used: usize, frames: &[Frame]) -> fmt::Result {
+    frames.iter().skip(1).try_for_each(|frame| {
+        write!(f, "{:used$}", "")?;
+        name_and_place(f, used, &frame.function, &keys::location(frame))
+    })
+}
+
+/// The head of the last column.
+fn what(by: By) -> &'static str {
+    match by {
+        By::Line => "by line",
+        By::Function => "by function",
+        By::Module => "by module",
+        By::Crate => "by crate",
+        By::File => "by file",
+        By::Tag => "by tag",
+        By::SizeClass => "by size of the block",
+        By::Site => "by call stack",
+        By::Folded => "by call stack, with recursion folded",
     }
-    Ok(())
 }
 
 /// The end of a text that is too long.
@@ -117,14 +133,14 @@ impl fmt::Display for Groups {
         let estimated = self.groups.iter().any(|g| !g.live.bytes().is_exact() || !g.live.blocks().is_exact());
         writeln!(
             f,
-            "{}{} in {}{} live blocks, as requested",
+            "{}{} requested, in {}{} live blocks",
             bytes(total.bytes),
             plus_minus(error(total.bytes()), bytes),
             count(total.blocks),
             plus_minus(error(total.blocks()), count)
         )?;
         self.heading.write(f, estimated)?;
-        let what = format!("by {:?}", self.by).to_lowercase();
+        let what = what(self.by);
         if estimated {
             writeln!(f, "\n{:>10} {:>9} {:>5} {:>11} {:>10}  {what}", "bytes", "±", "", "blocks", "±")?;
         } else {
@@ -144,7 +160,7 @@ impl fmt::Display for Groups {
             };
             name_and_place(f, used, &g.name, &g.location)?;
             if f.alternate() && g.stack.len() > 1 {
-                stack(f, &g.stack)?;
+                stack(f, used, &g.stack)?;
             }
         }
         let rest: f64 = self.groups[shown..].iter().map(|g| g.live.bytes).sum::<f64>() + self.others.1.bytes;
@@ -164,7 +180,7 @@ impl fmt::Display for Diff {
         let Change { bytes: b, blocks: n, earlier, later, .. } = &self.total;
         writeln!(
             f,
-            "{}{} in {}{} live blocks, as requested: from {} to {}",
+            "{}{} requested, in {}{} live blocks: from {} to {}",
             signed(b.value, bytes(b.value)),
             plus_minus(error_of(*b), bytes),
             signed(n.value, count(n.value)),
@@ -173,7 +189,7 @@ impl fmt::Display for Diff {
             bytes(later.bytes)
         )?;
         self.heading.write(f, estimated)?;
-        let what = format!("by {:?}", self.by).to_lowercase();
+        let what = what(self.by);
         let used = if estimated {
             writeln!(f, "\n{:>11} {:>9} {:>12} {:>10} {:>10}  {what}", "bytes", "±", "blocks", "±", "to")?;
             56
@@ -193,7 +209,7 @@ impl fmt::Display for Diff {
             }
             name_and_place(f, used, &c.name, &c.location)?;
             if f.alternate() && c.stack.len() > 1 {
-                stack(f, &c.stack)?;
+                stack(f, used, &c.stack)?;
             }
         }
         let rest = self.changes[shown..].iter().map(|c| c.bytes.value).sum::<f64>() + self.others.1;
