@@ -1,7 +1,16 @@
 #!/usr/bin/env bash
-# A program that takes tenure takes gimli, libc and once_cell, and nothing else.
+# What a program takes in with tenure: libc, once_cell and gimli; and for names, the backtrace crate with what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tree=$(cargo tree -p tenure -e normal --prefix none --no-dedupe | awk 'NR > 1 { print $1 }' | sort -u | xargs)
-echo "tenure needs: $tree"
-[ "$tree" = "gimli libc once_cell" ] || { echo "it should need gimli, libc and once_cell, and nothing else"; exit 1; }
+needs() {
+    cargo tree -p tenure -e normal --prefix none --no-dedupe "$@" | awk 'NR > 1 { print $1 }' | sort -u | xargs
+}
+check() {
+    local want=$1 tree
+    shift
+    tree=$(needs "$@")
+    echo "tenure ${*:-as it is} needs: $tree"
+    [ "$tree" = "$want" ] || { echo "it should need $want, and nothing else"; exit 1; }
+}
+check "gimli libc once_cell" --no-default-features
+check "addr2line adler2 backtrace cfg-if gimli libc memchr miniz_oxide object once_cell rustc-demangle"

@@ -7,6 +7,8 @@ mod allocator;
 mod arena;
 mod config;
 #[cfg(not(loom))]
+pub mod export;
+#[cfg(not(loom))]
 mod generation;
 mod heap;
 #[cfg(all(feature = "internals", not(loom)))]
@@ -19,8 +21,11 @@ mod os;
 mod pages;
 #[cfg(not(loom))]
 mod scope;
+pub mod snapshot;
 #[cfg(not(loom))]
 mod stats;
+#[cfg(not(loom))]
+mod symbols;
 mod sync;
 #[cfg(not(loom))]
 mod track;
@@ -33,4 +38,8 @@ pub use mode::{ExactScope, exact_scope, mode, set_mode};
 #[cfg(not(loom))]
 pub use scope::{InScope, InScopeExt, Scope, Tag, inherit, scope};
 #[cfg(not(loom))]
-pub use stats::{ClassStats, Stats, stats};
+pub use snapshot::{Snapshot, snapshot};
+#[cfg(not(loom))]
+pub use stats::{ClassStats, LargeStats, Stats, stats};
+#[cfg(not(loom))]
+pub use symbols::Symbols;

@@ -20,7 +20,7 @@ use std::ops::Deref;
 /// what a thread's magazines hold for each running thread, and figures of one reading may disagree by as much.
 /// In a forked child, what the other threads' magazines held at the fork counts as live for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Bytes of live blocks: allocated and not freed. Includes the blocks that std and libraries hold.
@@ -68,7 +68,7 @@ pub struct Stats {
 
 /// Blocks of more than 64 KiB. They are counted at each operation, so these figures are always exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LargeStats {
     /// Blocks that live.
@@ -81,7 +81,7 @@ pub struct LargeStats {
 
 /// One size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassStats {
     /// Bytes of a block.
@@ -123,6 +123,15 @@ impl Deref for ClassTable {
 impl serde::Serialize for ClassTable {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for ClassTable {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let classes = Vec::<ClassStats>::deserialize(deserializer)?;
+        let wrong = |c: Vec<_>| serde::de::Error::custom(format_args!("{} size classes, not {CLASSES}", c.len()));
+        Ok(ClassTable(classes.try_into().map_err(wrong)?))
     }
 }
 
@@ -275,7 +284,7 @@ impl Short {
 }
 
 /// Bytes in the unit that a person would choose.
-struct Bytes(usize);
+pub(crate) struct Bytes(pub(crate) usize);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -292,7 +301,7 @@ impl fmt::Display for Bytes {
 }
 
 /// A number with its thousands apart.
-struct Count(u64);
+pub(crate) struct Count(pub(crate) u64);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

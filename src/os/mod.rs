@@ -20,6 +20,7 @@
 //! | [`objects::find`] | the loaded object that holds an address, and its unwind tables; no lock, any time, `None` if not known |
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
+//! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
@@ -30,6 +31,7 @@ pub(crate) mod lock;
 #[cfg(not(loom))]
 #[cfg_attr(not(feature = "internals"), allow(dead_code))]
 pub(crate) mod objects;
+pub(crate) mod modules;
 #[cfg(not(loom))]
 pub(crate) mod process;
 #[cfg(not(loom))]

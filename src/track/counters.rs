@@ -92,6 +92,8 @@ impl Cell {
 
     fn add_to(&self, totals: &mut Totals) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        totals.allocated.samples += get(&self.allocated_blocks);
+        totals.freed.samples += get(&self.freed_blocks);
         totals.allocated.blocks += get(&self.allocated_blocks) as f64;
         totals.allocated.bytes += get(&self.allocated_bytes) as f64;
         totals.freed.blocks += get(&self.freed_blocks) as f64;

@@ -27,6 +27,7 @@ use unwind::Registers;
 use word::Birth;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another stack.
+#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Ending {
@@ -64,7 +65,7 @@ pub(crate) struct Estimate {
     /// The variances of the two: sums of (1 - p) / p², and of that times the square of the size. 0 for what is exact.
     pub(crate) blocks_variance: f64,
     pub(crate) bytes_variance: f64,
-    /// Samples among them.
+    /// How many blocks were tracked among them: samples, and those that were tracked exactly.
     pub(crate) samples: u64,
 }
 

@@ -1,0 +1,65 @@
+//! What holds of every snapshot. A reading that came from outside is refused if it does not.
+
+use super::Parts;
+#[cfg(feature = "serde")]
+use super::Snapshot;
+
+/// Sites, tags and rows are in order and without doubles; every row has its site and its tag; every sum is finite, and
+/// those of sites and tags are the sums of their rows.
+pub(super) fn check(parts: &Parts) -> Result<(), String> {
+    let say = |what: &str| Err(what.to_string());
+    if !parts.sites.is_sorted_by(|a, b| a.number < b.number) {
+        return say("the sites are not in order");
+    }
+    if !parts.tags.is_sorted_by(|a, b| a.number < b.number) {
+        return say("the tags are not in order");
+    }
+    if !parts.rows.is_sorted_by(|a, b| a.key() < b.key()) {
+        return say("the rows are not in order");
+    }
+    if !parts.epoch_step.is_power_of_two() {
+        return say("the epoch step is no power of two");
+    }
+    let mut summed = (vec![0.0; parts.sites.len()], vec![0.0; parts.tags.len()]);
+    for row in &parts.rows {
+        let site = parts.sites.binary_search_by_key(&row.site, |s| s.number);
+        let tag = parts.tags.binary_search_by_key(&row.tag, |t| t.number);
+        let (Ok(site), Ok(tag)) = (site, tag) else {
+            return Err(format!("a row names site {} and tag {}, which are not both there", row.site, row.tag));
+        };
+        if !row.live.is_sound() {
+            return Err(format!("a row of site {} holds no sum", row.site));
+        }
+        summed.0[site] += row.live.bytes;
+        summed.1[tag] += row.live.bytes;
+    }
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+    for (site, &bytes) in parts.sites.iter().zip(&summed.0) {
+        if !(site.live.is_sound() && site.allocated.is_sound() && site.freed.is_sound() && near(site.live.bytes, bytes))
+        {
+            return Err(format!("the sums of site {} are not those of its rows", site.number));
+        }
+    }
+    for (tag, &bytes) in parts.tags.iter().zip(&summed.1) {
+        if !(tag.live.is_sound() && tag.allocated.is_sound() && tag.freed.is_sound() && near(tag.live.bytes, bytes)) {
+            return Err(format!("the sums of tag {} are not those of its rows", tag.number));
+        }
+    }
+    if parts.tracked.is_sound() { Ok(()) } else { say("the total is no sum") }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Snapshot {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts.serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Snapshot {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = Parts::deserialize(deserializer)?;
+        check(&parts).map_err(serde::de::Error::custom)?;
+        Ok(Snapshot { parts })
+    }
+}

@@ -1,0 +1,190 @@
+//! What rows may have in common.
+
+use super::{Frame, Mode, Names, Place, Site, Snapshot, path, trim};
+use std::collections::HashMap;
+
+/// What a group has in common.
+///
+/// The first five look at one frame of each stack: the first that is not of the allocator, the standard library or the
+/// start of a thread; where calls were inlined, of the inlined function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum By {
+    /// File and line; the function, where lines are not known.
+    Line,
+    /// The function.
+    Function,
+    /// The module that the function stands in, by its path.
+    Module,
+    /// The crate that the function stands in.
+    Crate,
+    /// The source file.
+    File,
+    /// The tag.
+    Tag,
+    /// The size of the block: the size class', or a large block's own.
+    SizeClass,
+    /// The whole call stack, every frame at its address.
+    Site,
+    /// The functions of the call stack, without those of the allocator, the standard library and the start of a
+    /// thread; and where one or several of them repeat without a gap, as in recursion, they count once.
+    Folded,
+}
+
+/// What tells one group from another, and what is shown of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Label {
+    pub(super) name: String,
+    pub(super) location: String,
+    pub(super) stack: Vec<Frame>,
+}
+
+/// The groups of a snapshot, numbered.
+pub(super) struct Keyed {
+    /// What identifies the group, also among those of another snapshot.
+    pub(super) keys: Vec<String>,
+    pub(super) labels: Vec<Label>,
+    /// The group of each row.
+    pub(super) rows: Vec<u32>,
+    /// The group of each site; empty where sites do not belong to groups as a whole.
+    pub(super) sites: Vec<u32>,
+    /// The group of each tag, likewise.
+    pub(super) tags: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    known: HashMap<String, u32>,
+    keys: Vec<String>,
+    labels: Vec<Label>,
+}
+
+impl Numbers {
+    fn of(&mut self, key: String, label: impl FnOnce() -> Label) -> u32 {
+        *self.known.entry(key).or_insert_with_key(|key| {
+            self.keys.push(key.clone());
+            self.labels.push(label());
+            self.labels.len() as u32 - 1
+        })
+    }
+}
+
+impl Keyed {
+    pub(super) fn new(snapshot: &Snapshot, by: By, names: &mut dyn Names) -> Keyed {
+        let mut numbers = Numbers::default();
+        let parts = &snapshot.parts;
+        let (mut rows, mut sites, mut tags) = (Vec::with_capacity(parts.rows.len()), Vec::new(), Vec::new());
+        match by {
+            By::SizeClass => {
+                let class = |size: u64| move || Label { name: format!("{size} B"), ..Label::default() };
+                rows.extend(parts.rows.iter().map(|r| numbers.of(r.block_size.to_string(), class(r.block_size))));
+            }
+            By::Tag => {
+                let label = |name: &str| Label { name: name.into(), ..Label::default() };
+                tags.extend(parts.tags.iter().map(|t| {
+                    let name = if t.number == super::Tag::NONE { "(no tag)" } else { &t.name };
+                    numbers.of(name.into(), || label(name))
+                }));
+                // Tags are in order, and every row has one.
+                let of = |tag| tags[parts.tags.partition_point(|t| t.number < tag)];
+                rows.extend(parts.rows.iter().map(|r| of(r.tag)));
+            }
+            _ => {
+                sites.extend(parts.sites.iter().map(|s| site(snapshot, s, by, names, &mut numbers)));
+                let mut at = 0;
+                for row in &parts.rows {
+                    at += parts.sites[at..].partition_point(|s| s.number < row.site);
+                    rows.push(sites[at]);
+                }
+            }
+        }
+        Keyed { keys: numbers.keys, labels: numbers.labels, rows, sites, tags }
+    }
+}
+
+/// All frames of a site, leaf first; of one without a stack, a frame that says so.
+pub(super) fn frames(snapshot: &Snapshot, site: &Site, names: &mut dyn Names) -> Vec<Frame> {
+    let mut all = Vec::with_capacity(site.stack.len() * 2);
+    each_frame(snapshot, site, names, |frames| {
+        all.extend_from_slice(frames);
+        true
+    });
+    all
+}
+
+/// Hands out the frames at one address after the other until that is enough.
+fn each_frame(snapshot: &Snapshot, site: &Site, names: &mut dyn Names, mut more: impl FnMut(&[Frame]) -> bool) {
+    if site.stack.is_empty() {
+        let name = match site.number {
+            Site::OVERFLOW => "(overflow)",
+            _ => "(unknown)",
+        };
+        more(&[Frame { named: false, ..Frame::new(name, None, None) }]);
+    }
+    for &address in &site.stack {
+        if !more(&names.frames(&Place::new(address, &snapshot.parts.modules))) {
+            break;
+        }
+    }
+}
+
+fn site(snapshot: &Snapshot, site: &Site, by: By, names: &mut dyn Names, numbers: &mut Numbers) -> u32 {
+    if let By::Site | By::Folded = by {
+        let all = frames(snapshot, site, names);
+        let line = trim::line(&all);
+        let (name, location) =
+            (line.map_or(String::new(), |f| f.function.to_string()), line.map_or(String::new(), location));
+        let trimmed = trim::trimmed(&all);
+        if by == By::Site {
+            return numbers.of(site.number.to_string(), || Label { name, location, stack: trimmed });
+        }
+        let folded = trim::folded(trimmed, |a, b| a.function == b.function);
+        let key = folded.iter().flat_map(|f| [&f.function, "\n"]).collect();
+        return numbers.of(key, || Label { name, location, stack: folded });
+    }
+    // The stack as far as it has to be named.
+    let mut seen = Vec::new();
+    each_frame(snapshot, site, names, |frames| {
+        seen.extend_from_slice(frames);
+        frames.iter().all(|f| trim::is_runtime(&f.function))
+    });
+    let Some(frame) = trim::line(&seen) else { return numbers.of(String::new(), Label::default) };
+    let at = location(frame);
+    let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
+    let outside = if frame.named { "(not Rust)" } else { frame.function.split('+').next().unwrap_or("") };
+    let name = match by {
+        By::Module => or(path::module(&frame.function), outside),
+        By::Crate => or(path::krate(&frame.function), outside),
+        By::File => frame.file.as_deref().unwrap_or("(no file)").to_string(),
+        _ => frame.function.to_string(),
+    };
+    let key = if by == By::Line && frame.line.is_some() { at.clone() } else { name.clone() };
+    numbers.of(key, || {
+        let one = matches!(by, By::Line | By::Function);
+        Label {
+            name,
+            location: if one { at } else { String::new() },
+            stack: one.then(|| frame.clone()).into_iter().collect(),
+        }
+    })
+}
+
+/// `file:line`, as far as it is known.
+pub(super) fn location(frame: &Frame) -> String {
+    match (&frame.file, frame.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        (Some(file), None) => file.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// A sentence on how the figures of a snapshot came to be.
+pub(super) fn method(mode: Mode) -> String {
+    match mode {
+        Mode::Off => "tracking is off: what is shown was tracked before".into(),
+        Mode::Exact => "every allocation is tracked".into(),
+        Mode::Sampled { mean } => {
+            format!("sampled, once in {} on average", crate::stats::Bytes(mean as usize))
+        }
+    }
+}

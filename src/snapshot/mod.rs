@@ -1,0 +1,199 @@
+//! An immutable reading of what is held, and by which lines of code.
+//!
+//! ```no_run
+//! use tenure::{Symbols, snapshot::By};
+//!
+//! let before = tenure::snapshot();
+//! // ... work ...
+//! let after = tenure::snapshot();
+//!
+//! let mut symbols = Symbols::new();
+//! println!("{}", after.group_by(By::Line, &mut symbols).top(10));
+//! println!("{}", after.diff(&before, By::Function, &mut symbols).top(10));
+//! ```
+//!
+//! A snapshot holds addresses. Names are looked up when a report or an export asks for them, by
+//! [`Symbols`](crate::Symbols) or by whatever else implements [`Names`], so that taking a snapshot is cheap.
+
+mod aggregate;
+mod check;
+mod data;
+mod diff;
+mod filter;
+mod group;
+mod keys;
+mod modules;
+mod names;
+mod path;
+mod peaks;
+mod quantile;
+mod sum;
+mod table;
+mod take;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+pub use data::{Code, Ending, Mode, Module, Peak, Row, Site, Tag};
+pub use diff::{Change, Diff};
+pub use filter::Filter;
+pub use group::{Group, Groups, Order};
+pub use keys::By;
+pub use names::{Frame, Names, Place};
+pub use sum::{Difference, Estimate, Sum};
+pub use take::snapshot;
+
+pub(crate) use data::DELETED;
+pub(crate) use modules::loaded;
+
+use crate::stats::Stats;
+use std::time::{Duration, SystemTime};
+
+/// What was live at one moment, by call stack, tag, size and time of birth, and what each had done until then.
+///
+/// Taken by [`snapshot()`](snapshot()). It never changes, and refers to nothing: it can be kept, cloned, sent to other threads, and,
+/// with the feature `serde`, written and read back. Its own memory is not tracked, so it does not appear in a later one
+/// but as part of [`untracked`](Snapshot::untracked).
+///
+/// **Size**: some 80 bytes a row, and for each site some 300 bytes and 8 for each frame.
+///
+/// **How exact.** Where blocks were sampled, figures are unbiased estimates, and carry their error ([`Sum`]); where
+/// each was tracked, they are exact. While other threads run on, each block is looked at once, at some moment between
+/// the snapshot's begin and end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub(crate) parts: Parts,
+}
+
+/// What a [`Snapshot`] is made of; [`check`] says what must hold.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Parts {
+    pub(crate) unix_nanos: u64,
+    pub(crate) pid: u32,
+    pub(crate) mode: Mode,
+    pub(crate) epoch_step: u64,
+    pub(crate) tracked: Sum,
+    pub(crate) untracked: Untracked,
+    pub(crate) stats: Stats,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) modules: Vec<Module>,
+}
+
+/// Live blocks that are not tracked: born while tracking was off, or on behalf of the tracking itself.
+///
+/// What lives, which is counted, less the estimate of what is tracked. So it has the error of that estimate, and may
+/// come out negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Untracked {
+    /// Blocks.
+    pub blocks: Difference,
+    /// Bytes of those blocks: whole blocks, not what was requested.
+    pub bytes: Difference,
+}
+
+impl Snapshot {
+    /// When it was taken.
+    pub fn time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.parts.unix_nanos)
+    }
+
+    /// The allocator's clock when it was taken.
+    pub fn epoch(&self) -> u64 {
+        self.parts.stats.epoch
+    }
+
+    /// How many epochs are taken together in [`Row::epoch`]: 1, or a larger power of two where births are spread over
+    /// so many epochs that there would be some hundred thousand rows.
+    pub fn epoch_step(&self) -> u64 {
+        self.parts.epoch_step
+    }
+
+    /// The process that it was taken of.
+    pub fn pid(&self) -> u32 {
+        self.parts.pid
+    }
+
+    /// How blocks came to be tracked when it was taken. Older blocks may have come to it in another way; figures take
+    /// that into account.
+    pub fn mode(&self) -> Mode {
+        self.parts.mode
+    }
+
+    /// The allocator's counters: all live blocks, tracked or not.
+    pub fn stats(&self) -> &Stats {
+        &self.parts.stats
+    }
+
+    /// All tracked blocks that lived, also where this is [filtered](Snapshot::filter) and shows fewer.
+    pub fn tracked(&self) -> Sum {
+        self.parts.tracked
+    }
+
+    /// Live blocks that are not tracked.
+    pub fn untracked(&self) -> Untracked {
+        self.parts.untracked
+    }
+
+    /// Every site that has allocated, by number.
+    pub fn sites(&self) -> &[Site] {
+        &self.parts.sites
+    }
+
+    /// Every tag, by number.
+    pub fn tags(&self) -> &[Tag] {
+        &self.parts.tags
+    }
+
+    /// The live tracked blocks, by site, tag, size and epoch in this order.
+    pub fn rows(&self) -> &[Row] {
+        &self.parts.rows
+    }
+
+    /// The program and its libraries, as far as they hold code.
+    pub fn modules(&self) -> &[Module] {
+        &self.parts.modules
+    }
+
+    /// The site of this number, if it has allocated.
+    pub fn site(&self, number: u32) -> Option<&Site> {
+        self.parts.sites.binary_search_by_key(&number, |s| s.number).ok().map(|i| &self.parts.sites[i])
+    }
+
+    /// The tag of this number.
+    pub fn tag(&self, number: u16) -> Option<&Tag> {
+        self.parts.tags.binary_search_by_key(&number, |t| t.number).ok().map(|i| &self.parts.tags[i])
+    }
+
+    /// The rows of a site; none if nothing of it lives.
+    pub fn rows_of(&self, site: u32) -> &[Row] {
+        let rows = &self.parts.rows;
+        let begin = rows.partition_point(|r| r.site < site);
+        &rows[begin..begin + rows[begin..].partition_point(|r| r.site == site)]
+    }
+
+    /// When the live blocks of a site were born: epochs, as in [`Row::epoch`], in ascending order. Allocates.
+    pub fn births(&self, site: u32) -> Vec<(u64, Sum)> {
+        let mut births: Vec<_> = self.rows_of(site).iter().map(|r| (r.epoch, r.live)).collect();
+        births.sort_by_key(|b| b.0);
+        births.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 += later.1;
+            }
+            same
+        });
+        births
+    }
+
+    /// The module whose code lies at an address.
+    pub fn module_at(&self, address: u64) -> Option<&Module> {
+        self.parts.modules.iter().find(|m| m.contains(address))
+    }
+}

@@ -1,0 +1,222 @@
+//! Tables for people.
+
+use super::group::Heading;
+use super::keys::method;
+use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, keys, path};
+use crate::stats::{Bytes, Count};
+use std::fmt;
+
+/// Columns of a table.
+const WIDTH: usize = 118;
+const CONFIDENCE: f64 = 0.95;
+/// Rows of a table, if not all are asked for.
+const ROWS: usize = 10;
+
+fn bytes(value: f64) -> String {
+    let text = Bytes(value.abs().round() as usize).to_string();
+    if value <= -0.5 { format!("-{text}") } else { text }
+}
+
+fn count(value: f64) -> String {
+    let text = Count(value.abs().round() as u64).to_string();
+    if value <= -0.5 { format!("-{text}") } else { text }
+}
+
+fn signed(value: f64, text: String) -> String {
+    if value >= 0.5 { format!("+{text}") } else { text }
+}
+
+/// How far the interval reaches, on the side where it reaches farther.
+fn reach(value: f64, (low, high): (f64, f64)) -> f64 {
+    (value - low).max(high - value)
+}
+
+fn error(e: Estimate) -> f64 {
+    reach(e.value, e.interval(CONFIDENCE))
+}
+
+fn error_of(d: Difference) -> f64 {
+    reach(d.value, d.interval(CONFIDENCE))
+}
+
+/// ` ± 12`, or nothing.
+fn plus_minus(error: f64, text: impl Fn(f64) -> String) -> String {
+    if error > 0.0 { format!(" ± {}", text(error)) } else { String::new() }
+}
+
+impl Heading {
+    /// How the figures came to be, and what they leave out.
+    fn write(&self, f: &mut fmt::Formatter<'_>, estimated: bool) -> fmt::Result {
+        let meaning = if estimated { "; ±: 95 % interval" } else { "" };
+        let filtered = match self.tracked.samples != self.total.samples {
+            true => format!("; filtered, of {}", bytes(self.tracked.bytes)),
+            false => String::new(),
+        };
+        let untracked = self.untracked.bytes;
+        // An estimate may come out below nothing, and say so by its error; a share may not.
+        let share = untracked.value.clamp(0.0, self.live as f64) * 100.0 / self.live.max(1) as f64;
+        let error = plus_minus(error_of(untracked), bytes);
+        writeln!(
+            f,
+            "{}{meaning}{filtered}. Not tracked: {}{error}, {share:.0} % of the {} in live blocks.",
+            method(self.mode),
+            bytes(untracked.value.max(0.0)),
+            Bytes(self.live)
+        )
+    }
+}
+
+fn notes(f: &mut fmt::Formatter<'_>, notes: &[String]) -> fmt::Result {
+    notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+}
+
+/// A function's name and its place in what is left of a line.
+fn name_and_place(f: &mut fmt::Formatter<'_>, used: usize, name: &str, location: &str) -> fmt::Result {
+    let place = short_path(location);
+    let room = WIDTH - used - 2;
+    let for_place = place.chars().count().min(room * 2 / 5);
+    let for_name = if place.is_empty() { room } else { room - for_place.max(24) };
+    let name = if name.chars().count() > for_name { tail(&path::plain(name), for_name) } else { name.into() };
+    if place.is_empty() {
+        return writeln!(f, "  {name}");
+    }
+    writeln!(f, "  {name:<for_name$}  {}", tail(&place, room - for_name - 2))
+}
+
+/// The frames below the one that the row shows.
+fn stack(f: &mut fmt::Formatter<'_>, used: usize, frames: &[Frame]) -> fmt::Result {
+    frames.iter().skip(1).try_for_each(|frame| {
+        write!(f, "{:used$}", "")?;
+        name_and_place(f, used, &frame.function, &keys::location(frame))
+    })
+}
+
+/// The head of the last column.
+fn what(by: By) -> &'static str {
+    match by {
+        By::Line => "by line",
+        By::Function => "by function",
+        By::Module => "by module",
+        By::Crate => "by crate",
+        By::File => "by file",
+        By::Tag => "by tag",
+        By::SizeClass => "by size of the block",
+        By::Site => "by call stack",
+        By::Folded => "by call stack, with recursion folded",
+    }
+}
+
+/// The end of a text that is too long.
+fn tail(text: &str, room: usize) -> String {
+    let len = text.chars().count();
+    if len <= room { text.into() } else { std::iter::once('…').chain(text.chars().skip(len - room + 1)).collect() }
+}
+
+/// A path without what every path of its kind begins with: cargo's registry, the standard library's sources.
+fn short_path(path: &str) -> String {
+    if let Some((_, rest)) = path.split_once("/registry/src/") {
+        return rest.split_once('/').map_or(rest, |r| r.1).into();
+    }
+    for begin in ["/git/checkouts/", "/library/"] {
+        if let Some((before, rest)) = path.split_once(begin)
+            && (begin != "/library/" || before.starts_with("/rustc/") || before.ends_with("/rust"))
+        {
+            return rest.into();
+        }
+    }
+    path.into()
+}
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.heading.total;
+        let estimated = self.groups.iter().any(|g| !g.live.bytes().is_exact() || !g.live.blocks().is_exact());
+        writeln!(
+            f,
+            "{}{} requested, in {}{} live blocks",
+            bytes(total.bytes),
+            plus_minus(error(total.bytes()), bytes),
+            count(total.blocks),
+            plus_minus(error(total.blocks()), count)
+        )?;
+        self.heading.write(f, estimated)?;
+        let what = what(self.by);
+        if estimated {
+            writeln!(f, "\n{:>10} {:>9} {:>5} {:>11} {:>10}  {what}", "bytes", "±", "", "blocks", "±")?;
+        } else {
+            writeln!(f, "\n{:>10} {:>5} {:>13}  {what}", "bytes", "", "blocks")?;
+        }
+        let shown = if f.alternate() { self.groups.len() } else { self.groups.len().min(ROWS) };
+        for g in &self.groups[..shown] {
+            let Group { live, .. } = g;
+            let share = live.bytes * 100.0 / total.bytes.max(1.0);
+            let used = if estimated {
+                let (e, n) = (bytes(error(live.bytes())), count(error(live.blocks())));
+                write!(f, "{:>10} {e:>9} {share:>3.0} % {:>11} {n:>10}", bytes(live.bytes), count(live.blocks))?;
+                49
+            } else {
+                write!(f, "{:>10} {share:>3.0} % {:>13}", bytes(live.bytes), count(live.blocks))?;
+                30
+            };
+            name_and_place(f, used, &g.name, &g.location)?;
+            if f.alternate() && g.stack.len() > 1 {
+                stack(f, used, &g.stack)?;
+            }
+        }
+        let rest: f64 = self.groups[shown..].iter().map(|g| g.live.bytes).sum::<f64>() + self.others.1.bytes;
+        match self.groups.len() - shown + self.others.0 {
+            0 => (),
+            others => {
+                writeln!(f, "{:>10} {:>3.0} %  in {others} others", bytes(rest), rest * 100.0 / total.bytes.max(1.0))?
+            }
+        }
+        notes(f, &self.notes)
+    }
+}
+
+impl fmt::Display for Diff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let estimated = !self.total.bytes.is_exact() || self.changes.iter().any(|c| !c.bytes.is_exact());
+        let Change { bytes: b, blocks: n, earlier, later, .. } = &self.total;
+        writeln!(
+            f,
+            "{}{} requested, in {}{} live blocks: from {} to {}",
+            signed(b.value, bytes(b.value)),
+            plus_minus(error_of(*b), bytes),
+            signed(n.value, count(n.value)),
+            plus_minus(error_of(*n), count),
+            bytes(earlier.bytes),
+            bytes(later.bytes)
+        )?;
+        self.heading.write(f, estimated)?;
+        let what = what(self.by);
+        let used = if estimated {
+            writeln!(f, "\n{:>11} {:>9} {:>12} {:>10} {:>10}  {what}", "bytes", "±", "blocks", "±", "to")?;
+            56
+        } else {
+            writeln!(f, "\n{:>11} {:>12} {:>10}  {what}", "bytes", "blocks", "to")?;
+            35
+        };
+        let shown = if f.alternate() { self.changes.len() } else { self.changes.len().min(ROWS) };
+        for c in &self.changes[..shown] {
+            let (b, n) = (signed(c.bytes.value, bytes(c.bytes.value)), signed(c.blocks.value, count(c.blocks.value)));
+            let to = bytes(c.later.bytes);
+            if estimated {
+                let (e, m) = (bytes(error_of(c.bytes)), count(error_of(c.blocks)));
+                write!(f, "{b:>11} {e:>9} {n:>12} {m:>10} {to:>10}")?;
+            } else {
+                write!(f, "{b:>11} {n:>12} {to:>10}")?;
+            }
+            name_and_place(f, used, &c.name, &c.location)?;
+            if f.alternate() && c.stack.len() > 1 {
+                stack(f, used, &c.stack)?;
+            }
+        }
+        let rest = self.changes[shown..].iter().map(|c| c.bytes.value).sum::<f64>() + self.others.1;
+        match self.changes.len() - shown + self.others.0 {
+            0 => (),
+            others => writeln!(f, "{:>11}  in {others} others", signed(rest, bytes(rest)))?,
+        }
+        notes(f, &self.notes)
+    }
+}

@@ -1,0 +1,14 @@
+//! A snapshot as text.
+
+use super::Symbols;
+use crate::snapshot::Snapshot;
+use std::fmt;
+
+/// The ten lines of code that hold most, as a table for people: see [`Groups`](crate::snapshot::Groups).
+///
+/// Looks the names up anew each time: to print often, keep a [`Symbols`], and use [`Snapshot::top`].
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.top(10, &mut Symbols::new()).fmt(f)
+    }
+}
