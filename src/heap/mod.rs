@@ -169,7 +169,7 @@ mod fast {
                 let slot = pop.load(Ordering::Relaxed);
                 let block = (*slot).load(Ordering::Relaxed);
                 if block.is_null() {
-                    return slow::alloc::<S>(config, class, size);
+                    return slow::alloc::<S>(config, words, class, size);
                 }
                 pop.store(slot.sub(1), Ordering::Relaxed);
                 // No instruction: the next pop's loads stay behind this store, which `steal` counts on.
@@ -195,7 +195,7 @@ mod fast {
                 let push = words.push.get_unchecked(class);
                 let slot = push.load(Ordering::Relaxed); // Relaxed: as above
                 if slot.addr() & (BYTES - 1) == 0 {
-                    return slow::free::<S>(config, block);
+                    return slow::free::<S>(config, words, block);
                 }
                 (*slot).store(block, Ordering::Relaxed);
                 // Release because whoever takes from outside reads the slots below the word. No cost on x86-64.

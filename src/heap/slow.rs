@@ -39,52 +39,51 @@ impl Got {
 
 #[cold]
 #[inline(never)]
-pub(super) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> *mut u8 {
-    words(|words| {
-        let Some(heap) = Heap::of::<S>(config, words) else { return orphan(class) };
-        if let Some(block) = heap.pop_exact::<S>(class) {
-            // SAFETY: as below.
-            unsafe { S::born(heap.tracker(), &*(*page_of(block)).word(block), size, block_size(class), EVERY) };
-            return block;
-        }
-        heap.gate.enter();
-        // SAFETY: the owner is inside the gate.
-        let got = unsafe { heap.alloc_inside::<S>(words, class) };
-        heap.gate.leave();
-        let block = match got {
-            Got::Block(block) => block,
-            Got::Tracked(block, rate) => {
-                // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
-                unsafe { S::born(heap.tracker(), &*(*page_of(block)).word(block), size, block_size(class), rate) };
-                block
-            }
-            Got::OutOfMemory => null_mut(),
-        };
-        heap.afterwards::<S>();
-        block
-    })
+pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, size: usize) -> *mut u8 {
+    let Some(heap) = Heap::of::<S>(config, words) else { return orphan(class) };
+    let (block, rate) = match heap.pop_exact::<S>(class) {
+        Some(block) => (block, EVERY),
+        None => match alloc_gated::<S>(heap, words, class) {
+            Got::Block(block) => return block,
+            Got::Tracked(block, rate) => (block, rate),
+            Got::OutOfMemory => return null_mut(),
+        },
+    };
+    // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
+    unsafe { S::born(heap.tracker(), &*(*page_of(block)).word_of_new(block), size, block_size(class), rate) };
+    block
+}
+
+#[inline(never)]
+fn alloc_gated<S: SlowPath>(heap: &Heap, words: &Words, class: usize) -> Got {
+    heap.gate.enter();
+    // SAFETY: the owner is inside the gate.
+    let got = unsafe { heap.alloc_inside::<S>(words, class) };
+    heap.gate.leave();
+    heap.afterwards::<S>();
+    got
 }
 
 #[cold]
 #[inline(never)]
-pub(super) fn free<S: SlowPath>(config: &Config, block: *mut u8) {
+pub(super) fn free<S: SlowPath>(config: &Config, words: &Words, block: *mut u8) {
     // SAFETY: the block came from this allocator, so its class byte and header exist.
     let (class, page) = unsafe { (*arena::class_byte(block) as usize, &*page_of(block)) };
     let mut kind = Kind::Plain;
     if class == COLD {
         kind = page.kind();
         match kind {
-            Kind::Tracked => return words(|words| free_tracked::<S>(config, words, page, block)),
+            Kind::Tracked => return free_tracked::<S>(config, words, page, block),
             // SAFETY: the block is the caller's to free.
             Kind::Large => return unsafe { large::free::<S>(config, block) },
             Kind::Plain | Kind::None => die!("free of {block:p}, which is not a block that anybody holds"),
         }
     }
-    words(|words| bury::<S>(Heap::of::<S>(config, words), words, kind, page.class(), block));
+    bury::<S>(Heap::of::<S>(config, words), words, kind, page.class(), block);
 }
 
 /// A tracked block is freed. An exact thread lets it wait for its word, and goes on with one that has waited.
-#[inline]
+#[inline(always)]
 fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block: *mut u8) {
     let (class, word) = (page.class(), page.word(block));
     let Some(heap) = Heap::of::<S>(config, words) else {
@@ -107,6 +106,7 @@ fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block:
 }
 
 /// A block that is nobody's goes into a magazine, or home.
+#[inline(never)]
 fn bury<S: SlowPath>(heap: Option<&Heap>, words: &Words, kind: Kind, class: usize, block: *mut u8) {
     let Some(heap) = heap else {
         return S::due(shard::send_home(kind, std::iter::once(block)));

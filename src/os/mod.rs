@@ -28,10 +28,10 @@
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
 pub(crate) mod lock;
+pub(crate) mod modules;
 #[cfg(not(loom))]
 #[cfg_attr(not(feature = "internals"), allow(dead_code))]
 pub(crate) mod objects;
-pub(crate) mod modules;
 #[cfg(not(loom))]
 pub(crate) mod process;
 #[cfg(not(loom))]

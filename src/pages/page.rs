@@ -150,6 +150,13 @@ impl Page {
         }
     }
 
+    /// The same for a block that this page just handed out.
+    #[inline]
+    pub(crate) fn word_of_new(&self, p: *mut u8) -> *mut Word {
+        debug_assert_eq!(self.word(p), self.words.wrapping_add(self.index_of(p)));
+        self.words.wrapping_add(block_index(self.class(), p.addr() - self.base().addr()))
+    }
+
     /// The side table of a tracked page; `None` if this is none, or not the header of its first slice.
     pub(super) fn words(&self) -> Option<&[Word]> {
         let has = self.kind() == Kind::Tracked && self.back == 0;

@@ -25,7 +25,7 @@ impl<T, const PIECES: usize> Array<T, PIECES> {
     }
 
     /// The element; `None` where no piece is yet, or none can be.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, i: u32) -> Option<&T> {
         let (piece, i) = (i as usize / Self::EACH, i as usize % Self::EACH);
         // Acquire because the piece must be seen zeroed.
@@ -35,7 +35,7 @@ impl<T, const PIECES: usize> Array<T, PIECES> {
     }
 
     /// The element, in a piece that is made if need be. `None` if memory is out.
-    #[inline]
+    #[inline(always)]
     pub(super) fn make(&self, i: u32) -> Option<&T> {
         match self.get(i) {
             Some(element) => Some(element),

@@ -39,7 +39,7 @@ enum Writers {
 
 // Relaxed throughout: counters order nothing.
 impl Writers {
-    #[inline]
+    #[inline(always)]
     fn add(self, counter: &AtomicU64, n: u64) {
         match self {
             Writers::One => counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed),
@@ -47,7 +47,7 @@ impl Writers {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn raise(self, counter: &AtomicU64, n: u64) {
         if counter.load(Ordering::Relaxed) < n {
             match self {
@@ -70,7 +70,7 @@ pub(super) enum Event {
 }
 
 impl Cell {
-    #[inline]
+    #[inline(always)]
     fn count(&self, writers: Writers, event: Event) {
         match event {
             Event::Allocated(size) => {
@@ -157,27 +157,34 @@ impl Table {
         tables.parked = (&raw const *self).cast_mut();
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_as(&self, writers: Writers, site: u32, tag: u16, event: Event) {
         // Where there is no memory for a cell, the event is lost to the totals; what lives is counted elsewhere.
         if let Some(cell) = self.sites.make(site) {
             cell.count(writers, event);
         }
-        if tag != 0
-            && let Some(cell) = self.tags.make(tag as u32)
-        {
+        if tag != 0 {
+            self.count_tag(writers, tag, event);
+        }
+    }
+
+    #[inline(never)]
+    fn count_tag(&self, writers: Writers, tag: u16, event: Event) {
+        if let Some(cell) = self.tags.make(tag as u32) {
             cell.count(writers, event);
         }
     }
 
     /// Counts for a site and a tag, in this thread's own table.
-    #[inline]
+    #[inline(always)]
     pub(super) fn count(&self, site: u32, tag: u16, event: Event) {
         self.count_as(Writers::One, site, tag, event);
     }
 }
 
 /// Counts for a thread without a table.
+#[cold]
+#[inline(never)]
 pub(super) fn count_shared(site: u32, tag: u16, event: Event) {
     SHARED.count_as(Writers::Any, site, tag, event);
 }
@@ -250,6 +257,7 @@ impl Sums {
 
 /// Counts a sampled block. For a block that was resized, what it weighed as it was comes back, and what it weighs now is
 /// added: `before` is its size then.
+#[inline(never)]
 pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, before: u64, event: Event) {
     let w = Weight::of(rate, block_size);
     let cells = [SAMPLED.sites.make(site), if tag == 0 { None } else { SAMPLED.tags.make(tag as u32) }];

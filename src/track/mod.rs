@@ -160,7 +160,7 @@ pub(crate) fn draw_large(state: &mut State, bytes: usize) -> Option<Rate> {
 }
 
 /// A tracked block was allocated. Fills its word, unless the thread is in a scope that leaves its blocks out.
-#[inline]
+#[inline(always)]
 pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size: usize, rate: Rate, epoch: u64) {
     if state.is_untracked() {
         return;
@@ -178,9 +178,9 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
 }
 
 /// A tracked block is about to be freed.
-#[inline]
+#[inline(always)]
 pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) {
-    let Some(Birth { site, tag, rate, requested, .. }) = word::read(word) else { return };
+    let Some(Birth { site, tag, rate, requested, .. }) = word::read_own(word) else { return };
     word::clear(word);
     let event = Event::Freed(requested);
     if rate == Rate::EXACT {
@@ -193,7 +193,7 @@ pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) {
 /// A tracked block was resized in place. Returns whether it is still tracked: a sampled block that shrinks stays one with
 /// the probability of its new size to that of its old one.
 pub(crate) fn resized(state: &mut State, word: &Word, requested: usize, before: usize, after: usize) -> bool {
-    let Some(birth) = word::read(word) else { return true };
+    let Some(birth) = word::read_own(word) else { return true };
     let (Birth { site, tag, rate, .. }, requested) = (birth, requested as u64);
     if rate == Rate::EXACT {
         word::write(word, Birth { requested, ..birth });

@@ -33,40 +33,26 @@ const PIECES: u32 = 32;
 const LINES: usize = 16;
 const LINE: usize = 64;
 
-/// A word to verify: bits 0..47 its value, bits 48..64 its distance from the stack pointer in words. Bit 47 says that
-/// the value is a distance too: the word is an address on this stack.
+/// A word to verify: its distance from the stack pointer in words, and its value. The distance's highest bit says that the
+/// value is a distance too: the word is an address on this stack.
 #[derive(Clone, Copy)]
-struct Check(u64);
+struct Check {
+    distance: u16,
+    value: usize,
+}
+
+const ON_STACK: u16 = 1 << 15;
 
 impl Check {
-    const VALUE: u32 = 47;
-    const DISTANCE: u32 = 48;
-
     fn new(word_at: usize, value: usize, on_stack: bool, sp: usize) -> Option<Check> {
-        let distance = word_at.checked_sub(sp)?;
+        let distance = word_at.checked_sub(sp).filter(|d| d.is_multiple_of(8) && d / 8 < ON_STACK as usize)? / 8;
         let value = if on_stack { value.checked_sub(sp)? } else { value };
-        let fits = distance.is_multiple_of(8) && distance / 8 < 1 << 16 && value < 1 << Self::VALUE;
-        let packed = value | usize::from(on_stack) << Self::VALUE | (distance / 8) << Self::DISTANCE;
-        fits.then_some(Check(packed as u64))
-    }
-
-    #[inline(always)]
-    fn word_at(self, sp: usize) -> usize {
-        sp + (self.0 >> Self::DISTANCE) as usize * 8
-    }
-
-    #[inline(always)]
-    fn is_on_stack(self) -> bool {
-        self.0 >> Self::VALUE & 1 != 0
-    }
-
-    #[inline(always)]
-    fn value(self) -> usize {
-        (self.0 & ((1 << Self::VALUE) - 1)) as usize
+        Some(Check { distance: distance as u16 | if on_stack { ON_STACK } else { 0 }, value })
     }
 }
 
-/// Invariant: `checks` are in the order in which a walk met their words; the first `plain` of them are return addresses.
+/// What follows is as many values as there are checks, then their distances, in the order in which a walk met the words;
+/// the first `plain` of them are return addresses.
 #[repr(C)]
 struct Record {
     pc: usize,
@@ -75,12 +61,11 @@ struct Record {
     plain: u16,
     /// RBP less the stack pointer, if a frame followed from the live register; 0 if not.
     bp: usize,
-    /// `checks` of them follow.
-    first: [Check; 0],
+    values: [usize; 0],
 }
 
 const HEAD: usize = size_of::<Record>();
-const MOST_CHECKS: usize = (LINES * LINE - HEAD) / 8;
+const MOST_CHECKS: usize = (LINES * LINE - HEAD) / 10;
 
 /// Where a record stands in the table: its address; bit 0: it was right since it was last wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,40 +151,66 @@ impl Predictor {
     ///
     /// # Safety
     /// The registers are of a function that has not returned.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn guess(&mut self, from: Registers) -> Result<u32, Miss> {
         if self.pc != from.pc || self.generation != unwind::generation() {
             self.begin(from.pc);
         }
         // SAFETY: the frame of the function that the registers are of is mapped, its return address too.
         let first = unsafe { load(from.sp + self.own_frame) };
-        let mut hash = mix(mix(from.sp, first), from.pc);
-        let mut place = usize::MAX;
-        for _ in 0..GUESSES {
-            let i = hash % PLACES;
-            let found = self.table[i];
+        let hash = mix(mix(from.sp, first), from.pc);
+        let found = self.table[hash % PLACES];
+        if found.0 == 0 {
+            return Err(self.miss(hash % PLACES));
+        }
+        // SAFETY: records in the table are whole, and this thread's; the registers are as the caller promises.
+        match unsafe { verify(&*found.record(), from) } {
+            Ok(site) => {
+                if !found.was_right() {
+                    self.table[hash % PLACES] = Place(found.0 | 1);
+                }
+                self.right += 1;
+                Ok(site)
+            }
+            // SAFETY: as above.
+            Err(word) => unsafe { self.guess_on(from, hash, word) },
+        }
+    }
+
+    /// The first guess was wrong: `word` is what was found where the record has another.
+    ///
+    /// # Safety
+    /// See [`Self::guess`].
+    #[inline(never)]
+    unsafe fn guess_on(&mut self, from: Registers, mut hash: usize, mut word: usize) -> Result<u32, Miss> {
+        let mut place = None;
+        for _ in 1..GUESSES {
+            let wrong = &mut self.table[hash % PLACES];
+            if !wrong.was_right() {
+                place.get_or_insert(hash % PLACES);
+            }
+            *wrong = Place(wrong.0 & !1);
+            hash = mix(hash, word);
+            let found = self.table[hash % PLACES];
             if found.0 == 0 {
-                place = if place == usize::MAX { i } else { place };
                 break;
             }
-            // SAFETY: records in the table are whole, and this thread's; the registers are as the caller promises.
+            // SAFETY: as in `guess`.
             match unsafe { verify(&*found.record(), from) } {
                 Ok(site) => {
-                    self.table[i] = Place(found.0 | 1);
+                    self.table[hash % PLACES] = Place(found.0 | 1);
                     self.right += 1;
                     return Ok(site);
                 }
-                Err(word) => {
-                    if !found.was_right() && place == usize::MAX {
-                        place = i;
-                    }
-                    self.table[i] = Place(found.0 & !1);
-                    hash = mix(hash, word);
-                }
+                Err(other) => word = other,
             }
         }
+        Err(self.miss(place.unwrap_or(hash % PLACES)))
+    }
+
+    fn miss(&mut self, place: usize) -> Miss {
         self.wrong += 1;
-        Err(Miss { place: if place == usize::MAX { hash % PLACES } else { place } })
+        Miss { place }
     }
 
     /// Another function's registers than the last time, or other rules.
@@ -224,7 +235,7 @@ impl Predictor {
         if frames.len() > MOST_CHECKS || !is_static(frames, ending) {
             return;
         }
-        let mut checks = [Check(0); MOST_CHECKS];
+        let mut checks = [Check { distance: 0, value: 0 }; MOST_CHECKS];
         let Some((n, plain, bp)) = list(from, frames, &mut checks) else { return };
         let record = self.take(lines(n));
         if record.is_null() {
@@ -232,8 +243,13 @@ impl Predictor {
         }
         // SAFETY: the memory is ours, and long enough for the head and so many checks.
         unsafe {
-            record.write(Record { pc: from.pc, site, checks: n as u16, plain: plain as u16, bp, first: [] });
-            (&raw mut (*record).first).cast::<Check>().copy_from_nonoverlapping(checks.as_ptr(), n);
+            record.write(Record { pc: from.pc, site, checks: n as u16, plain: plain as u16, bp, values: [] });
+            let values: *mut usize = (&raw mut (*record).values).cast();
+            let distances: *mut u16 = values.add(n).cast();
+            for (i, check) in checks[..n].iter().enumerate() {
+                values.add(i).write(check.value);
+                distances.add(i).write(check.distance);
+            }
         }
         self.table[miss.place] = Place(record.expose_provenance());
     }
@@ -274,7 +290,7 @@ impl Predictor {
 }
 
 fn lines(checks: usize) -> usize {
-    (HEAD + checks * 8).div_ceil(LINE)
+    (HEAD + checks * 10).div_ceil(LINE)
 }
 
 /// Whether nothing but the frames' addresses made the walk end there. A stack that ended at a word in memory is not
@@ -334,21 +350,22 @@ unsafe fn verify(record: &Record, from: Registers) -> Result<u32, usize> {
     if record.bp != 0 && from.bp.wrapping_sub(from.sp) != record.bp {
         return Err(from.bp);
     }
-    let first: *const Check = (&raw const record.first).cast();
     let (plain, all) = (record.plain as usize, record.checks as usize);
-    // SAFETY: so many checks follow the head. A word is loaded only after those before it proved where it is.
+    let values: *const usize = (&raw const record.values).cast();
+    // SAFETY: so many values follow the head, and so many distances those. A word is loaded only after those before it
+    // proved where it is.
     unsafe {
+        let distances: *const u16 = values.add(all).cast();
         for i in 0..plain {
-            let check = *first.add(i);
-            let word = load(check.word_at(from.sp));
-            if word != check.value() {
+            let word = load(from.sp + *distances.add(i) as usize * 8);
+            if word != *values.add(i) {
                 return Err(word);
             }
         }
         for i in plain..all {
-            let check = *first.add(i);
-            let word = load(check.word_at(from.sp));
-            if word != check.value() + if check.is_on_stack() { from.sp } else { 0 } {
+            let distance = *distances.add(i);
+            let word = load(from.sp + (distance & !ON_STACK) as usize * 8);
+            if word != *values.add(i) + if distance & ON_STACK != 0 { from.sp } else { 0 } {
                 return Err(word);
             }
         }

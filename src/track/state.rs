@@ -64,7 +64,7 @@ impl State {
     }
 
     /// Runs `f`, unless it runs already further out: then this is a signal handler, or something that `f` calls.
-    #[inline]
+    #[inline(always)]
     pub(super) fn capturing<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> Option<T> {
         if self.0[CAPTURING] != 0 {
             return None;
@@ -76,7 +76,7 @@ impl State {
     }
 
     /// Counts what happened to a block that is tracked exactly.
-    #[inline]
+    #[inline(always)]
     pub(super) fn count(&mut self, site: u32, tag: u16, event: Event) {
         match self.table() {
             Some(table) => table.count(site, tag, event),

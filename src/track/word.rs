@@ -32,7 +32,7 @@ pub(crate) struct Birth {
 }
 
 /// Writes the word of a block that was just allocated.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(word: &Word, birth: Birth) {
     debug_assert!(birth.site < SITES && (birth.tag as usize) < TAGS && birth.rate != Rate::NONE);
     let size = birth.requested.min(LARGEST);
@@ -57,12 +57,21 @@ pub(crate) fn clear(word: &Word) {
 pub(crate) fn read(word: &Word) -> Option<Birth> {
     let high = word.0[0].load(Ordering::Acquire); // Acquire: `write`
     let low = word.0[1].load(Ordering::Acquire); // Acquire: before the second look
-    let rate = Rate((high >> (SITE + TAG)) as u16);
     // A word that changed in between is of a block that died or was born meanwhile: neither must be seen.
-    if rate == Rate::NONE || word.0[0].load(Ordering::Relaxed) != high {
-        return None;
-    }
-    Some(Birth {
+    if word.0[0].load(Ordering::Relaxed) != high { None } else { unpack(high, low) }
+}
+
+/// The same for the block's owner: nobody writes the word meanwhile.
+#[inline(always)]
+pub(crate) fn read_own(word: &Word) -> Option<Birth> {
+    // Relaxed: whoever owns the block has what was written when it was allocated.
+    unpack(word.0[0].load(Ordering::Relaxed), word.0[1].load(Ordering::Relaxed))
+}
+
+#[inline(always)]
+fn unpack(high: u64, low: u64) -> Option<Birth> {
+    let rate = Rate((high >> (SITE + TAG)) as u16);
+    (rate != Rate::NONE).then_some(Birth {
         site: (high & (SITES as u64 - 1)) as u32,
         tag: (high >> SITE) as u16 & (TAGS as u16 - 1),
         rate,
