@@ -3,11 +3,11 @@
 use crate::arena;
 use crate::config::{self, Config, HugePages, Mode, bounds};
 use crate::generation::{clock, helper};
-use crate::heap::{self, EVERY, SlowPath, Tracker, census, large, thread};
+use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
-use crate::track::{self, Live, State, rate::Rate, read};
+use crate::track::{self, State, rate::Rate};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
 
@@ -283,33 +283,6 @@ impl SlowPath for Hooks {
     fn after_fork_in_child() {
         helper::after_fork_in_child();
     }
-}
-
-/// Runs `f`; what this thread allocates meanwhile is not tracked. For what must not show up in its own readings.
-pub(crate) fn untracked<T>(f: impl FnOnce() -> T) -> T {
-    struct Back;
-    impl Drop for Back {
-        fn drop(&mut self) {
-            thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).untrack(false));
-        }
-    }
-    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).untrack(true));
-    let _back = Back;
-    f()
-}
-
-/// Gives `f` each tracked block that lives: see [`read::each_live`].
-pub(crate) fn each_live(f: &mut dyn FnMut(Live)) {
-    // The registry's lock is held while they are collected, and an allocation may need it: there is room for all of them
-    // before, and for as many threads more as may begin meanwhile.
-    let mut dying = Vec::with_capacity((thread::count() + 64) * census::DYING);
-    census::dying(|block| {
-        if dying.len() < dying.capacity() {
-            dying.push(block.addr());
-        }
-    });
-    dying.sort_unstable();
-    read::each_live(&dying, f);
 }
 
 /// A library with this allocator in it stays loaded for ever, though `dlclose` was called: its blocks may outlive it, and

@@ -20,6 +20,8 @@ mod os;
 #[cfg(not(loom))]
 mod pages;
 #[cfg(not(loom))]
+mod reading;
+#[cfg(not(loom))]
 mod scope;
 pub mod snapshot;
 #[cfg(not(loom))]

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["heap", "track"],
     &["generation"],
     &["allocator"],
-    &["mode", "scope"],
+    &["mode", "reading", "scope"],
     &["stats"],
     &["snapshot"],
     &["symbols"],

@@ -6,6 +6,7 @@ use super::thread::Heap;
 use super::thread::{each, each_ever};
 use super::{depot, is_magazine, slow};
 use crate::pages::classes::CLASSES;
+use crate::pages::page::Word;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Free blocks of each class in threads' magazines and in the depot, given to `f(class, magazines, depot)`.
@@ -32,9 +33,9 @@ pub(crate) fn cached(mut f: impl FnMut(usize, usize, usize)) {
 /// How many may be dying for each thread.
 pub(crate) use super::dying::WAIT as DYING;
 
-/// Gives `f` the tracked blocks that were freed, and whose words do not say so yet.
-pub(crate) fn dying(mut f: impl FnMut(*mut u8)) {
-    each(|heap, _| heap.dying.each(|block, _| f(block)));
+/// Gives `f` the tracked blocks that were freed and whose words do not say so yet, with word and class.
+pub(crate) fn dying(mut f: impl FnMut(*mut u8, *const Word, usize)) {
+    each(|heap, _| heap.dying.each(|freed| f(freed.block, freed.word, freed.class)));
 }
 
 /// Blocks of a pop magazine: from the pop word down to a null that is not a sample's cut, which stands for a block.

@@ -27,7 +27,7 @@ pub(super) struct Freed {
 /// Written by its thread only. Zeroed memory is an empty one.
 pub(super) struct Dying {
     blocks: [AtomicPtr<u8>; WAIT],
-    words: [Cell<*const Word>; WAIT],
+    words: [AtomicPtr<Word>; WAIT],
     classes: [AtomicU8; WAIT],
     at: Cell<usize>,
 }
@@ -41,7 +41,7 @@ impl Dying {
         let at = self.at.get() % WAIT;
         self.at.set(at + 1);
         let old = self.get(at);
-        self.words[at].set(freed.word);
+        self.words[at].store(freed.word.cast_mut(), Ordering::Relaxed);
         self.classes[at].store(freed.class as u8, Ordering::Relaxed);
         self.blocks[at].store(freed.block, Ordering::Relaxed);
         old
@@ -51,7 +51,7 @@ impl Dying {
     fn get(&self, at: usize) -> Option<Freed> {
         let block = self.blocks[at].load(Ordering::Relaxed);
         let class = self.classes[at].load(Ordering::Relaxed) as usize;
-        (!block.is_null()).then(|| Freed { block, word: self.words[at].get(), class })
+        (!block.is_null()).then(|| Freed { block, word: self.words[at].load(Ordering::Relaxed), class })
     }
 
     /// Gives each block that waits to `f`; none does then.
@@ -64,14 +64,9 @@ impl Dying {
         }
     }
 
-    /// Gives each block that waits, and its class, to `f`.
-    pub(super) fn each(&self, mut f: impl FnMut(*mut u8, usize)) {
-        for (block, class) in self.blocks.iter().zip(&self.classes) {
-            let block = block.load(Ordering::Relaxed);
-            if !block.is_null() {
-                f(block, class.load(Ordering::Relaxed) as usize);
-            }
-        }
+    /// Gives each block that waits to `f`.
+    pub(super) fn each(&self, f: impl FnMut(Freed)) {
+        (0..WAIT).filter_map(|at| self.get(at)).for_each(f);
     }
 }
 

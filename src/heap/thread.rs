@@ -200,7 +200,7 @@ impl Heap {
 
     /// Free blocks of each class in magazines for tracked blocks. A look from outside.
     pub(super) fn tracked_cached(&self, mut f: impl FnMut(usize, usize)) {
-        self.dying.each(|_, class| f(class, 1));
+        self.dying.each(|freed| f(freed.class, 1));
         self.each_tracked(|class, t| {
             let mut held = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
             let push = t.push.load(Ordering::Relaxed);

@@ -1,8 +1,9 @@
 //! What a test of the hooks tells the tracker to do, and what it counted.
 
-use crate::allocator::{Hooks, each_live, untracked};
+use crate::allocator::Hooks;
 use crate::config::Config;
 use crate::heap::thread;
+use crate::reading;
 use crate::track::{self, State, rate::Rate};
 
 /// Every thread tracks every block, from its next slow path on; or none does but for the samples.
@@ -30,12 +31,13 @@ pub fn set_tag(tag: u16) {
 
 /// Tracked blocks that were allocated and that were freed, whatever they weigh.
 pub fn born_and_died() -> (u64, u64) {
-    track::unweighted()
+    let (born, died) = track::unweighted();
+    (born, died + reading::dying_blocks())
 }
 
 /// Bytes requested for tracked blocks that live, whatever they weigh.
 pub fn requested() -> u64 {
     let mut sum = 0;
-    untracked(|| each_live(&mut |live| sum += live.requested));
+    reading::untracked(|| reading::each_live(&mut |live| sum += live.requested));
     sum
 }

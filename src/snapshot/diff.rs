@@ -50,7 +50,7 @@ impl Snapshot {
     ///
     /// Looks up names and allocates, as [`group_by`](Snapshot::group_by) does.
     pub fn diff(&self, earlier: &Snapshot, by: By, names: &mut dyn Names) -> Diff {
-        crate::allocator::untracked(|| diff(self, earlier, by, names))
+        crate::reading::untracked(|| diff(self, earlier, by, names))
     }
 }
 

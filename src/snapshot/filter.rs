@@ -56,7 +56,7 @@ impl Snapshot {
     ///
     /// Looks up the names of all frames, which takes time at first: see [`Names`]. Allocates.
     pub fn filter(&self, filter: &Filter, names: &mut dyn Names) -> Snapshot {
-        crate::allocator::untracked(|| {
+        crate::reading::untracked(|| {
             let mut parts = self.parts.clone();
             parts.sites.retain(|site| filter.keeps(&super::keys::frames(self, site, names)));
             let kept = |site| parts.sites.binary_search_by_key(&site, |s| s.number).is_ok();

@@ -84,7 +84,7 @@ impl Snapshot {
     /// Looks up names as far as it needs them, which takes time at first: see [`Names`]. Allocates, untracked; the
     /// result belongs to the caller.
     pub fn group_by(&self, by: By, names: &mut dyn Names) -> Groups {
-        crate::allocator::untracked(|| {
+        crate::reading::untracked(|| {
             let keyed = Keyed::new(self, by, names);
             let mut groups = sums(self, &keyed);
             for (group, label) in groups.iter_mut().zip(keyed.labels) {

@@ -3,7 +3,7 @@
 use super::aggregate::Aggregate;
 use super::peaks::{self, SEEN};
 use super::{Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked, modules};
-use crate::allocator;
+use crate::reading;
 use crate::stats::{Stats, stats};
 use crate::track::{Totals, read};
 use std::time::SystemTime;
@@ -17,21 +17,21 @@ use std::time::SystemTime;
 pub fn snapshot() -> Snapshot {
     // First, before there is anything of the snapshot's own to be counted.
     let stats = stats();
-    allocator::untracked(|| take(stats))
+    reading::untracked(|| take(stats))
 }
 
 fn take(stats: Stats) -> Snapshot {
     let mut blocks = Aggregate::new();
-    allocator::each_live(&mut |block| blocks.add(block));
+    reading::each_live(&mut |block| blocks.add(block));
     let mut sites = Vec::new();
-    read::each_site(&mut |number, totals| {
+    reading::each_site(&mut |number, totals| {
         // Numbers go to sites before anything is counted for them.
         if totals.allocated.blocks > 0.0 {
             sites.push((number, totals));
         }
     });
     let mut tags = Vec::new();
-    read::each_tag(&mut |number, name, totals| tags.push((number, name.to_string(), totals)));
+    reading::each_tag(&mut |number, name, totals| tags.push((number, name.to_string(), totals)));
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut parts = assemble(stats, blocks, sites, tags);
     parts.unix_nanos = since.as_nanos() as u64;

@@ -4,7 +4,7 @@ mod display;
 mod lookup;
 mod reasons;
 
-use crate::allocator::untracked;
+use crate::reading::untracked;
 use crate::snapshot::{Frame, Module, Names, Place, loaded};
 use reasons::Reasons;
 use std::collections::{HashMap, HashSet};

@@ -4,6 +4,7 @@ use super::predict::{Miss, Predictor};
 use super::state::State;
 use super::unwind::{self, Frame, Registers};
 use super::{Ending, sites};
+use crate::os::die;
 use crate::sync::{AtomicU32, Ordering};
 use std::ptr::null_mut;
 
@@ -25,7 +26,13 @@ pub(super) fn site(state: &mut State, from: Registers, again: bool) -> u32 {
             // has not returned.
             unsafe {
                 match predictor.as_mut().map(|predictor| predictor.guess(from)) {
-                    Some(Ok(site)) => site,
+                    Some(Ok(site)) => {
+                        // Debug builds walk every stack all the same.
+                        if cfg!(debug_assertions) && walk(from, None) != site {
+                            die!("a call stack was guessed wrong: site {site}");
+                        }
+                        site
+                    }
                     Some(Err(miss)) => walk(from, Some((&mut *predictor, miss))),
                     None => walk(from, None),
                 }

@@ -2,7 +2,7 @@
 //!
 //! Everything here may be called while all threads run, and takes the locks of pages one at a time, for microseconds.
 
-use super::{Ending, Live, Totals, counters, sites, tags, word};
+use super::{Ending, Estimate, Live, Totals, counters, sites, tags, word};
 use crate::pages::{loose, shard};
 
 /// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all. `dying` are
@@ -32,21 +32,39 @@ pub(crate) fn each_live(dying: &[usize], f: &mut dyn FnMut(Live)) {
     });
 }
 
-/// Gives `f` what each site has done since the start.
-pub(crate) fn each_site(f: &mut dyn FnMut(u32, Totals)) {
+/// What each site has done since the start.
+pub(crate) fn sites() -> Vec<Totals> {
     let mut totals = vec![Totals::NONE; sites::count() as usize];
     counters::sum_sites(&mut totals);
-    totals.into_iter().enumerate().for_each(|(site, totals)| f(site as u32, totals));
+    totals
 }
 
-/// Gives `f` what each tag has done since the start, with its name. What had no tag is the sum of all sites less these.
-pub(crate) fn each_tag(f: &mut dyn FnMut(u16, &str, Totals)) {
+/// What each tag has done since the start. What had no tag is the sum of all sites less these.
+pub(crate) fn tags() -> Vec<Totals> {
     let mut totals = vec![Totals::NONE; tags::count()];
     counters::sum_tags(&mut totals);
-    totals.into_iter().enumerate().for_each(|(tag, totals)| f(tag as u16, tags::name_of(tag as u16), totals));
+    totals
+}
+
+/// The name of a tag.
+pub(crate) fn tag_name(tag: u16) -> &'static str {
+    tags::name_of(tag)
 }
 
 /// Gives `f` the lookup addresses of a site's stack, leaf first, and says how it ended.
 pub(crate) fn stack(site: u32, f: &mut dyn FnMut(usize)) -> Ending {
     sites::stack(site, f)
+}
+
+impl Estimate {
+    /// One block more.
+    pub(crate) fn add(&mut self, birth: &word::Birth, block_size: u64) {
+        let (p, size) = (birth.rate.probability(block_size), birth.requested as f64);
+        let variance = (1.0 - p) / (p * p);
+        self.blocks += 1.0 / p;
+        self.bytes += size / p;
+        self.blocks_variance += variance;
+        self.bytes_variance += variance * size * size;
+        self.samples += 1;
+    }
 }
