@@ -35,6 +35,12 @@ pub fn born_and_died() -> (u64, u64) {
     (born, died + reading::dying_blocks())
 }
 
+/// How many stacks were guessed right and wrong; how many sites and nodes there are, and their bytes.
+pub fn guesses() -> ((u64, u64), (u32, u32, usize)) {
+    let (nodes, bytes) = track::sites::memory();
+    (track::predict::counts(), (track::sites::count(), nodes, bytes))
+}
+
 /// Bytes requested for tracked blocks that live, whatever they weigh.
 pub fn requested() -> u64 {
     let mut sum = 0;

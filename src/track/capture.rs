@@ -1,9 +1,9 @@
 //! From the registers of an allocation to the site of its call stack.
 
-use super::predict::{Miss, Predictor};
+use super::predict::Predictor;
+use super::sites;
 use super::state::State;
 use super::unwind::{self, Frame, Registers};
-use super::{Ending, sites};
 use crate::os::die;
 use crate::sync::{AtomicU32, Ordering};
 use std::ptr::null_mut;
@@ -24,49 +24,49 @@ pub(super) fn site(state: &mut State, from: Registers, again: bool) -> u32 {
             let predictor = if again { state.predictor() } else { null_mut() };
             // SAFETY: the predictor is this thread's, and nothing further out uses it; the registers are of a function that
             // has not returned.
-            unsafe {
-                match predictor.as_mut().map(|predictor| predictor.guess(from)) {
-                    Some(Ok(site)) => {
-                        // Debug builds walk every stack all the same.
-                        if cfg!(debug_assertions) && walk(from, None) != site {
-                            die!("a call stack was guessed wrong: site {site}");
-                        }
-                        site
-                    }
-                    Some(Err(miss)) => walk(from, Some((&mut *predictor, miss))),
-                    None => walk(from, None),
-                }
+            let site = unsafe { predictor.as_mut().and_then(|predictor| predict(predictor, from)) };
+            // Debug builds walk every stack all the same.
+            if let (true, Some(site)) = (cfg!(debug_assertions), site)
+                && walk(from) != site
+            {
+                die!("a call stack was guessed wrong: site {site}");
             }
+            site.unwrap_or_else(|| walk(from))
         })
         .unwrap_or(sites::UNKNOWN)
 }
 
+/// # Safety
+/// The registers are of a function that has not returned.
+#[inline(always)]
+unsafe fn predict(predictor: &mut Predictor, from: Registers) -> Option<u32> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        match predictor.guess(from) {
+            Ok(site) => Some(site),
+            Err(miss) => predictor.walk(miss, from, DEPTH.load(Ordering::Relaxed) as usize), // Relaxed: as above
+        }
+    }
+}
+
 /// A full walk, for which there is room on the stack: 2 KiB, unless stacks are to be deeper than by default.
 #[inline(never)]
-fn walk(from: Registers, learner: Option<(&mut Predictor, Miss)>) -> u32 {
+fn walk(from: Registers) -> u32 {
     let depth = DEPTH.load(Ordering::Relaxed) as usize; // Relaxed: as above
     if depth > 64 {
-        return walk_deep(from, learner, depth);
+        return walk_deep(from, depth);
     }
-    intern(from, learner, &mut [Frame::NONE; 64][..depth])
+    intern(from, &mut [Frame::NONE; 64][..depth])
 }
 
 #[cold]
 #[inline(never)]
-fn walk_deep(from: Registers, learner: Option<(&mut Predictor, Miss)>, depth: usize) -> u32 {
-    intern(from, learner, &mut [Frame::NONE; 256][..depth])
+fn walk_deep(from: Registers, depth: usize) -> u32 {
+    intern(from, &mut [Frame::NONE; 256][..depth])
 }
 
 #[inline(always)]
-fn intern(from: Registers, learner: Option<(&mut Predictor, Miss)>, frames: &mut [Frame]) -> u32 {
+fn intern(from: Registers, frames: &mut [Frame]) -> u32 {
     let (n, ending) = unwind::walk(from, frames);
-    let frames = &frames[..n];
-    if n == 0 && ending == Ending::NoRules {
-        return sites::UNKNOWN;
-    }
-    let site = sites::intern(frames.iter().map(|frame| frame.address), ending);
-    if let Some((predictor, miss)) = learner {
-        predictor.learn(miss, from, frames, ending, site);
-    }
-    site
+    sites::intern(frames[..n].iter().map(|frame| frame.address), ending)
 }

@@ -5,7 +5,8 @@
 mod array;
 mod capture;
 mod counters;
-mod predict;
+mod last;
+pub(crate) mod predict;
 pub(crate) mod rate;
 pub(crate) mod read;
 mod sampler;

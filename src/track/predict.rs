@@ -13,19 +13,19 @@
 //! differs from the record found there, what was found in its place is mixed into the hash, and that leads to the next
 //! guess: the table grows into a tree that asks, for each family of stacks, just the words that tell its members apart.
 //!
-//! One predictor for each thread that tracks every block, in the allocator's own memory, and bounded: a record that
-//! was not right since it was last wrong gives its place to a new one.
+//! One predictor for each thread that tracks every block, in the allocator's own memory, and bounded. A stack is learned
+//! when it was missed twice, and takes the place where its search ended.
 
-use super::Ending;
-use super::unwind::{self, By, Frame, Kind, Registers, Rule};
+use super::last::Last;
+use super::unwind::{self, By, Frame, Kind, Registers, load};
 use crate::arena::private;
 use crate::os::lock::Lock;
 use std::ptr::null_mut;
 
 /// Places for records in a predictor.
-const PLACES: usize = 8192;
+const PLACES: usize = 2048;
 /// Guesses before a walk.
-const GUESSES: usize = 6;
+const GUESSES: usize = 3;
 /// Bytes of records in a predictor: 64-byte lines, in pieces.
 const PIECE: usize = 128 << 10;
 const PIECES: u32 = 32;
@@ -67,16 +67,13 @@ struct Record {
 const HEAD: usize = size_of::<Record>();
 const MOST_CHECKS: usize = (LINES * LINE - HEAD) / 10;
 
-/// Where a record stands in the table: its address; bit 0: it was right since it was last wrong.
+/// Where a record stands in the table: its address, or 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place(usize);
 
 impl Place {
     fn record(self) -> *mut Record {
-        std::ptr::with_exposed_provenance_mut(self.0 & !1)
-    }
-    fn was_right(self) -> bool {
-        self.0 & 1 != 0
+        std::ptr::with_exposed_provenance_mut(self.0)
     }
 }
 
@@ -96,7 +93,11 @@ pub(super) struct Predictor {
     pub(super) right: u64,
     pub(super) wrong: u64,
     next_parked: *mut Predictor,
+    next: *mut Predictor,
+    last: Last,
     table: [Place; PLACES],
+    /// The site that was missed last at each place.
+    missed: [u32; PLACES],
 }
 
 /// What a thread could not guess: where the record of the stack goes, once it has been walked.
@@ -104,22 +105,14 @@ pub(super) struct Miss {
     place: usize,
 }
 
-struct Parked(*mut Predictor);
+struct Parked(*mut Predictor, *mut Predictor);
 // SAFETY: parked predictors are nobody's.
 unsafe impl Send for Parked {}
-static PARKED: Lock<Parked> = Lock::new(Parked(null_mut()));
+static PARKED: Lock<Parked> = Lock::new(Parked(null_mut(), null_mut()));
 
 #[inline(always)]
 fn mix(hash: usize, word: usize) -> usize {
     (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(25)
-}
-
-/// # Safety
-/// The word is mapped.
-#[inline(always)]
-unsafe fn load(address: usize) -> usize {
-    // SAFETY: by the caller's promise. Volatile because it is not a Rust object of ours.
-    unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
 }
 
 impl Predictor {
@@ -129,7 +122,13 @@ impl Predictor {
         let mut parked = PARKED.lock();
         let p = parked.0;
         if p.is_null() {
-            return private::take(size_of::<Predictor>()).cast();
+            let p: *mut Predictor = private::take(size_of::<Predictor>()).cast();
+            if !p.is_null() {
+                // SAFETY: zeroed memory is a predictor; it lives for ever.
+                unsafe { (*p).next = parked.1 };
+                parked.1 = p;
+            }
+            return p;
         }
         // SAFETY: parked predictors are nobody's, and live for ever.
         parked.0 = unsafe { (*p).next_parked };
@@ -166,9 +165,6 @@ impl Predictor {
         // SAFETY: records in the table are whole, and this thread's; the registers are as the caller promises.
         match unsafe { verify(&*found.record(), from) } {
             Ok(site) => {
-                if !found.was_right() {
-                    self.table[hash % PLACES] = Place(found.0 | 1);
-                }
                 self.right += 1;
                 Ok(site)
             }
@@ -183,13 +179,7 @@ impl Predictor {
     /// See [`Self::guess`].
     #[inline(never)]
     unsafe fn guess_on(&mut self, from: Registers, mut hash: usize, mut word: usize) -> Result<u32, Miss> {
-        let mut place = None;
         for _ in 1..GUESSES {
-            let wrong = &mut self.table[hash % PLACES];
-            if !wrong.was_right() {
-                place.get_or_insert(hash % PLACES);
-            }
-            *wrong = Place(wrong.0 & !1);
             hash = mix(hash, word);
             let found = self.table[hash % PLACES];
             if found.0 == 0 {
@@ -198,14 +188,13 @@ impl Predictor {
             // SAFETY: as in `guess`.
             match unsafe { verify(&*found.record(), from) } {
                 Ok(site) => {
-                    self.table[hash % PLACES] = Place(found.0 | 1);
                     self.right += 1;
                     return Ok(site);
                 }
                 Err(other) => word = other,
             }
         }
-        Err(self.miss(place.unwrap_or(hash % PLACES)))
+        Err(self.miss(hash % PLACES))
     }
 
     fn miss(&mut self, place: usize) -> Miss {
@@ -222,6 +211,7 @@ impl Predictor {
             for i in 0..PLACES {
                 self.give_up(i);
             }
+            self.last.forget();
         }
         let rule = unwind::rule(pc);
         self.pc = pc;
@@ -229,14 +219,27 @@ impl Predictor {
         self.own_frame = if rule.kind() == Kind::Rsp { rule.offset() - 8 } else { 0 };
     }
 
-    /// Keeps a stack that was walked, for the next guess.
-    pub(super) fn learn(&mut self, miss: Miss, from: Registers, frames: &[Frame], ending: Ending, site: u32) {
-        self.give_up(miss.place);
-        if frames.len() > MOST_CHECKS || !is_static(frames, ending) {
-            return;
+    /// The site of a stack that was not guessed: from the last one that was walked, and learned for the next guess. `None` if
+    /// only a full walk can follow it.
+    ///
+    /// # Safety
+    /// See [`Self::guess`].
+    #[inline(never)]
+    pub(super) unsafe fn walk(&mut self, miss: Miss, from: Registers, depth: usize) -> Option<u32> {
+        // SAFETY: by the caller's promise.
+        let site = unsafe { self.last.capture(from, depth) }?;
+        // What comes once is not worth a record: about half of the stacks of a parser never come again.
+        if std::mem::replace(&mut self.missed[miss.place], site) == site {
+            self.learn(miss.place, from, site);
         }
+        Some(site)
+    }
+
+    /// Keeps the last stack that was walked, for the next guess.
+    fn learn(&mut self, place: usize, from: Registers, site: u32) {
+        self.give_up(place);
         let mut checks = [Check { distance: 0, value: 0 }; MOST_CHECKS];
-        let Some((n, plain, bp)) = list(from, frames, &mut checks) else { return };
+        let Some((n, plain, bp)) = list(from, self.last.stack().0, &mut checks) else { return };
         let record = self.take(lines(n));
         if record.is_null() {
             return;
@@ -251,7 +254,7 @@ impl Predictor {
                 distances.add(i).write(check.distance);
             }
         }
-        self.table[miss.place] = Place(record.expose_provenance());
+        self.table[place] = Place(record.expose_provenance());
     }
 
     fn give_up(&mut self, place: usize) {
@@ -293,49 +296,36 @@ fn lines(checks: usize) -> usize {
     (HEAD + checks * 10).div_ceil(LINE)
 }
 
-/// Whether nothing but the frames' addresses made the walk end there. A stack that ended at a word in memory is not
-/// learned: that word is not among the checks.
-fn is_static(frames: &[Frame], ending: Ending) -> bool {
-    let Some(last) = frames.last() else { return false };
-    let kind = unwind::rule(last.address).kind();
-    match ending {
-        Ending::Depth => true,
-        Ending::Complete => kind == Kind::End,
-        Ending::NoRules => kind == Kind::NoRules,
-        Ending::Complex => kind == Kind::Complex,
-        Ending::Foreign => false,
-    }
-}
-
-/// Lists the words that steered a walk. Returns how many, how many return addresses come before the first other one, and
-/// [`Record::bp`]. `None` if the stack is one that is not recorded: it switches, or is too large.
-fn list(from: Registers, frames: &[Frame], checks: &mut [Check; MOST_CHECKS]) -> Option<(usize, usize, usize)> {
+/// Lists the words that steered a walk to these frames, leaf first. Returns how many, how many return addresses come before
+/// the first other one, and [`Record::bp`]. `None` if there are too many, or some are too far.
+fn list<'a>(
+    from: Registers,
+    frames: impl Iterator<Item = &'a Frame>,
+    checks: &mut [Check; MOST_CHECKS],
+) -> Option<(usize, usize, usize)> {
     let (mut n, mut plain, mut bp) = (0, None, 0);
     let mut push = |check| {
         *checks.get_mut(n)? = check;
         n += 1;
         Some(n)
     };
-    let mut bp_checked = usize::MAX;
-    let mut rule: Rule = unwind::rule(from.pc);
-    for (i, frame) in frames.iter().enumerate() {
-        if frame.switched || frame.interrupted || !matches!(frame.by, By::Rsp | By::Rbp) {
-            return None;
-        }
+    let mut checked = usize::MAX;
+    let mut lookup = from.pc;
+    for frame in frames {
         if frame.by == By::Rbp {
-            let value = frame.slot + 8 - rule.offset();
+            let value = frame.slot + 8 - unwind::rule(lookup).offset();
             if frame.bp_slot == 0 {
                 bp = value.checked_sub(from.sp).filter(|&bp| bp != 0)?;
-            } else if frame.bp_slot != bp_checked {
-                bp_checked = frame.bp_slot;
-                plain.get_or_insert(i);
-                push(Check::new(frame.bp_slot, value, true, from.sp)?)?;
+            } else if frame.bp_slot != checked {
+                checked = frame.bp_slot;
+                let at = push(Check::new(frame.bp_slot, value, true, from.sp)?)?;
+                plain.get_or_insert(at - 1);
             }
         }
         push(Check::new(frame.slot, frame.word(), false, from.sp)?)?;
-        rule = unwind::rule(frame.address);
+        lookup = frame.address;
     }
-    Some((n, plain.unwrap_or(frames.len()), bp))
+    Some((n, plain.unwrap_or(n), bp))
 }
 
 /// The record's site, or the first word that differs.
@@ -373,6 +363,21 @@ unsafe fn verify(record: &Record, from: Registers) -> Result<u32, usize> {
     Ok(record.site)
 }
 
+/// How many stacks were guessed right, and how many had to be walked, by all threads that track every block.
+pub(crate) fn counts() -> (u64, u64) {
+    let (mut right, mut wrong) = (0, 0);
+    let mut p = PARKED.lock().1;
+    while !p.is_null() {
+        // SAFETY: predictors live for ever; what their threads count meanwhile may be seen or not.
+        unsafe {
+            right += (&raw const (*p).right).read_volatile();
+            wrong += (&raw const (*p).wrong).read_volatile();
+            p = (*p).next;
+        }
+    }
+    (right, wrong)
+}
+
 pub(super) fn before_fork() {
     PARKED.acquire();
 }
@@ -381,4 +386,4 @@ pub(super) fn after_fork() {
     PARKED.release();
 }
 
-const _: () = assert!(PLACES.is_power_of_two() && size_of::<Predictor>() <= 128 << 10 && HEAD == 24);
+const _: () = assert!(PLACES.is_power_of_two() && size_of::<Predictor>() <= 256 << 10 && HEAD == 24);

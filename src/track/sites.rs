@@ -31,7 +31,7 @@ const SITE: u32 = 20;
 const _: () = assert!(2 * NODE + SITE == u64::BITS && 1 << SITE <= word::SITES);
 
 /// A node's number; 0 is none. The roots come first, in the order of [`Ending`].
-type Id = u32;
+pub(crate) type Id = u32;
 const ROOTS: u32 = 5;
 /// How many nodes there can be.
 pub(crate) const MOST_NODES: u32 = 1 << NODE;
@@ -112,10 +112,6 @@ pub(crate) fn memory() -> (u32, usize) {
     let nodes = WRITER.lock().nodes;
     let buckets = USED_BUCKETS.load(Ordering::Relaxed) as usize; // Relaxed: a statistic
     (nodes, nodes as usize * size_of::<Node>() + (buckets + count() as usize) * size_of::<u32>())
-}
-
-fn root(ending: Ending) -> Id {
-    1 + ending as u32
 }
 
 #[inline]
@@ -227,39 +223,36 @@ fn set_next(node: &Node, next: Id) {
     node.links.store(links.with_next(next).0, Ordering::Release);
 }
 
-/// The site of a stack: lookup addresses, leaf first. [`OVERFLOW`] if there is no room.
-///
-/// Takes no lock for a stack that is known.
-pub(crate) fn intern(stack: impl DoubleEndedIterator<Item = usize> + Clone, ending: Ending) -> u32 {
-    let mut at = root(ending);
-    let mut frames = stack.rev();
-    let mut rest = frames.clone();
-    while let Some(address) = frames.next() {
-        let child = find(at, address as u64);
-        if child == 0 {
-            return intern_new(at, rest);
-        }
-        at = child;
-        rest = frames.clone();
+/// The node that stands for how a stack ended: the parent of its outermost frame.
+#[inline]
+pub(crate) fn root(ending: Ending) -> Id {
+    1 + ending as u32
+}
+
+/// The node of a frame, by its lookup address and the node of the next outer frame; 0 if there is no room. Takes no lock
+/// for one that is known.
+#[inline]
+pub(crate) fn child(parent: Id, address: usize) -> Id {
+    match find(parent, address as u64) {
+        0 => WRITER.lock().child(parent, address as u64),
+        id => id,
     }
-    let links = NODES.get(at).map_or(0, |node| node.links.load(Ordering::Acquire)); // Acquire: see `site`
+}
+
+/// The site of the stack whose innermost frame's node this is; [`OVERFLOW`] if there is no room, or no node.
+#[inline]
+pub(crate) fn of(id: Id) -> u32 {
+    let links = NODES.get(id).map_or(0, |node| node.links.load(Ordering::Acquire)); // Acquire: see `Writer::site`
     match Links(links).site() {
-        0 => intern_new(at, rest),
+        _ if id == 0 => OVERFLOW,
+        0 => WRITER.lock().site(id),
         site => site,
     }
 }
 
-/// The rest of a stack under a node, outermost first.
-#[cold]
-fn intern_new(mut at: Id, rest: impl Iterator<Item = usize>) -> u32 {
-    let mut writer = WRITER.lock();
-    for address in rest {
-        at = writer.child(at, address as u64);
-        if at == 0 {
-            return OVERFLOW;
-        }
-    }
-    writer.site(at)
+/// The site of a stack: lookup addresses, leaf first. [`OVERFLOW`] if there is no room.
+pub(crate) fn intern(stack: impl DoubleEndedIterator<Item = usize>, ending: Ending) -> u32 {
+    of(stack.rev().fold(root(ending), |at, address| if at == 0 { 0 } else { child(at, address) }))
 }
 
 /// Gives `f` the lookup addresses of a site's stack, leaf first, and says how it ended. Nothing for the sites without one.

@@ -58,7 +58,7 @@ pub(crate) use cache::{generation, refresh, rule};
 pub(crate) use method::{Method, init, method};
 #[allow(unused_imports)]
 pub(crate) use rule::{Kind, Rule, SavedBp};
-pub(crate) use walk::walk;
+pub(crate) use walk::{is_beyond, is_near, load, walk};
 
 /// The three registers at a point of a function's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

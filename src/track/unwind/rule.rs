@@ -11,6 +11,8 @@
 //!
 //! The CFA (canonical frame address) is the value of RSP before the call; the return address stands right below it.
 
+use crate::track::Ending;
+
 /// What [`Rule::kind`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -116,6 +118,16 @@ impl Rule {
     pub(crate) fn kind(self) -> Kind {
         // SAFETY: three bits, and each of their values is a kind.
         unsafe { std::mem::transmute((self.0 & 7) as u8) }
+    }
+
+    /// How a walk ends here, if it does.
+    pub(crate) fn ending(self) -> Option<Ending> {
+        match self.kind() {
+            Kind::End => Some(Ending::Complete),
+            Kind::NoRules => Some(Ending::NoRules),
+            Kind::Complex => Some(Ending::Complex),
+            _ => None,
+        }
     }
 
     /// Whether it is [`Kind::Rsp`] or [`Kind::Rbp`] and says plainly where RBP is. These can be followed by

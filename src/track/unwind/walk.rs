@@ -88,16 +88,22 @@ fn outward(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
 /// Whether a CFA is aligned, above the stack pointer, and not too far: in one comparison, because rotation makes bits
 /// that should be 0 the highest ones.
 #[inline(always)]
-pub(super) fn is_near(cfa: usize, sp: usize) -> bool {
+pub(crate) fn is_near(cfa: usize, sp: usize) -> bool {
     cfa.wrapping_sub(sp).wrapping_sub(8).rotate_right(3) < NEAR / 8
 }
 
 /// # Safety
 /// The word is mapped.
 #[inline(always)]
-pub(super) unsafe fn load(address: usize) -> usize {
+pub(crate) unsafe fn load(address: usize) -> usize {
     // SAFETY: by the caller's promise. Volatile because it is not a Rust object of ours.
     unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
+}
+
+/// Whether a lookup address is none: the stack ends there.
+#[inline(always)]
+pub(crate) fn is_beyond(lookup: usize) -> bool {
+    lookup >= ADDRESSES
 }
 
 /// A lookup address that no code has: 0 - 1 is how the outermost frames of some threads end.
