@@ -146,8 +146,7 @@ pub(crate) fn shop() -> Made {
 /// Up to 3,000 blocks of the shop, exact or sampled in two ways.
 pub(crate) fn random(seed: u64) -> Made {
     let mut random = Random(seed);
-    let mut made = Made::default();
-    made.stacks = shop().stacks;
+    let mut made = Made { stacks: shop().stacks, ..Made::default() };
     made.stats.epoch = 20;
     for i in 0..random.below(3000) {
         let most = 1 << random.below(16);

@@ -41,8 +41,8 @@ fn validate(schema: &Value, root: &Value, value: &Value, at: &str, faults: &mut 
             }
             "additionalProperties" => {
                 assert_eq!(rule, &Value::Bool(false));
-                let known = |key| properties.is_some_and(|p| p.contains_key(key));
-                value.as_object().is_none_or(|v| v.keys().all(|k| known(k)))
+                let known = |key: &String| properties.is_some_and(|p| p.contains_key(key));
+                value.as_object().is_none_or(|v| v.keys().all(known))
             }
             "items" => {
                 for (i, item) in value.as_array().into_iter().flatten().enumerate() {
