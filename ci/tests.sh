@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# The README's test command.
+# The README's test commands.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --no-fail-fast
+# What stands behind features.
+cargo test --no-fail-fast -p tenure --features json,pprof
+cargo test --no-fail-fast -p tenure --no-default-features

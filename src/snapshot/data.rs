@@ -46,6 +46,19 @@ pub enum Ending {
     Foreign,
 }
 
+impl Ending {
+    /// What stands in reports and exports in place of the frames that are missing; `None` if none is.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Ending::Complete => None,
+            Ending::Depth => Some("(cut: depth limit)"),
+            Ending::NoRules => Some("(cut: no unwind rules)"),
+            Ending::Complex => Some("(cut: unwind rule not followed)"),
+            Ending::Foreign => Some("(cut: stack not readable)"),
+        }
+    }
+}
+
 impl From<track::Ending> for Ending {
     fn from(ending: track::Ending) -> Ending {
         match ending {
@@ -90,6 +103,14 @@ impl Site {
     pub const UNKNOWN: u32 = 0;
     /// The site of blocks whose stack found no more room in the table of sites.
     pub const OVERFLOW: u32 = 1;
+
+    /// What stands in reports and exports in place of a stack that is not there.
+    pub(crate) fn without_stack(&self) -> &'static str {
+        match self.number {
+            Site::OVERFLOW => "(overflow)",
+            _ => "(unknown)",
+        }
+    }
 }
 
 /// The largest that something was at a snapshot; each figure for itself, estimated as [`Sum`] is.

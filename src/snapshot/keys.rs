@@ -115,11 +115,7 @@ pub(super) fn frames(snapshot: &Snapshot, site: &Site, names: &mut dyn Names) ->
 /// Hands out the frames at one address after the other until that is enough.
 fn each_frame(snapshot: &Snapshot, site: &Site, names: &mut dyn Names, mut more: impl FnMut(&[Frame]) -> bool) {
     if site.stack.is_empty() {
-        let name = match site.number {
-            Site::OVERFLOW => "(overflow)",
-            _ => "(unknown)",
-        };
-        more(&[Frame { named: false, ..Frame::new(name, None, None) }]);
+        more(&[Frame::instead(site.without_stack())]);
     }
     for &address in &site.stack {
         if !more(&names.frames(&Place::new(address, &snapshot.parts.modules))) {
@@ -134,7 +130,8 @@ fn site(snapshot: &Snapshot, site: &Site, by: By, names: &mut dyn Names, numbers
         let line = trim::line(&all);
         let (name, location) =
             (line.map_or(String::new(), |f| f.function.to_string()), line.map_or(String::new(), location));
-        let trimmed = trim::trimmed(&all);
+        let mut trimmed = trim::trimmed(&all);
+        trimmed.extend(site.ending.missing().map(Frame::instead));
         if by == By::Site {
             return numbers.of(site.number.to_string(), || Label { name, location, stack: trimmed });
         }

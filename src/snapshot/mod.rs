@@ -19,6 +19,7 @@ mod aggregate;
 mod check;
 mod data;
 mod diff;
+mod display;
 mod filter;
 mod group;
 mod keys;
@@ -28,7 +29,6 @@ mod path;
 mod peaks;
 mod quantile;
 mod sum;
-mod table;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -47,6 +47,8 @@ pub use take::snapshot;
 
 pub(crate) use data::DELETED;
 pub(crate) use modules::loaded;
+#[cfg(feature = "symbols")]
+pub(crate) use path::module as function_module;
 
 use crate::stats::Stats;
 use std::time::{Duration, SystemTime};
@@ -192,8 +194,8 @@ impl Snapshot {
         births
     }
 
-    /// The module whose code lies at an address.
-    pub fn module_at(&self, address: u64) -> Option<&Module> {
-        self.parts.modules.iter().find(|m| m.contains(address))
+    /// An address of a stack as [`Names`] take it, with the module whose code lies there.
+    pub fn place(&self, address: u64) -> Place<'_> {
+        Place::new(address, &self.parts.modules)
     }
 }

@@ -1,43 +1,28 @@
 //! The program and its libraries.
 
 use super::{Code, Module};
-use crate::os::modules::each_module;
+use crate::os::modules::{Loaded, each_module};
 
 /// What is loaded now, as far as it holds code. Allocates, but not under the loader's lock.
 pub(crate) fn loaded() -> Vec<Module> {
-    let (mut most, mut bytes) = (32, 8 << 10);
+    loaded_with(32, 8 << 10)
+}
+
+/// Tries with room for so many modules and bytes of names first.
+fn loaded_with(mut modules: usize, mut bytes: usize) -> Vec<Module> {
     loop {
         let mut found = Found {
-            modules: Vec::with_capacity(most),
-            code: Vec::with_capacity(most),
+            modules: Vec::with_capacity(modules),
+            code: Vec::with_capacity(modules),
             text: Vec::with_capacity(bytes),
             all: true,
         };
-        each_module(&mut |m| {
-            let (code, build_id, path) = (m.code().count(), m.build_id(), m.path());
-            let room = |len: usize, capacity: usize, more: usize| capacity - len >= more;
-            if !room(found.modules.len(), found.modules.capacity(), 1)
-                || !room(found.code.len(), found.code.capacity(), code)
-                || !room(found.text.len(), found.text.capacity(), path.len() + build_id.len())
-            {
-                found.all = false;
-                return;
-            }
-            found.modules.push((m.base() as u64, code, path.len(), build_id.len()));
-            let range = |c: crate::os::modules::Code| Code {
-                start: c.start as u64,
-                end: c.end as u64,
-                file_offset: c.file_offset as u64,
-            };
-            found.code.extend(m.code().map(range));
-            found.text.extend_from_slice(path);
-            found.text.extend_from_slice(build_id);
-        });
+        each_module(&mut |m| found.note(&m));
         if found.all {
             return found.modules();
         }
-        // More was loaded than there is room for: again, with room for four times as much.
-        (most, bytes) = (most * 4, bytes * 4);
+        // More was loaded than there is room for.
+        (modules, bytes) = (modules * 4, bytes * 4);
     }
 }
 
@@ -51,6 +36,25 @@ struct Found {
 }
 
 impl Found {
+    /// Notes a module if there is room, so that nothing is allocated.
+    fn note(&mut self, module: &Loaded<'_>) {
+        let (build_id, path) = (module.build_id(), module.path());
+        let room = |len: usize, capacity: usize, more: usize| capacity - len >= more;
+        self.all &= room(self.modules.len(), self.modules.capacity(), 1)
+            && room(self.code.len(), self.code.capacity(), module.code().count())
+            && room(self.text.len(), self.text.capacity(), path.len() + build_id.len());
+        if self.all {
+            self.modules.push((module.base() as u64, module.code().count(), path.len(), build_id.len()));
+            self.code.extend(module.code().map(|c| Code {
+                start: c.start as u64,
+                end: c.end as u64,
+                file_offset: c.file_offset as u64,
+            }));
+            self.text.extend_from_slice(path);
+            self.text.extend_from_slice(build_id);
+        }
+    }
+
     fn modules(&self) -> Vec<Module> {
         let (mut code, mut text) = (&self.code[..], &self.text[..]);
         let mut all = Vec::with_capacity(self.modules.len());
@@ -81,6 +85,11 @@ fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_is_made_for_all() {
+        assert_eq!(loaded_with(1, 1), loaded());
+    }
 
     #[test]
     fn the_program_and_its_libraries() {

@@ -41,6 +41,11 @@ impl Frame {
         Frame { function: function.into(), named: true, file: file.map(Arc::from), line }
     }
 
+    /// What stands where there is no frame.
+    pub(crate) fn instead(what: &str) -> Frame {
+        Frame { named: false, ..Frame::new(what, None, None) }
+    }
+
     /// A frame of which only its place is known.
     pub fn unnamed(place: &Place<'_>) -> Frame {
         Frame { function: offset_name(place).into(), named: false, file: None, line: None }

@@ -20,7 +20,7 @@ pub(super) fn owner(function: &str) -> String {
 }
 
 /// The path of the module that a function stands in, crate first; empty if it has none.
-pub(super) fn module(function: &str) -> String {
+pub(crate) fn module(function: &str) -> String {
     let owner = owner(function);
     let mut segments: Vec<&str> = owner.split("::").collect();
     if !function.starts_with('<') {

@@ -2,10 +2,15 @@
 
 mod display;
 mod lookup;
+#[cfg(feature = "symbols")]
+mod qualify;
 mod reasons;
+#[cfg(feature = "symbols")]
+mod symtab;
 
 use crate::reading::untracked;
 use crate::snapshot::{Frame, Module, Names, Place, loaded};
+use lookup::Lookup;
 use reasons::Reasons;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,6 +24,10 @@ use std::sync::Arc;
 /// [profile.release]
 /// debug = "line-tables-only"
 /// ```
+///
+/// Such tables name functions without their paths. The path of a function that was not inlined is read from the symbol
+/// table, so leave that in (no `strip`); that of an inlined one is put together from its file's, without its type:
+/// `alloc::vec::push`. With `debug = 1` (or `true`) they are whole.
 ///
 /// Where names are missing, reports show module and offset (`libc.so.6+0x27ab4`) and end with a sentence on why that is
 /// and what to set. A snapshot of another process is named only as far as the same modules lie at the same addresses
@@ -36,6 +45,7 @@ pub struct Symbols {
     /// The modules that addresses can be looked up in.
     modules: Vec<Module>,
     source: Source,
+    lookup: Lookup,
     reasons: Reasons,
 }
 
@@ -66,7 +76,13 @@ impl Symbols {
     /// Names from this process, remembered in about so many bytes at most. What was not used for longest goes first.
     pub fn with_capacity(bytes: usize) -> Symbols {
         let modules = untracked(loaded);
-        Symbols { cache: Cache::new(bytes), modules, source: Source::Here, reasons: Reasons::default() }
+        Symbols {
+            cache: Cache::new(bytes),
+            modules,
+            source: Source::Here,
+            lookup: Lookup::default(),
+            reasons: Reasons::default(),
+        }
     }
 
     /// Names that came with a snapshot, and no others.
@@ -74,7 +90,7 @@ impl Symbols {
     pub(crate) fn given(modules: Vec<Module>, names: impl IntoIterator<Item = (u64, Vec<Frame>)>) -> Symbols {
         let mut cache = Cache::new(usize::MAX);
         names.into_iter().for_each(|(address, frames)| cache.insert(address, frames.into()));
-        Symbols { cache, modules, source: Source::Given, reasons: Reasons::default() }
+        Symbols { cache, modules, source: Source::Given, lookup: Lookup::default(), reasons: Reasons::default() }
     }
 
     /// Bytes that the remembered names take, about.
@@ -109,7 +125,7 @@ impl Names for Symbols {
                     self.reasons.elsewhere(module);
                     return [Frame::unnamed(place)].into();
                 }
-                Some(module) if self.source == Source::Here && lookup::is_late(module) => {
+                Some(module) if self.source == Source::Here && Lookup::is_late(module) => {
                     self.reasons.late(module);
                     return [Frame::unnamed(place)].into();
                 }
@@ -119,14 +135,14 @@ impl Names for Symbols {
                 self.reasons.found(place, &frames);
                 return frames;
             }
-            let mut frames = Vec::new();
-            if known && self.source == Source::Here {
-                lookup::frames(place, &mut |frame| frames.push(self.cache.share(frame)));
-            }
+            let mut frames = match self.source {
+                Source::Here if known => self.lookup.frames(place),
+                _ => Vec::new(),
+            };
             if frames.is_empty() {
                 frames.push(Frame::unnamed(place));
             }
-            let frames: Arc<[Frame]> = frames.into();
+            let frames: Arc<[Frame]> = frames.into_iter().map(|f| self.cache.share(f)).collect();
             self.reasons.found(place, &frames);
             self.cache.insert(place.address, frames.clone());
             frames
@@ -134,7 +150,7 @@ impl Names for Symbols {
     }
 
     fn finish(&mut self) {
-        untracked(lookup::finish);
+        untracked(|| self.lookup.finish());
     }
 
     fn notes(&mut self) -> Vec<String> {

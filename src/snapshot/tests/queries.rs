@@ -1,55 +1,12 @@
 //! Groups, differences and filters of snapshots that are made up.
 
-use crate::snapshot::testing::{Made, Random, Table};
+use crate::snapshot::testing::{Table, names, random, shop, totals};
 use crate::snapshot::{By, Filter, Mode, Order, Snapshot, Sum};
+use crate::track::Live;
 use crate::track::rate::Rate;
-use crate::track::{self, Live, Totals};
 
 const ALL: [By; 9] =
     [By::Line, By::Function, By::Module, By::Crate, By::File, By::Tag, By::SizeClass, By::Site, By::Folded];
-
-/// A shop: two lines in one function, one function in two files by inlining, a recursive one, and a second crate.
-fn names() -> Table {
-    Table::default()
-        .with(1, &["alloc::alloc::alloc /rustc/x/library/alloc/src/alloc.rs:95"])
-        .with(
-            2,
-            &["alloc::vec::Vec<T,A>::push /rustc/x/library/alloc/src/vec/mod.rs:7", "shop::cart::add src/cart.rs:10"],
-        )
-        .with(3, &["shop::cart::add src/cart.rs:20"])
-        .with(4, &["<shop::cart::Cart as core::clone::Clone>::clone src/cart.rs:30"])
-        .with(5, &["parser::expr::parse parser/src/expr.rs:5"])
-        .with(6, &["parser::expr::nested parser/src/expr.rs:6"])
-        .with(7, &["shop::main src/main.rs:3"])
-        .with(8, &["std::rt::lang_start /rustc/x/library/std/src/rt.rs:9"])
-}
-
-fn totals(blocks: u64, bytes: u64) -> Totals {
-    let allocated =
-        track::Estimate { blocks: blocks as f64, bytes: bytes as f64, samples: blocks, ..Default::default() };
-    Totals { allocated, freed: track::Estimate::default(), smallest: 8, largest: 4096 }
-}
-
-fn shop() -> Made {
-    let mut made = Made::default();
-    for (site, stack) in [
-        (0, vec![]),
-        (2, vec![1, 2, 7, 8]),
-        (3, vec![1, 3, 7, 8]),
-        (4, vec![1, 4, 7, 8]),
-        (5, vec![1, 5, 6, 7, 8]),
-        (6, vec![1, 5, 6, 5, 6, 7, 8]),
-        (7, vec![1, 5, 6, 5, 6, 5, 6, 7, 8]),
-        (8, vec![0xBAD]),
-    ] {
-        made.stacks.insert(site, stack);
-        made.sites.push((site, totals(10, 10_000)));
-    }
-    made.tags.push((2, "checkout".into(), totals(50, 50_000)));
-    made.block(2, 0, 100, 1).block(2, 2, 100, 3).block(2, 2, 30, 3).block(3, 2, 1000, 4).block(4, 0, 50, 5);
-    made.block(5, 0, 7, 6).block(6, 0, 7, 7).block(7, 0, 7, 9).block(0, 0, 1, 9).block(8, 1, 2, 9);
-    made
-}
 
 /// Names, bytes and sites of the groups.
 fn rows(snapshot: &Snapshot, by: By) -> Vec<(String, f64, usize)> {
@@ -94,23 +51,6 @@ fn a_report_names_only_what_it_shows() {
         }
     }
     shop().snapshot().group_by(By::Line, &mut Strict(names()));
-}
-
-fn random(seed: u64) -> Made {
-    let mut random = Random(seed);
-    let mut made = Made::default();
-    made.stacks = shop().stacks;
-    made.stats.epoch = 20;
-    for i in 0..random.below(3000) {
-        let most = 1 << random.below(16);
-        let requested = 1 + random.below(most);
-        let rate = [Rate::EXACT, Rate::sampled(4096), Rate::sampled(512)][random.below(3) as usize];
-        let (site, tag) = ([0, 2, 3, 4, 5, 6, 7, 8][random.below(8) as usize], random.below(3) as u16);
-        made.tags.extend((i == 0).then(|| (2, "checkout".into(), totals(1, 1))));
-        let block_size = requested.next_multiple_of(64);
-        made.blocks.push(Live { site, tag, rate, requested, block_size, epoch: random.below(20) });
-    }
-    made
 }
 
 fn near(a: f64, b: f64) -> bool {

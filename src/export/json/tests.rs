@@ -1,0 +1,200 @@
+use super::*;
+use crate::snapshot::testing::{Table, names, random, shop};
+use crate::snapshot::{By, Filter, Mode};
+use serde_json::Value;
+
+const SCHEMA: &str = include_str!("../../../docs/snapshot.schema.json");
+
+/// What is wrong with a value, by as much of JSON Schema as the schema uses. A keyword that is not known is a fault too,
+/// so that nothing goes unchecked.
+fn validate(schema: &Value, root: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
+    let Some(rules) = schema.as_object() else { return };
+    let is = |kind: &str| match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "number" => value.is_number(),
+        "integer" => value.is_u64() || value.is_i64(),
+        other => panic!("no type: {other}"),
+    };
+    let properties = schema["properties"].as_object();
+    for (keyword, rule) in rules {
+        let right = match keyword.as_str() {
+            "$schema" | "$id" | "title" | "description" | "$defs" | "properties" => true,
+            "$ref" => {
+                let target = rule.as_str().and_then(|r| r.strip_prefix('#')).and_then(|p| root.pointer(p));
+                validate(target.unwrap_or_else(|| panic!("{rule} leads nowhere")), root, value, at, faults);
+                true
+            }
+            "type" => match rule {
+                Value::Array(kinds) => kinds.iter().any(|k| is(k.as_str().expect("a type"))),
+                kind => is(kind.as_str().expect("a type")),
+            },
+            "const" => value == rule,
+            "enum" => rule.as_array().expect("a list").contains(value),
+            "minimum" => value.as_f64().is_none_or(|v| v >= rule.as_f64().expect("a number")),
+            "minItems" => value.as_array().is_none_or(|v| v.len() as u64 >= rule.as_u64().expect("a number")),
+            "required" => {
+                rule.as_array().expect("a list").iter().all(|k| value.get(k.as_str().expect("a key")).is_some())
+            }
+            "additionalProperties" => {
+                assert_eq!(rule, &Value::Bool(false));
+                let known = |key: &String| properties.is_some_and(|p| p.contains_key(key));
+                value.as_object().is_none_or(|v| v.keys().all(known))
+            }
+            "items" => {
+                for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+                    validate(rule, root, item, &format!("{at}/{i}"), faults);
+                }
+                true
+            }
+            "oneOf" => {
+                let fits = |rule: &&Value| {
+                    let mut faults = Vec::new();
+                    validate(rule, root, value, at, &mut faults);
+                    faults.is_empty()
+                };
+                rule.as_array().expect("a list").iter().filter(fits).count() == 1
+            }
+            other => panic!("the test does not know the keyword {other}"),
+        };
+        if !right {
+            faults.push(format!("{at}: {keyword}"));
+        }
+    }
+    for (key, rule) in properties.into_iter().flatten() {
+        if let Some(value) = value.get(key) {
+            validate(rule, root, value, &format!("{at}/{key}"), faults);
+        }
+    }
+}
+
+fn faults(value: &Value) -> Vec<String> {
+    let schema: Value = serde_json::from_str(SCHEMA).expect("a schema");
+    let mut faults = Vec::new();
+    validate(&schema, &schema, value, "", &mut faults);
+    faults
+}
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn what_is_written_fits_the_schema() {
+    let mut modes = random(9);
+    for mode in [Mode::Off, Mode::Exact, Mode::Sampled { mean: 4096 }] {
+        modes.mode = mode;
+        assert_eq!(faults(&parse(&json(&modes.snapshot(), &mut names()))), Vec::<String>::new());
+    }
+    assert_eq!(faults(&parse(&json(&crate::snapshot(), &mut Symbols::new()))), Vec::<String>::new());
+}
+
+/// A validator that finds nothing proves nothing.
+#[test]
+fn what_does_not_fit_the_schema_is_found() {
+    let good = parse(&json(&shop().snapshot(), &mut names()));
+    let spoil = |path: &str, to: Value| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = to;
+        faults(&bad)
+    };
+    for (path, to, found) in [
+        ("/version", Value::from(2), "/version: const"),
+        ("/snapshot/rows/0/live/bytes", Value::from(-1), "/snapshot/rows/0/live/bytes: minimum"),
+        ("/snapshot/rows/0/epoch", Value::from("1"), "/snapshot/rows/0/epoch: type"),
+        ("/snapshot/mode", Value::from("some"), "/snapshot/mode: oneOf"),
+        ("/snapshot/sites/0/ending", Value::from("well"), "/snapshot/sites/0/ending: enum"),
+        ("/snapshot/sites/0", serde_json::json!({}), "/snapshot/sites/0: required"),
+        ("/names/0/frames", serde_json::json!([]), "/names/0/frames: minItems"),
+        ("/snapshot/untracked/bytes/value", Value::Null, "/snapshot/untracked/bytes/value: type"),
+    ] {
+        assert!(spoil(path, to).contains(&found.to_string()), "{found}");
+    }
+    let mut bad = good.clone();
+    bad["snapshot"]["rows"][0]["more"] = Value::Null;
+    assert_eq!(faults(&bad), ["/snapshot/rows/0: additionalProperties"]);
+}
+
+#[test]
+fn what_is_read_back_is_equal_and_brings_its_names() {
+    for seed in 0..20 {
+        let mut made = random(seed);
+        made.mode = Mode::Sampled { mean: 512 };
+        made.tags[0].1 = "no\t\"name\" ü\u{1F600}".into();
+        let snapshot = made.snapshot();
+        let text = json(&snapshot, &mut names());
+        assert_eq!(text.lines().count(), 1);
+        let (read, mut symbols) = from_json(&text).expect("a snapshot");
+        assert_eq!(read, snapshot);
+        assert_eq!(json(&read, &mut symbols), text, "names and all");
+        for by in [By::Line, By::Module] {
+            let (here, there) = (snapshot.group_by(by, &mut names()), read.group_by(by, &mut symbols));
+            assert_eq!(*here, *there);
+        }
+        let kept = snapshot.filter(&Filter::new().include("shop::*"), &mut names());
+        assert_eq!(from_json(&json(&kept, &mut names())).expect("a snapshot").0, kept);
+    }
+    let here = crate::snapshot();
+    assert_eq!(from_json(&json(&here, &mut Symbols::new())).expect("a snapshot").0, here);
+}
+
+#[track_caller]
+fn refused(text: &str) -> String {
+    let line = from_json(text).map(|_| ()).expect_err("it must be refused").to_string();
+    assert!(!line.contains('\n') && line.starts_with("not read as a snapshot of tenure: "), "{line}");
+    line
+}
+
+#[test]
+fn what_is_no_snapshot_is_refused_in_one_line() {
+    let text = json(&shop().snapshot(), &mut names());
+    for end in (0..text.len()).step_by(97).chain([text.len() - 1]) {
+        let line = refused(&text[..end]);
+        assert!(line.contains("it is cut off"), "{line}");
+    }
+    for other in
+        ["[]", "3", "null", "{}", "{\"format\":\"heap\"}", "{\"format\":\"tenure snapshot\"}", "\u{0}", "nonsense"]
+    {
+        refused(other);
+    }
+    let with = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        refused(&text.replacen(from, to, 1))
+    };
+    let newer = with("\"version\":1", "\"version\":2");
+    assert!(newer.ends_with("it has version 2, and this build of tenure reads up to 1"), "{newer}");
+    assert!(with("\"version\":1", "\"version\":0").contains("no version that ever was"));
+    assert!(with("\"exact\"", "\"ex\\nact\"").contains("unknown variant"));
+    // What contradicts itself.
+    assert!(with("\"rows\":[{\"site\":0", "\"rows\":[{\"site\":1").contains("site 1"));
+    assert!(with("\"rows\":[{\"site\":0", "\"rows\":[{\"site\":99").contains("rows are not in order"));
+    assert!(with("\"number\":3", "\"number\":2").contains("sites are not in order"));
+    assert!(
+        with("\"live\":{\"blocks\":1.0,\"bytes\":1.0", "\"live\":{\"blocks\":1.0,\"bytes\":5.0")
+            .contains("not those of its rows")
+    );
+    assert!(with("\"epoch_step\":1", "\"epoch_step\":3").contains("power of two"));
+    assert!(with("\"address\":1,\"frames\":[{", "\"address\":1,\"frames\":[],\"x\":[{").contains("no frame"));
+}
+
+/// Names from a file do not speak for this process, nor for a module that lies elsewhere.
+#[test]
+fn names_serve_only_where_they_are_from() {
+    let here = crate::snapshot::loaded();
+    let entry = names_serve_only_where_they_are_from as fn() as usize as u64;
+    let mut made = shop();
+    made.modules = here.clone();
+    made.stacks.insert(2, vec![entry]);
+    let names = Table::default().with(entry, &["shop::f src/f.rs:1"]);
+    let (snapshot, mut symbols) = from_json(&json(&made.snapshot(), &mut { names })).expect("a snapshot");
+    let name = |symbols: &mut Symbols, modules: &[crate::snapshot::Module]| {
+        symbols.frames(&Place::new(entry, modules))[0].function.to_string()
+    };
+    assert_eq!(name(&mut symbols, snapshot.modules()), "shop::f");
+    let mut moved = here;
+    moved.iter_mut().for_each(|m| m.build_id.push('0'));
+    assert_ne!(name(&mut symbols, &moved), "shop::f");
+}
