@@ -16,6 +16,8 @@ mod heap;
 pub mod internals;
 #[cfg(not(loom))]
 mod mode;
+#[cfg(not(loom))]
+mod origin;
 mod os;
 #[cfg(not(loom))]
 mod pages;
@@ -23,6 +25,7 @@ mod pages;
 mod reading;
 #[cfg(not(loom))]
 mod scope;
+#[cfg(not(loom))]
 pub mod snapshot;
 #[cfg(not(loom))]
 mod stats;
@@ -37,6 +40,8 @@ pub use allocator::Tenure;
 pub use config::{HugePages, Mode};
 #[cfg(not(loom))]
 pub use mode::{ExactScope, exact_scope, mode, set_mode};
+#[cfg(not(loom))]
+pub use origin::{Origin, Traced, origin, reset_peak, traced};
 #[cfg(not(loom))]
 pub use scope::{InScope, InScopeExt, Scope, Tag, inherit, scope};
 #[cfg(not(loom))]

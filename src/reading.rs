@@ -6,8 +6,11 @@
 
 use crate::allocator::Hooks;
 use crate::config::Config;
+use crate::generation::clock;
 use crate::heap::{census, thread};
 use crate::pages::classes::block_size;
+use crate::pages::page;
+use crate::track::unwind;
 use crate::track::word::{self, Birth};
 use crate::track::{Live, State, Totals, read};
 
@@ -66,8 +69,7 @@ pub(crate) fn each_site(f: &mut dyn FnMut(u32, Totals)) {
     totals.into_iter().enumerate().for_each(|(site, totals)| f(site as u32, totals));
 }
 
-/// Gives `f` what each tag has done since the start, with its name. What had no tag is the sum of all sites less these.
-/// Allocates.
+/// Gives `f` what each tag has done since the start, with its name; tag 0 is what had none. Allocates.
 pub(crate) fn each_tag(f: &mut dyn FnMut(u16, &str, Totals)) {
     let dying = dying();
     let mut totals = read::tags();
@@ -76,6 +78,12 @@ pub(crate) fn each_tag(f: &mut dyn FnMut(u16, &str, Totals)) {
             totals.freed.add(&dying.birth, dying.block_size);
         }
     }
+    // What has no tag is counted by site only.
+    let mut none = Totals::NONE;
+    each_site(&mut |_, site| none.join(&site));
+    totals[1..].iter().for_each(|tag| none.allocated.less(&tag.allocated));
+    totals[1..].iter().for_each(|tag| none.freed.less(&tag.freed));
+    totals[0] = none;
     totals.into_iter().enumerate().for_each(|(tag, totals)| f(tag as u16, read::tag_name(tag as u16), totals));
 }
 
@@ -86,4 +94,27 @@ pub(crate) fn dying_blocks() -> u64 {
     // SAFETY: as in `dying`.
     census::dying(|_, word, _| n += word::read(unsafe { &*word }).is_some() as u64);
     n
+}
+
+/// Forgets what follows from libraries that are gone. Takes the loader's lock, so that nobody may call it from an allocation.
+pub(crate) fn refresh() {
+    unwind::refresh();
+}
+
+/// What is known of the block that holds an address.
+pub(crate) struct Held {
+    pub(crate) birth: Birth,
+    pub(crate) block_size: u64,
+    /// Epochs since it was born.
+    pub(crate) age: u64,
+}
+
+/// What is known of the block that holds the byte at an address: `None` if it is none of ours, or not tracked.
+///
+/// The block must live as long as this runs.
+pub(crate) fn held(address: *mut u8) -> Option<Held> {
+    let (word, block_size) = page::word_around(address)?;
+    // SAFETY: the block lives, so its word does.
+    let birth = word::read(unsafe { &*word })?;
+    Some(Held { birth, block_size: block_size as u64, age: clock::epoch().saturating_sub(birth.epoch) })
 }

@@ -34,6 +34,10 @@ impl Tag {
         Tag(with_state(|state| state.tag()))
     }
 
+    pub(crate) fn from_number(tag: u16) -> Tag {
+        Tag(tag)
+    }
+
     /// Its name: empty for [`Tag::NONE`], `other` for those that there was no room for.
     pub fn name(self) -> &'static str {
         tags::name_of(self.0)

@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["mode", "reading", "scope"],
     &["stats"],
     &["snapshot"],
+    &["origin"],
     &["symbols"],
     &["limits", "dump", "testing"],
     &["export"],

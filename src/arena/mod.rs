@@ -63,6 +63,13 @@ pub(crate) fn slice_of_header(h: *mut u8) -> *mut u8 {
     h.map_addr(|_| base + i * SLICE)
 }
 
+/// The slice that holds an address, and those before it in its segment, backwards.
+pub(crate) fn slices_before(p: *mut u8) -> impl Iterator<Item = *mut u8> {
+    let slice = p.map_addr(|a| a & !(SLICE - 1));
+    let before = (slice.addr() & (SEGMENT - 1)) / SLICE;
+    (0..=before).map(move |i| slice.wrapping_sub(i * SLICE))
+}
+
 /// The info of the segment that holds an address.
 fn info(p: *mut u8) -> *mut slices::Info {
     p.map_addr(|a| (a & !(SEGMENT - 1)) - INFO_AT).cast()

@@ -6,6 +6,34 @@ use crate::os::{self, die};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::ptr::null_mut;
 
+/// The word of the tracked block that holds the byte at an address, and the block's bytes. `None` if the address is none of
+/// ours, or its block is not tracked. The block must live as long as this runs.
+pub(crate) fn word_around(p: *mut u8) -> Option<(*mut Word, usize)> {
+    if !slices::contains(p) {
+        return None;
+    }
+    // SAFETY: the address lies in an arena, and a block that lives lies in a segment whose headers are readable.
+    let page = unsafe { &*page_of(p) };
+    match page.kind() {
+        Kind::Tracked => {
+            let i = block_index(page.class(), p.addr() - page.base().addr());
+            (i < page.capacity()).then(|| (page.words.wrapping_add(i), block_size(page.class())))
+        }
+        Kind::Plain => None,
+        // A large block has one header, that of its first slice.
+        Kind::Large | Kind::None => {
+            let first = arena::slices_before(p).find_map(|slice| {
+                // SAFETY: as above.
+                let page = unsafe { &*arena::header(slice).cast::<Page>() };
+                (page.kind() != Kind::None).then_some(page)
+            })?;
+            let bytes = first.slices() * SLICE;
+            let inside = first.kind() == Kind::Large && p.addr() < first.base().addr() + bytes;
+            (inside && !first.words.is_null()).then_some((first.words, bytes))
+        }
+    }
+}
+
 /// What stands in the side table for each block of a tracked page. Opaque to everything below the tracker.
 #[derive(Debug, Default)]
 #[repr(C, align(16))]

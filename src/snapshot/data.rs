@@ -1,33 +1,7 @@
 //! What a snapshot consists of, as plain structs.
 
 use super::Sum;
-use crate::track::{self, rate::Rate};
-
-/// How blocks come to be tracked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Mode {
-    /// Not at all.
-    Off,
-    /// By samples.
-    Sampled {
-        /// The mean distance of samples in bytes.
-        mean: u64,
-    },
-    /// Every block is.
-    Exact,
-}
-
-impl From<Rate> for Mode {
-    fn from(rate: Rate) -> Mode {
-        match rate.mean() {
-            Some(mean) => Mode::Sampled { mean },
-            None if rate == Rate::EXACT => Mode::Exact,
-            None => Mode::Off,
-        }
-    }
-}
+use crate::track;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -36,7 +36,8 @@ pub(crate) mod testing;
 mod tests;
 mod trim;
 
-pub use data::{Code, Ending, Mode, Module, Peak, Row, Site, Tag};
+pub(crate) use crate::config::Mode;
+pub use data::{Code, Ending, Module, Peak, Row, Site, Tag};
 pub use diff::{Change, Diff};
 pub use filter::Filter;
 pub use group::{Group, Groups, Order};
@@ -44,6 +45,7 @@ pub use keys::By;
 pub use names::{Frame, Names, Place};
 pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
+pub(crate) use trim::line as outermost_of_interest;
 
 pub(crate) use data::DELETED;
 pub(crate) use modules::loaded;

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 pub fn snapshot() -> Snapshot {
     // First, before there is anything of the snapshot's own to be counted.
     let stats = stats();
+    reading::refresh();
     reading::untracked(|| take(stats))
 }
 
@@ -36,7 +37,7 @@ fn take(stats: Stats) -> Snapshot {
     let mut parts = assemble(stats, blocks, sites, tags);
     parts.unix_nanos = since.as_nanos() as u64;
     parts.pid = std::process::id();
-    parts.mode = Mode::from(crate::track::process_rate());
+    parts.mode = crate::track::process_mode();
     parts.modules = modules::loaded();
     for site in &mut parts.sites {
         let mut stack = Vec::with_capacity(64);

@@ -48,7 +48,7 @@ pub(super) fn is_runtime(function: &str) -> bool {
 }
 
 /// The frame that a block is put down to: the program's own line, or else the last that says anything.
-pub(super) fn line(frames: &[Frame]) -> Option<&Frame> {
+pub(crate) fn line(frames: &[Frame]) -> Option<&Frame> {
     let library = |f: &&Frame| path::krate(&f.function) == "std" || !is_runtime(&f.function);
     let with_path = |f: &&Frame| !path::krate(&f.function).is_empty();
     let own = frames.iter().find(|f| !is_runtime(&f.function));

@@ -56,7 +56,34 @@ pub(crate) fn stack(site: u32, f: &mut dyn FnMut(usize)) -> Ending {
     sites::stack(site, f)
 }
 
+impl Totals {
+    /// These and others.
+    pub(crate) fn join(&mut self, other: &Totals) {
+        self.allocated.sum(&other.allocated, 1.0);
+        self.freed.sum(&other.freed, 1.0);
+        self.smallest = self.smallest.min(other.smallest);
+        self.largest = self.largest.max(other.largest);
+    }
+}
+
 impl Estimate {
+    /// A part less. Both were read while threads run, so nothing goes below zero.
+    pub(crate) fn less(&mut self, part: &Estimate) {
+        self.sum(part, -1.0);
+        self.samples = self.samples.saturating_sub(part.samples);
+    }
+
+    fn sum(&mut self, other: &Estimate, sign: f64) {
+        let add = |to: &mut f64, x: f64| *to = (*to + sign * x).max(0.0);
+        add(&mut self.blocks, other.blocks);
+        add(&mut self.bytes, other.bytes);
+        add(&mut self.blocks_variance, other.blocks_variance);
+        add(&mut self.bytes_variance, other.bytes_variance);
+        if sign > 0.0 {
+            self.samples += other.samples;
+        }
+    }
+
     /// One block more.
     pub(crate) fn add(&mut self, birth: &word::Birth, block_size: u64) {
         let (p, size) = (birth.rate.probability(block_size), birth.requested as f64);
