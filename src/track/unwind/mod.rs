@@ -27,10 +27,10 @@
 //! in which the walk then stands is the same one:
 //!
 //! - its rule is the same, because it depends on nothing but the lookup address (and the generation);
-//! - if the frame's [`by`](Frame::by) is [`By::Rsp`], the CFA is RSP plus a constant of the rule. RSP is the CFA of
+//! - if the frame was found [`by`](How::by) [`By::Rsp`], the CFA is RSP plus a constant of the rule. RSP is the CFA of
 //!   the frame before, so its distance from the first RSP is the same: [`slot`](Frame::slot) minus the first RSP is a
 //!   constant of the record, and needs no check;
-//! - if it is [`By::Rbp`], the CFA is the RBP in force there plus a constant. The RBP in force is the word at
+//! - if it was by [`By::Rbp`], the CFA is the RBP in force there plus a constant. The RBP in force is the word at
 //!   [`bp_slot`](Frame::bp_slot), or the live register if that is 0. Which of the two, and at which distance, followed
 //!   from rules alone, like the CFA's own. So the check is: (that word or register) minus the first RSP equals
 //!   what it was in the recorded walk. The constant `slot - first RSP` then holds again;
@@ -38,8 +38,8 @@
 //!   the function in which the walk stands next.
 //!
 //! A record is therefore, for each frame, `(slot - rsp, word)`, and for each frame by RBP `(bp_slot - rsp, or live;
-//! value - rsp)`, where value - rsp is the same for all frames that share the bp_slot. It ends at a frame that is neither
-//! `Rsp` nor `Rbp`, or [`switched`](Frame::switched): distances across stacks mean nothing. Reads at these
+//! value - rsp)`, where value - rsp is the same for all frames that share the bp_slot. It ends before a frame that is not
+//! [plain](How::is_plain): distances across stacks mean nothing. Reads at these
 //! distances are not proven to be mapped before the frames further in have been verified, so verify from the leaf
 //! outward, or stay within OS pages that are known to be mapped.
 
@@ -124,23 +124,75 @@ pub(crate) struct Frame {
     /// Where the RBP came from that was in force in the function called from here: the address of the
     /// word that it was loaded from; 0 if it was the live register.
     pub(crate) bp_slot: usize,
-    /// What `slot` followed from.
-    pub(crate) by: By,
+    /// How the frame was found.
+    pub(crate) how: How,
+}
+
+/// How a frame was found, in one word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct How(usize);
+
+impl How {
+    const SWITCHED: usize = 4;
+    const INTERRUPTED: usize = 8;
+
+    #[inline(always)]
+    fn new(by: By, switched: bool, interrupted: bool) -> How {
+        let (switched, interrupted) = (usize::from(switched), usize::from(interrupted));
+        How(by as usize + switched * Self::SWITCHED + interrupted * Self::INTERRUPTED)
+    }
+
+    /// What the slot followed from.
+    #[inline(always)]
+    pub(crate) fn by(self) -> By {
+        match self.0 & 3 {
+            0 => By::Rsp,
+            1 => By::Rbp,
+            2 => By::Loaded,
+            _ => By::Signal,
+        }
+    }
+
     /// Whether the slot lies on another stack than the one before.
-    pub(crate) switched: bool,
-    /// Whether the word in the slot is `address` itself: no call's.
-    pub(crate) interrupted: bool,
+    #[inline(always)]
+    pub(crate) fn switched(self) -> bool {
+        self.0 & Self::SWITCHED != 0
+    }
+
+    /// Whether the word in the slot is the lookup address itself: no call's.
+    #[inline(always)]
+    pub(crate) fn interrupted(self) -> bool {
+        self.0 & Self::INTERRUPTED != 0
+    }
+
+    /// Whether it is an ordinary call's frame on the same stack, which a record can foretell.
+    #[inline(always)]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 <= By::Rbp as usize
+    }
+}
+
+impl std::fmt::Debug for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (switched, interrupted) = (self.switched(), self.interrupted());
+        write!(
+            f,
+            "{:?}{}{}",
+            self.by(),
+            ["", ", switched"][usize::from(switched)],
+            ["", ", interrupted"][usize::from(interrupted)]
+        )
+    }
 }
 
 impl Frame {
     /// Fills an array before a walk.
-    pub(crate) const NONE: Frame =
-        Frame { slot: 0, address: 0, bp_slot: 0, by: By::Rsp, switched: false, interrupted: false };
+    pub(crate) const NONE: Frame = Frame { slot: 0, address: 0, bp_slot: 0, how: How(0) };
 
     /// What stands in the slot.
     #[inline(always)]
     pub(crate) fn word(&self) -> usize {
-        self.address + usize::from(!self.interrupted)
+        self.address.wrapping_add(usize::from(!self.how.interrupted()))
     }
 }
 
