@@ -17,6 +17,11 @@ impl Registers {
     pub fn sp(self) -> usize {
         self.0.sp
     }
+
+    /// The same with another RBP.
+    pub fn with_bp(self, bp: usize) -> Registers {
+        Registers(unwind::Registers { bp, ..self.0 })
+    }
 }
 
 /// A frame of a walk.

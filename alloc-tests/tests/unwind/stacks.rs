@@ -107,6 +107,43 @@ fn in_the_child_of_a_fork() {
     }
 }
 
+/// A call on another stack, whose caller's frame is marked as one that a signal interrupted.
+#[test]
+fn a_call_on_another_stack() {
+    for n in [0, 3] {
+        let stack = corosensei::stack::DefaultStack::new(1 << 20).expect("memory");
+        let seen = corosensei::on_stack(stack, || if n == 0 { compare() } else { black_box(on_segments(n)) });
+        assert_eq!((seen.ending, seen.switches), (Ending::Complete, n + 1));
+        assert!(seen.interrupted > 0);
+    }
+}
+
+/// An RBP that is not what the rule says: nothing is read there unless it can be.
+#[test]
+fn a_broken_frame_pointer() {
+    #[repr(align(64))]
+    struct Aligned([u8; 64]);
+    #[inline(never)]
+    fn walk_with(bp: usize) -> (usize, Ending) {
+        let mut local = Aligned([0; 64]);
+        black_box(&mut local.0);
+        let mut frames = [unwind::Frame::NONE; 8];
+        let result = unwind::walk(unwind::Registers::here().with_bp(bp), &mut frames);
+        black_box(&mut local.0);
+        result
+    }
+    let unmapped = [0usize, 8, 0x1000, 1 << 40, 1 << 46, 1 << 47, 1 << 63, usize::MAX - 7, usize::MAX - 15];
+    for bp in unmapped.into_iter().chain([3, 0x1001, usize::MAX]) {
+        assert_eq!(walk_with(bp), (0, Ending::Foreign), "{bp:#x}");
+    }
+    // Near enough to be read without a question, and not aligned.
+    let near = 0usize;
+    assert_eq!(walk_with((&raw const near).addr() + 4), (0, Ending::Foreign));
+    // Memory, but no stack: it is followed as another one, and leads nowhere.
+    let heap = vec![0x11usize; 1000];
+    assert_eq!(walk_with(heap.as_ptr().addr()), (1, Ending::NoRules));
+}
+
 /// A stack that nobody has described: the walk ends, and says why.
 #[test]
 fn made_up_registers() {
@@ -117,4 +154,8 @@ fn made_up_registers() {
         let (n, ending) = unwind::walk_from(compare as *const () as usize, stack.as_ptr().addr(), word, &mut frames);
         assert!(ending != Ending::Complete && n <= 8, "{word:#x}: {n}, {ending:?}");
     }
+    // No return address: how the first functions of some threads end.
+    stack.fill(0);
+    let result = unwind::walk_from(compare as *const () as usize, stack.as_ptr().addr(), 0, &mut frames);
+    assert_eq!(result, (0, Ending::Complete));
 }

@@ -50,11 +50,20 @@ fn every_row_is_as_gimli_has_it() {
     for object in objects() {
         let header = object.eh_frame_hdr;
         let (mut rows, mut kinds) = (0, [0; 8]);
-        for row in sorted_table(header).expect("it has a table") {
+        let table = sorted_table(header).expect("it has a table");
+        let mut gaps = 0;
+        for (i, row) in table.iter().enumerate() {
             let entry = header.wrapping_add_signed(row[1] as isize);
             let (section, bases, at) = part_of_section(entry).expect("an entry");
             let function = section.fde_from_offset(&bases, at, EhFrame::cie_from_offset).expect("an entry");
             assert_eq!(function.initial_address() as usize, header.wrapping_add_signed(row[0] as isize));
+            // Between two functions there is nothing.
+            let end = function.end_address() as usize;
+            let next = header.wrapping_add_signed(table.get(i + 1).unwrap_or(&[i32::MAX; 2])[0] as isize);
+            if end < next && objects::find(end) == Some(object) {
+                assert_eq!(resolve(end), Some(Rule::NO_RULES), "{end:#x}");
+                gaps += 1;
+            }
             let mut table = function.rows(&section, &bases, &mut *context).expect("instructions");
             while let Some(row) = table.next_row().expect("instructions") {
                 for lookup in [row.start_address(), row.end_address() - 1] {
@@ -74,6 +83,7 @@ fn every_row_is_as_gimli_has_it() {
             }
         }
         println!("{rows} addresses: Rsp, Rbp, End, NoRules, Complex, Signal, Loaded, Interrupted: {kinds:?}");
+        assert!(gaps > 10, "{gaps}");
         assert!(rows > 100 && kinds[Kind::Rsp as usize] * 2 > rows);
         // Procedure linkage tables excepted, all that compilers make is followed.
         assert!(kinds[Kind::Complex as usize] * 100 < rows, "{kinds:?}");
