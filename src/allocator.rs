@@ -8,7 +8,7 @@ use crate::os::process;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
 #[cfg(feature = "internals")]
-use crate::track::dummy;
+use crate::track::{dummy, unwind};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
 
@@ -240,6 +240,8 @@ impl SlowPath for Hooks {
 /// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
 extern "C" fn init() {
     process::pin_library((&raw const INIT).cast());
+    #[cfg(feature = "internals")]
+    unwind::init();
 }
 
 #[used]

@@ -14,6 +14,7 @@
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
 //! | [`barrier`] | every running thread of the process passes a full memory barrier before it returns; `false` if not to be had |
 //! | [`resident`] | resident bytes of the process |
+//! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
 //! | [`objects::find`] | the loaded object that holds an address, and its unwind tables; no lock, any time, `None` if not known |
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |

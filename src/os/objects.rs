@@ -10,6 +10,12 @@ pub(crate) struct Object {
     pub(crate) eh_frame_hdr: usize,
 }
 
+/// Looks for glibc's function, so that [`find`] knows libraries. Takes the loader's lock, so it is for code that the
+/// loader calls; before it, only the program itself is known.
+pub(crate) fn begin() {
+    glibc::begin();
+}
+
 /// The object that holds the address. No lock, no allocation, at any time, also in a signal handler: glibc has a
 /// table for it from 2.35 on. Without that, only the program itself is known.
 pub(crate) fn find(address: usize) -> Option<Object> {
@@ -22,7 +28,9 @@ pub(crate) fn find(address: usize) -> Option<Object> {
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 mod glibc {
     use super::{Object, c_int, c_void};
+    use crate::sync::{AtomicPtr, Ordering};
     use std::mem::MaybeUninit;
+    use std::ptr::null_mut;
 
     /// `struct dl_find_object` of x86-64.
     #[repr(C)]
@@ -37,21 +45,24 @@ mod glibc {
 
     type Find = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
 
-    /// Weak by hand, because `#[linkage]` is not stable: the loader leaves null where there is no such function. By
-    /// `dlsym`, which takes locks, the first call would have to be made at a time of our choice.
-    pub(super) fn dl_find_object() -> Option<Find> {
-        let f: *const c_void;
-        // SAFETY: reads the slot of the global offset table that the loader has filled.
+    static FIND: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+    /// Not by a reference, not even a weak one: the linker would note that the program needs glibc 2.35, and it would
+    /// not start with an older one.
+    pub(super) fn begin() {
+        // SAFETY: the name ends with a null; whoever asks `dlerror` next must not hear of us.
         unsafe {
-            std::arch::asm!(
-                ".weak _dl_find_object",
-                "mov {}, qword ptr [rip + _dl_find_object@GOTPCREL]",
-                out(reg) f,
-                options(pure, nomem, nostack, preserves_flags),
-            );
+            let f = libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr());
+            if f.is_null() {
+                libc::dlerror();
+            }
+            FIND.store(f, Ordering::Relaxed); // Relaxed: the function has been there all the time
         }
+    }
+
+    pub(super) fn dl_find_object() -> Option<Find> {
         // SAFETY: that function, with the type that glibc says; null is `None`.
-        unsafe { std::mem::transmute::<*const c_void, Option<Find>>(f) }
+        unsafe { std::mem::transmute::<*mut c_void, Option<Find>>(FIND.load(Ordering::Relaxed)) }
     }
 
     pub(super) fn find(f: Find, address: usize) -> Option<Object> {
@@ -71,6 +82,8 @@ mod glibc {
 #[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
 mod glibc {
     use super::Object;
+
+    pub(super) fn begin() {}
 
     pub(super) fn dl_find_object() -> Option<()> {
         None
