@@ -7,7 +7,7 @@ use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
-use crate::track::{self, State, rate::Rate};
+use crate::track::{self, State, rate::Rate, unwind};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
 
@@ -289,6 +289,7 @@ impl SlowPath for Hooks {
 /// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
 extern "C" fn init() {
     process::pin_library((&raw const INIT).cast());
+    unwind::init();
 }
 
 #[used]

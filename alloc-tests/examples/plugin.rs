@@ -46,3 +46,15 @@ unsafe extern "C" fn plugin_free(block: *mut u8, size: usize, key: u64) -> u64 {
         damaged as u64
     }
 }
+
+/// Calls back from some calls further down, so that the library's own frames are on the stack.
+#[unsafe(no_mangle)]
+extern "C" fn plugin_call_back(depth: usize, f: extern "C" fn()) -> usize {
+    let local = std::hint::black_box([depth; 9]);
+    if depth == 0 {
+        f()
+    } else {
+        _ = std::hint::black_box(plugin_call_back(depth - 1, f))
+    }
+    local[8]
+}

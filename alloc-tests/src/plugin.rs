@@ -16,6 +16,8 @@ pub struct Plugin {
     pub allocate: extern "C" fn(size: usize, key: u64) -> *mut u8,
     /// Checks the pattern and frees; returns the number of faults.
     pub free: unsafe extern "C" fn(block: *mut u8, size: usize, key: u64) -> u64,
+    /// Calls back with so many frames of the library between.
+    pub call_back: extern "C" fn(depth: usize, f: extern "C" fn()) -> usize,
 }
 
 // SAFETY: the functions may be called from any thread, and the handle is used only by `close`.
@@ -45,6 +47,10 @@ impl Plugin {
                 allocate: std::mem::transmute::<*mut c_void, extern "C" fn(usize, u64) -> *mut u8>(symbol(
                     handle,
                     c"plugin_allocate",
+                )),
+                call_back: std::mem::transmute::<*mut c_void, extern "C" fn(usize, extern "C" fn()) -> usize>(symbol(
+                    handle,
+                    c"plugin_call_back",
                 )),
                 free: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut u8, usize, u64) -> u64>(symbol(
                     handle,

@@ -17,6 +17,11 @@ impl Registers {
     pub fn sp(self) -> usize {
         self.0.sp
     }
+
+    /// The same with another RBP.
+    pub fn with_bp(self, bp: usize) -> Registers {
+        Registers(unwind::Registers { bp, ..self.0 })
+    }
 }
 
 /// A frame of a walk.
@@ -42,7 +47,7 @@ impl Frame {
 
     /// Whether a signal interrupted it, and whether it is on another stack than the one before.
     pub fn is_odd(&self) -> (bool, bool) {
-        (self.0.interrupted, self.0.switched)
+        (self.0.how.interrupted(), self.0.how.switched())
     }
 }
 
@@ -77,6 +82,11 @@ pub fn walk(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
         crate::track::Ending::Foreign => Ending::Foreign,
     };
     (n, ending)
+}
+
+/// [`walk`] from registers that are made up.
+pub fn walk_from(pc: usize, sp: usize, bp: usize, frames: &mut [Frame]) -> (usize, Ending) {
+    walk(Registers(unwind::Registers { pc, sp, bp }), frames)
 }
 
 /// Whether stacks can be walked here.

@@ -17,6 +17,7 @@
 //! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
 //! | [`warn`] | one line to standard error |
 //! | [`seed`] | a number that differs from call to call and from process to process |
+//! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
 //! | [`objects::find`] | the loaded object that holds an address, and its unwind tables; no lock, any time, `None` if not known |
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
@@ -28,9 +29,9 @@
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
 pub(crate) mod lock;
+#[cfg(not(loom))]
 pub(crate) mod modules;
 #[cfg(not(loom))]
-#[cfg_attr(not(feature = "internals"), allow(dead_code))]
 pub(crate) mod objects;
 #[cfg(not(loom))]
 pub(crate) mod process;

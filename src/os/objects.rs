@@ -3,43 +3,34 @@
 use super::unix::preserving_errno;
 use libc::{c_int, c_void, dl_phdr_info};
 
-/// A loaded object, as far as unwinding needs it. Its bytes are mapped while code of it may run.
+/// A loaded object, as far as unwinding needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Object {
-    /// First address of its mappings.
-    pub(crate) start: usize,
-    /// One past the last.
-    pub(crate) end: usize,
-    /// The `.eh_frame_hdr`; lies between the two.
+    /// The address of its `.eh_frame_hdr`, which stays mapped as long as the object is; 0 if it has none.
     pub(crate) eh_frame_hdr: usize,
 }
 
-impl Object {
-    /// The bytes from an address to the object's end; `None` if the address lies outside.
-    pub(crate) fn bytes_from(&self, address: usize) -> Option<&'static [u8]> {
-        // SAFETY: the loader mapped the object as a whole. There may be holes without access between its segments;
-        // whoever reads follows the lengths in the tables, which lie in one segment. Nobody writes to it.
-        (self.start <= address && address < self.end).then(|| unsafe {
-            std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address), self.end - address)
-        })
-    }
+/// Looks for glibc's function, so that [`find`] knows libraries. Takes the loader's lock, so it is for code that the
+/// loader calls; before it, only the program itself is known.
+pub(crate) fn begin() {
+    glibc::begin();
 }
 
 /// The object that holds the address. No lock, no allocation, at any time, also in a signal handler: glibc has a
 /// table for it from 2.35 on. Without that, only the program itself is known.
 pub(crate) fn find(address: usize) -> Option<Object> {
-    let object = match glibc::dl_find_object() {
+    match glibc::dl_find_object() {
         Some(f) => glibc::find(f, address),
-        None => program(),
-    }?;
-    let known = object.start <= address && address < object.end;
-    (known && object.start <= object.eh_frame_hdr && object.eh_frame_hdr < object.end).then_some(object)
+        None => program(address),
+    }
 }
 
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 mod glibc {
     use super::{Object, c_int, c_void};
+    use crate::sync::{AtomicPtr, Ordering};
     use std::mem::MaybeUninit;
+    use std::ptr::null_mut;
 
     /// `struct dl_find_object` of x86-64.
     #[repr(C)]
@@ -54,21 +45,24 @@ mod glibc {
 
     type Find = unsafe extern "C" fn(*mut c_void, *mut Found) -> c_int;
 
-    /// Weak by hand, because `#[linkage]` is not stable: the loader leaves null where there is no such function. By
-    /// `dlsym`, which takes locks, the first call would have to be made at a time of our choice.
-    pub(super) fn dl_find_object() -> Option<Find> {
-        let f: *const c_void;
-        // SAFETY: reads the slot of the global offset table that the loader has filled.
+    static FIND: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+    /// Not by a reference, not even a weak one: the linker would note that the program needs glibc 2.35, and it would
+    /// not start with an older one.
+    pub(super) fn begin() {
+        // SAFETY: the name ends with a null; whoever asks `dlerror` next must not hear of us.
         unsafe {
-            std::arch::asm!(
-                ".weak _dl_find_object",
-                "mov {}, qword ptr [rip + _dl_find_object@GOTPCREL]",
-                out(reg) f,
-                options(pure, nomem, nostack, preserves_flags),
-            );
+            let f = libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr());
+            if f.is_null() {
+                libc::dlerror();
+            }
+            FIND.store(f, Ordering::Relaxed); // Relaxed: the function has been there all the time
         }
+    }
+
+    pub(super) fn dl_find_object() -> Option<Find> {
         // SAFETY: that function, with the type that glibc says; null is `None`.
-        unsafe { std::mem::transmute::<*const c_void, Option<Find>>(f) }
+        unsafe { std::mem::transmute::<*mut c_void, Option<Find>>(FIND.load(Ordering::Relaxed)) }
     }
 
     pub(super) fn find(f: Find, address: usize) -> Option<Object> {
@@ -78,12 +72,9 @@ mod glibc {
             if f(std::ptr::without_provenance_mut(address), found.as_mut_ptr()) != 0 {
                 return None;
             }
-            let found = found.assume_init_ref();
-            Some(Object {
-                start: found.start.addr(),
-                end: found.end.addr(),
-                eh_frame_hdr: found.eh_frame_hdr.expose_provenance(),
-            })
+            // What is said of the object's range is left alone: where there are holes between segments, as rust-lld
+            // makes them, it is one segment's, and the tables lie in another.
+            Some(Object { eh_frame_hdr: found.assume_init_ref().eh_frame_hdr.expose_provenance() })
         }
     }
 }
@@ -91,6 +82,8 @@ mod glibc {
 #[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
 mod glibc {
     use super::Object;
+
+    pub(super) fn begin() {}
 
     pub(super) fn dl_find_object() -> Option<()> {
         None
@@ -101,8 +94,8 @@ mod glibc {
     }
 }
 
-/// The program itself, from the program headers that the kernel tells of.
-fn program() -> Option<Object> {
+/// The program itself, from the program headers that the kernel tells of. `None` if the address lies outside.
+fn program(address: usize) -> Option<Object> {
     use libc::{Elf64_Ehdr, Elf64_Phdr, PT_GNU_EH_FRAME, PT_LOAD, PT_PHDR};
     // SAFETY: the kernel's table of the program's headers, which stay mapped.
     let (headers, at) = unsafe {
@@ -119,14 +112,9 @@ fn program() -> Option<Object> {
     let headers_linked_at =
         linked_at(PT_PHDR).or_else(|| first().map(|h| h.p_vaddr as usize + size_of::<Elf64_Ehdr>()))?;
     let moved_by = at.wrapping_sub(headers_linked_at);
-    let segments = || headers.iter().filter(|h| h.p_type == PT_LOAD);
-    let start = segments().map(|h| h.p_vaddr as usize).min()?;
-    let end = segments().map(|h| (h.p_vaddr + h.p_memsz) as usize).max()?;
-    Some(Object {
-        start: start.wrapping_add(moved_by),
-        end: end.wrapping_add(moved_by),
-        eh_frame_hdr: linked_at(PT_GNU_EH_FRAME)?.wrapping_add(moved_by),
-    })
+    let linked = address.wrapping_sub(moved_by) as u64;
+    headers.iter().find(|h| h.p_type == PT_LOAD && linked.wrapping_sub(h.p_vaddr) < h.p_memsz)?;
+    Some(Object { eh_frame_hdr: linked_at(PT_GNU_EH_FRAME).map_or(0, |at| at.wrapping_add(moved_by)) })
 }
 
 /// How often objects were loaded and unloaded so far: two equal readings mean that nothing changed between them.
@@ -169,8 +157,9 @@ mod tests {
     fn finds_itself() {
         let here = finds_itself as *const () as usize;
         let object = find(here).expect("this program");
-        assert!(object.start <= here && here < object.end);
-        assert_eq!(object.bytes_from(object.eh_frame_hdr).expect("inside")[0], 1, "the version");
+        // SAFETY: the loader says that it is there.
+        let version = unsafe { std::ptr::with_exposed_provenance::<u8>(object.eh_frame_hdr).read() };
+        assert_eq!(version, 1);
         assert_eq!(find(0), None);
         assert_eq!(find(usize::MAX), None);
     }
@@ -178,9 +167,10 @@ mod tests {
     #[test]
     fn two_ways_to_the_program_lead_to_one() {
         let here = finds_itself as *const () as usize;
-        let (a, b) = (find(here).expect("this program"), program().expect("this program"));
-        assert_eq!(a.eh_frame_hdr, b.eh_frame_hdr);
-        assert!(b.start <= here && here < b.end);
+        assert_eq!(program(here), find(here));
+        // Static programs hold the C library, too.
+        assert!(cfg!(target_env = "musl") || program(libc::malloc as *const () as usize).is_none());
+        assert_eq!(program(0), None);
     }
 
     #[test]

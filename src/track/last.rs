@@ -11,7 +11,7 @@
 
 use super::Ending;
 use super::sites::{self, Id};
-use super::unwind::{self, By, Frame, Registers};
+use super::unwind::{self, By, Frame, How, Registers};
 
 /// Frames of a stack at most.
 pub(super) const MOST: usize = 256;
@@ -136,8 +136,7 @@ impl Stack {
             let slot = cfa - 8;
             // SAFETY: as in a full walk, a word of the stack, where a rule says that a frame ends.
             let address = unsafe { unwind::load(slot) }.wrapping_sub(1);
-            let by = if rule.is_by_bp() { By::Rbp } else { By::Rsp };
-            let frame = Frame { slot, address, bp_slot, by, switched: false, interrupted: false };
+            let frame = Frame { slot, address, bp_slot, how: How::plain(rule.is_by_bp()) };
             if rule.bp_below_cfa() != 0 {
                 bp_slot = cfa - rule.bp_below_cfa();
                 // SAFETY: as above.
@@ -172,7 +171,7 @@ impl Stack {
         let mut checked = 0;
         for i in (0..outer - 1).rev() {
             let frame = &self.steps[i].frame;
-            if frame.by == By::Rbp {
+            if frame.how.by() == By::Rbp {
                 if frame.bp_slot <= joint.frame.slot {
                     // The RBP that this frame follows from is the one in force at the joint.
                     if joint.bp != bp {
@@ -198,7 +197,7 @@ impl Stack {
     #[inline(always)]
     fn keep(&mut self, outer: usize, bp_slot: usize) {
         let joint = self.steps[outer - 1].frame.slot;
-        for step in self.steps[..outer - 1].iter_mut().rev().filter(|step| step.frame.by == By::Rbp) {
+        for step in self.steps[..outer - 1].iter_mut().rev().filter(|step| step.frame.how.by() == By::Rbp) {
             if step.frame.bp_slot > joint {
                 break;
             }

@@ -13,7 +13,6 @@ mod sampler;
 pub(crate) mod sites;
 pub(crate) mod state;
 pub(crate) mod tags;
-#[allow(dead_code)]
 pub(crate) mod unwind;
 pub(crate) mod word;
 

@@ -312,7 +312,7 @@ fn list<'a>(
     let mut checked = usize::MAX;
     let mut lookup = from.pc;
     for frame in frames {
-        if frame.by == By::Rbp {
+        if frame.how.by() == By::Rbp {
             let value = frame.slot + 8 - unwind::rule(lookup).offset();
             if frame.bp_slot == 0 {
                 bp = value.checked_sub(from.sp).filter(|&bp| bp != 0)?;

@@ -1,9 +1,10 @@
 //! The rules of the addresses that were met, for all threads: one word each, one relaxed load when it is there.
 //!
-//! An entry is a tag and a rule. Multiplication by an odd number is a permutation of the 48-bit numbers, so the index
-//! (its upper bits), the tag (the others) and the address determine each other: an entry that matches is the right
-//! one. Each address may stand in two places, at its index and beside it; the index's low bit is in the tag, so the
-//! neighbour's entries do not match.
+//! An entry is a tag and a rule. The index is the address's low bits, and the tag the others: together they are the
+//! address, so an entry that matches is the right one. (Return addresses are no multiples of anything: their low bits
+//! are as good as any hash of them, and each operation that a hash takes is waited for at each frame.) Each address may
+//! stand in two places, at its index and beside it; the index's low bit is in the tag, so the neighbour's entries do not
+//! match.
 //!
 //! There is no lock: an entry is written as a whole, and a lost or doubled one costs a miss. What must not happen is
 //! that a rule from before a change of the loaded objects is written after [`refresh`] has cleared the table. So
@@ -32,18 +33,14 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Where an address's entry stands, and how it begins.
 #[inline(always)]
 fn place(lookup: usize) -> (usize, u64) {
-    // Odd; the golden ratio's bits spread neighbours far.
-    let mixed = (lookup as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) & (ADDRESSES as u64 - 1);
-    let index = mixed >> (48 - INDEX_BITS);
-    let rest = mixed & ((1 << (48 - INDEX_BITS)) - 1);
-    (index as usize, rest << 1 | index & 1)
+    let index = lookup & ((1 << INDEX_BITS) - 1);
+    (index, (lookup >> INDEX_BITS << 1 | lookup & 1) as u64)
 }
 
 #[inline(always)]
 fn found(entry: u64, tag: u64) -> Option<Rule> {
     // SAFETY: an entry that is not 0 was made of a rule below.
-    (entry >> rule::BITS == tag && entry != 0)
-        .then(|| unsafe { Rule::from_bits(entry as u32 & ((1 << rule::BITS) - 1)) })
+    (entry >> rule::BITS == tag && entry != 0).then(|| unsafe { Rule::from_bits(entry as u32) })
 }
 
 /// The rule for a lookup address: a return address minus one, or the pc itself where a signal interrupted.
@@ -138,13 +135,9 @@ mod tests {
 
     #[test]
     fn places_tell_all_addresses_apart() {
-        // The inverse of an odd number modulo 2^48, by Newton's iteration.
-        let k = 0x9E37_79B9_7F4A_7C15u64;
-        let inverse = (0..6).fold(k, |x, _| x.wrapping_mul(2u64.wrapping_sub(k.wrapping_mul(x))));
         for address in (0..ADDRESSES).step_by(0x3_1415_9265) {
             let (index, tag) = place(address);
-            let mixed = (index as u64) << (48 - INDEX_BITS) | tag >> 1;
-            assert_eq!(mixed.wrapping_mul(inverse) & (ADDRESSES as u64 - 1), address as u64);
+            assert_eq!((tag as usize >> 1) << INDEX_BITS | index, address);
             assert!(tag >> TAG_BITS == 0 && index < TABLE.len());
             // Beside it, it does not look like the neighbour's own.
             assert_eq!(tag & 1, index as u64 & 1);

@@ -7,8 +7,8 @@
 use super::rule::{Rule, SavedBp};
 use crate::os::objects::{self, Object};
 use gimli::{
-    BaseAddresses, CallFrameInstruction as Do, CallFrameInstructionIter, EhFrame, EhFrameHdr, EndianSlice,
-    NativeEndian, Register, UnwindExpression, UnwindSection,
+    BaseAddresses, CallFrameInstruction as Do, CallFrameInstructionIter, EhFrame, EhFrameOffset, EndianSlice,
+    FrameDescriptionEntry, NativeEndian, Register, UnwindExpression, UnwindSection,
 };
 
 type Bytes = EndianSlice<'static, NativeEndian>;
@@ -27,28 +27,78 @@ pub(super) fn resolve(lookup: usize) -> Option<Rule> {
     Some(in_object(object, lookup).unwrap_or(Rule::NO_RULES))
 }
 
-fn in_object(object: Object, lookup: usize) -> Option<Rule> {
-    let header = EhFrameHdr::new(object.bytes_from(object.eh_frame_hdr)?, NativeEndian);
-    let bases = BaseAddresses::default().set_eh_frame_hdr(object.eh_frame_hdr as u64);
-    let header = header.parse(&bases, 8).ok()?;
-    let at = header.eh_frame_ptr().direct().ok()?;
-    let bases = bases.set_eh_frame(at);
-    let section = EhFrame::new(object.bytes_from(at as usize)?, NativeEndian);
-    let entry = header.table()?.lookup(lookup as u64, &bases).ok()?.direct().ok()?;
-    in_section(&section, &bases, (entry.checked_sub(at)? as usize).into(), lookup)
+/// An entry of `.eh_frame_hdr`: where a function begins, and where its entry in `.eh_frame` stands. Both relative to
+/// the header.
+type Row32 = [i32; 2];
+
+/// The sorted table of an `.eh_frame_hdr`. `None` if it is not of the kind that all linkers make.
+fn sorted_table(header: usize) -> Option<&'static [Row32]> {
+    // Version; then encodings: relative to itself, unsigned, relative to the header; all of four bytes.
+    const KIND: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
+    if header == 0 || !header.is_multiple_of(4) {
+        return None;
+    }
+    // SAFETY: the loader says that the header is there, and the header says how long it is.
+    unsafe {
+        if read::<[u8; 4]>(header) != KIND {
+            return None;
+        }
+        let n = read::<u32>(header + 8) as usize;
+        Some(std::slice::from_raw_parts(std::ptr::with_exposed_provenance(header + 12), n))
+    }
 }
 
-/// The rule of the function whose entry stands at an offset in the section. `None` if that is not the function.
-fn in_section(
-    section: &EhFrame<Bytes>,
-    bases: &BaseAddresses,
-    entry: gimli::EhFrameOffset,
-    lookup: usize,
-) -> Option<Rule> {
-    let function = section.fde_from_offset(bases, entry, EhFrame::cie_from_offset).ok()?;
+/// # Safety
+/// There is a `T` at the address.
+unsafe fn read<T: Copy>(address: usize) -> T {
+    // SAFETY: by the caller's promise.
+    unsafe { std::ptr::with_exposed_provenance::<T>(address).read_unaligned() }
+}
+
+/// The part of `.eh_frame` that holds the entry of a function and the one that it has in common with others, as a
+/// section of its own, and where the function's entry stands in it.
+fn part_of_section(entry: usize) -> Option<(EhFrame<Bytes>, BaseAddresses, EhFrameOffset)> {
+    // SAFETY: the sorted table leads to entries, each of which says how long it is and where the common one stands,
+    // which is in the same section, before it.
+    let (common, bytes) = unsafe {
+        let (length, back) = (read::<u32>(entry) as usize, read::<u32>(entry + 4) as usize);
+        // 0 is the section's end, the largest ones announce 64 bits, and nobody writes entries of 16 MiB.
+        if !(4..1 << 24).contains(&length) || back < 8 {
+            return None;
+        }
+        let common = (entry + 4).checked_sub(back)?;
+        let bytes = std::ptr::with_exposed_provenance(common);
+        (common, std::slice::from_raw_parts(bytes, entry + 4 + length - common))
+    };
+    let bases = BaseAddresses::default().set_eh_frame(common as u64);
+    Some((EhFrame::new(bytes, NativeEndian), bases, EhFrameOffset(entry - common)))
+}
+
+/// `None` if the object has no entry for the address.
+fn in_object(object: Object, lookup: usize) -> Option<Rule> {
+    let header = object.eh_frame_hdr;
+    let table = sorted_table(header)?;
+    let distance = lookup.wrapping_sub(header) as isize;
+    let n = table.partition_point(|row| row[0] as isize <= distance);
+    let entry = header.wrapping_add_signed(table.get(n.checked_sub(1)?)?[1] as isize);
+    let (section, bases, at) = part_of_section(entry)?;
+    let function = section.fde_from_offset(&bases, at, EhFrame::cie_from_offset).ok()?;
     if !function.contains(lookup as u64) {
         return None;
     }
+    Some(match row_at(&section, &bases, &function, lookup) {
+        Some(row) => encode(&row, &section, function.cie().is_signal_trampoline(), lookup),
+        None => Rule::COMPLEX,
+    })
+}
+
+/// `None` if the instructions make no sense.
+fn row_at(
+    section: &EhFrame<Bytes>,
+    bases: &BaseAddresses,
+    function: &FrameDescriptionEntry<Bytes>,
+    lookup: usize,
+) -> Option<Row> {
     let common = function.cie();
     let mut machine = Machine {
         row: Row::default(),
@@ -57,14 +107,10 @@ fn in_section(
         code_factor: common.code_alignment_factor(),
         data_factor: common.data_alignment_factor(),
     };
-    let row = machine.run(common.instructions(section, bases), None).and_then(|()| {
-        let initial = machine.row;
-        machine.run(function.instructions(section, bases), Some(&initial))
-    });
-    match row {
-        Some(()) => Some(encode(&machine.row, section, common.is_signal_trampoline(), lookup)),
-        None => Some(Rule::COMPLEX),
-    }
+    machine.run(common.instructions(section, bases), None)?;
+    let initial = machine.row;
+    machine.run(function.instructions(section, bases), Some(&initial))?;
+    Some(machine.row)
 }
 
 /// Where something is kept.
@@ -269,3 +315,7 @@ fn signed(bytes: &[u8]) -> Option<i64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "cfi_tests.rs"]
+mod tests;

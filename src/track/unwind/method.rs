@@ -35,8 +35,9 @@ pub(super) fn is_none() -> bool {
 }
 
 /// At the start of the process, or of the library that this is in. Takes the loader's lock, so it is for code that
-/// the loader calls (`.init_array`). Without it, all works, but the first [`refresh`](super::refresh) finds a change.
+/// the loader calls (`.init_array`). Until then, walks end with `NoRules` in libraries.
 pub(crate) fn init() {
+    objects::begin();
     cache::begin();
     method();
 }

@@ -3,7 +3,7 @@
 
 use super::rule::{Kind, Rule, SavedBp};
 use super::walk::{At, NEAR, is_near, load};
-use super::{By, Frame};
+use super::{By, Frame, How};
 use crate::os::objects::is_readable;
 use crate::track::Ending;
 
@@ -68,7 +68,7 @@ fn step(at: &mut At, cfa: usize, ra: usize, bp: SavedBp, by: By, interrupted: bo
     let slot = cfa.wrapping_sub(ra);
     let word = read(at, slot)?;
     let address = word.wrapping_sub(usize::from(!interrupted));
-    let frame = Frame { slot, address, bp_slot: at.bp_slot, by, switched, interrupted };
+    let frame = Frame { slot, address, bp_slot: at.bp_slot, how: How::new(by, switched, interrupted) };
     let bp_slot = match bp {
         SavedBp::Unchanged => None,
         SavedBp::BelowCfa(words) => Some(cfa.wrapping_sub(words * 8)),
@@ -105,7 +105,7 @@ fn signal(at: &mut At) -> Result<Frame, Ending> {
     if !sp.is_multiple_of(8) || !is_readable(sp) {
         return Err(Ending::Foreign);
     }
-    let frame = Frame { slot, address: pc, bp_slot: at.bp_slot, by: By::Signal, switched, interrupted: true };
+    let frame = Frame { slot, address: pc, bp_slot: at.bp_slot, how: How::new(By::Signal, switched, true) };
     (at.sp, at.bp, at.bp_slot, at.lookup) = (sp, bp, context.wrapping_add(CONTEXT_RBP), pc);
     Ok(frame)
 }

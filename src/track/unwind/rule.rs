@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     /// The CFA follows from RSP. Together with the next one nearly all code.
     Rsp = 0,
     /// The CFA follows from RBP.
+    #[allow(dead_code)] // made from its bits
     Rbp = 1,
     /// The outermost function.
     End = 2,
@@ -49,8 +50,16 @@ pub(crate) enum SavedBp {
 }
 
 /// How the caller's registers follow. Never all zero.
-#[derive(Clone, Copy, PartialEq, Eq)]
+///
+/// The three bits above may be anything, so that what comes out of the cache is used without another operation.
+#[derive(Clone, Copy)]
 pub(crate) struct Rule(u32);
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Rule) -> bool {
+        self.bits() == other.bits()
+    }
+}
 
 /// Bits of a rule.
 pub(super) const BITS: u32 = 29;
@@ -103,7 +112,7 @@ impl Rule {
     }
 
     /// # Safety
-    /// The bits are those of a rule.
+    /// The lowest [`BITS`] bits are those of a rule.
     #[inline(always)]
     pub(super) unsafe fn from_bits(bits: u32) -> Rule {
         Rule(bits)
@@ -111,7 +120,7 @@ impl Rule {
 
     #[inline(always)]
     pub(super) fn bits(self) -> u32 {
-        self.0
+        self.0 & ((1 << BITS) - 1)
     }
 
     #[inline(always)]
@@ -134,7 +143,7 @@ impl Rule {
     /// [`Self::offset`] and [`Self::bp_below_cfa`] alone.
     #[inline(always)]
     pub(crate) fn is_plain(self) -> bool {
-        self.0 & 7 <= 1 && self.0 < BP_LOST << BP
+        self.0 & 7 <= 1 && self.bits() < BP_LOST << BP
     }
 
     /// Of a plain rule: whether the CFA follows from RBP.
@@ -152,11 +161,11 @@ impl Rule {
     /// Of a plain rule: how many bytes below the CFA the caller's RBP stands; 0 if it is still in RBP.
     #[inline(always)]
     pub(crate) fn bp_below_cfa(self) -> usize {
-        (self.0 >> BP) as usize * 8
+        (self.0 >> (BP - 3) & 63 << 3) as usize
     }
 
     pub(crate) fn saved_bp(self) -> SavedBp {
-        match self.0 >> BP {
+        match self.bits() >> BP {
             0 => SavedBp::Unchanged,
             BP_LOST => SavedBp::Lost,
             BP_AT_BP => SavedBp::AtBp,

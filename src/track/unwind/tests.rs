@@ -4,6 +4,10 @@ use super::*;
 use crate::track::Ending;
 use std::hint::black_box;
 
+/// musl's first functions have no rules.
+#[cfg(target_arch = "x86_64")]
+const END: Ending = if cfg!(target_env = "gnu") { Ending::Complete } else { Ending::NoRules };
+
 #[inline(never)]
 fn leaf(frames: &mut [Frame]) -> (usize, Ending) {
     walk(Registers::here(), frames)
@@ -24,7 +28,7 @@ fn this_process_can_be_walked() {
 fn slots_hold_the_words() {
     let mut frames = [Frame::NONE; 64];
     let (n, ending) = leaf(&mut frames);
-    assert_eq!(ending, Ending::Complete);
+    assert_eq!(ending, END);
     assert!(n > 2 && n < 64, "{n}");
     // The first slot died with `leaf`.
     for frame in &frames[1..n] {
@@ -39,12 +43,12 @@ fn slots_hold_the_words() {
 fn the_depth_limit_is_an_ending_of_its_own() {
     let mut all = [Frame::NONE; 200];
     let (n, ending) = deep(20, &mut all);
-    assert_eq!(ending, Ending::Complete);
+    assert_eq!(ending, END);
     assert!(n > 20);
     for limit in [0, 1, 7, n - 1, n, n + 1] {
         let mut frames = vec![Frame::NONE; limit];
         let (got, ending) = deep(20, &mut frames);
-        assert_eq!((got, ending), (n.min(limit), if limit < n { Ending::Depth } else { Ending::Complete }), "{limit}");
+        assert_eq!((got, ending), (n.min(limit), if limit < n { Ending::Depth } else { END }), "{limit}");
     }
 }
 
@@ -73,7 +77,7 @@ fn distances_from_the_first_stack_pointer_are_the_same() {
     let [(sp1, one), (sp2, two)] = &stacks[..] else { panic!() };
     assert_eq!(one.len(), two.len());
     for (a, b) in one.iter().zip(two) {
-        assert_eq!((a.slot - sp1, a.by), (b.slot - sp2, b.by));
+        assert_eq!((a.slot - sp1, a.how), (b.slot - sp2, b.how));
         assert_eq!(
             a.bp_slot.wrapping_sub(*sp1) * usize::from(a.bp_slot != 0),
             b.bp_slot.wrapping_sub(*sp2) * usize::from(b.bp_slot != 0)

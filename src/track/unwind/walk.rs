@@ -7,7 +7,7 @@
 
 use super::cache::{self, ADDRESSES};
 use super::odd::{SWITCHES, odd};
-use super::{By, Frame, Registers};
+use super::{By, Frame, How, Registers};
 use crate::track::Ending;
 
 /// A frame larger than this is taken for another stack's.
@@ -28,6 +28,7 @@ pub(crate) fn walk(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
 }
 
 /// Where a walk stands.
+#[derive(Clone, Copy)]
 pub(super) struct At {
     pub(super) lookup: usize,
     /// Above this, the stack is somebody's; the word at it is mapped.
@@ -41,41 +42,44 @@ pub(super) struct At {
 
 #[inline(never)]
 fn outward(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
-    let mut at = At { lookup: from.pc, sp: from.sp, bp: from.bp, bp_slot: 0, switches: SWITCHES };
-    if !cfg!(target_arch = "x86_64") || !from.sp.is_multiple_of(8) || from.sp < 4096 {
+    let Registers { mut sp, mut bp, .. } = from;
+    let (mut lookup, mut bp_slot, mut switches) = (from.pc, 0, SWITCHES);
+    if !cfg!(target_arch = "x86_64") || !sp.is_multiple_of(8) || sp < 4096 {
         return (0, Ending::NoRules);
     }
     let mut n = 0;
     loop {
-        let rule = cache::rule(at.lookup);
-        let cfa = if rule.is_by_bp() { at.bp } else { at.sp }.wrapping_add(rule.offset());
-        let frame = if rule.is_plain() && is_near(cfa, at.sp) {
+        let rule = cache::rule(lookup);
+        let by_bp = rule.is_by_bp();
+        // A branch, guessed right nearly always, while a choice by data would wait for the rule.
+        let base = if by_bp { std::hint::black_box(bp) } else { sp };
+        let cfa = base.wrapping_add(rule.offset());
+        let frame = if rule.is_plain() && is_near(cfa, sp) {
             let slot = cfa - 8;
-            let frame = Frame {
-                slot,
-                // SAFETY: a word of the stack, see the head of this file.
-                address: unsafe { load(slot) }.wrapping_sub(1),
-                bp_slot: at.bp_slot,
-                by: if rule.is_by_bp() { By::Rbp } else { By::Rsp },
-                switched: false,
-                interrupted: false,
-            };
+            // SAFETY: a word of the stack, see the head of this file.
+            lookup = unsafe { load(slot) }.wrapping_sub(1);
+            let how = How::new(if by_bp { By::Rbp } else { By::Rsp }, false, false);
+            let frame = Frame { slot, address: lookup, bp_slot, how };
             if rule.bp_below_cfa() != 0 {
-                at.bp_slot = cfa - rule.bp_below_cfa();
+                bp_slot = cfa - rule.bp_below_cfa();
                 // SAFETY: a word of the same frame, at most 480 bytes below it, where our own frames are.
-                at.bp = unsafe { load(at.bp_slot) };
+                bp = unsafe { load(bp_slot) };
             }
-            at.sp = cfa;
-            at.lookup = frame.address;
+            sp = cfa;
             frame
         } else {
+            // A copy: what a call gets the address of cannot stay in registers.
+            let mut at = At { lookup, sp, bp, bp_slot, switches };
             match odd(&mut at, rule) {
-                Ok(frame) => frame,
+                Ok(frame) => {
+                    At { lookup, sp, bp, bp_slot, switches } = at;
+                    frame
+                }
                 Err(ending) => return (n, ending),
             }
         };
-        if at.lookup >= ADDRESSES {
-            return (n, beyond(at.lookup));
+        if lookup >= ADDRESSES {
+            return (n, beyond(lookup));
         }
         match frames.get_mut(n) {
             Some(place) => *place = frame,
