@@ -39,7 +39,7 @@ mod track;
 pub use allocator::Tenure;
 pub use config::{HugePages, Mode};
 #[cfg(not(loom))]
-pub use mode::{ExactScope, exact_scope, mode, set_mode};
+pub use mode::{ExactScope, exact_scope, mode, set_mode, stack_method};
 #[cfg(not(loom))]
 pub use origin::{Origin, Traced, origin, reset_peak, traced};
 #[cfg(not(loom))]

@@ -11,6 +11,11 @@ pub fn mode() -> Mode {
     track::process_mode()
 }
 
+/// How call stacks are captured in this process, in words: chosen at its start, after trying.
+pub fn stack_method() -> &'static str {
+    track::method()
+}
+
 /// Changes the process' mode. May be called at any moment, from any thread.
 ///
 /// Blocks that live stay as they are: a tracked one is counted when it is freed, an untracked one is not. The calling

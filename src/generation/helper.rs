@@ -10,6 +10,7 @@ use crate::heap::steal;
 use crate::os::{self, lock::Futex, process};
 use crate::pages::shard;
 use crate::sync::Ordering;
+use crate::track::unwind;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
@@ -74,6 +75,7 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
         while slices::purge_one(false).is_some() {}
         let dug = shard::dig_holes(HOLES, true);
         slices::begin_interval();
+        unwind::refresh();
         let worked = slices::counts().0.purged != before || dug > 0 || slices::due() >= REST;
         idle = if worked { 0 } else { idle + 1 };
     }

@@ -104,6 +104,11 @@ pub fn generation() -> u32 {
     unwind::generation()
 }
 
+/// As if the code had no rules, from here on.
+pub fn disable() {
+    unwind::disable();
+}
+
 /// Empties the cache of rules.
 pub fn forget() {
     unwind::forget();

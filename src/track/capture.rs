@@ -1,8 +1,13 @@
 //! From the registers of an allocation to the site of its call stack.
 
+#[cfg(feature = "symbols")]
+use super::Ending;
+use super::last::MOST;
 use super::predict::Predictor;
 use super::sites;
 use super::state::State;
+#[cfg(feature = "symbols")]
+use super::unwind::Method;
 use super::unwind::{self, Frame, Registers};
 use crate::os::die;
 use crate::sync::{AtomicU32, Ordering};
@@ -13,6 +18,11 @@ static DEPTH: AtomicU32 = AtomicU32::new(64);
 
 pub(super) fn set_depth(frames: u32) {
     DEPTH.store(frames, Ordering::Relaxed); // Relaxed: set before the first block
+}
+
+#[inline(always)]
+fn depth() -> usize {
+    DEPTH.load(Ordering::Relaxed) as usize // Relaxed: as above
 }
 
 /// The site of the stack that begins at these registers, which are of the function that this is inlined into. `again`: the
@@ -31,7 +41,12 @@ pub(super) fn site(state: &mut State, from: Registers, again: bool) -> u32 {
             {
                 die!("a call stack was guessed wrong: site {site}");
             }
-            site.unwrap_or_else(|| walk(from))
+            match site {
+                Some(site) => site,
+                #[cfg(feature = "symbols")]
+                None if !again && unwind::method() == Method::None => backtrace(depth()),
+                None => walk(from),
+            }
         })
         .unwrap_or(sites::UNKNOWN)
 }
@@ -44,7 +59,7 @@ unsafe fn predict(predictor: &mut Predictor, from: Registers) -> Option<u32> {
     unsafe {
         match predictor.guess(from) {
             Ok(site) => Some(site),
-            Err(miss) => predictor.walk(miss, from, DEPTH.load(Ordering::Relaxed) as usize), // Relaxed: as above
+            Err(miss) => predictor.walk(miss, from, depth()),
         }
     }
 }
@@ -52,7 +67,7 @@ unsafe fn predict(predictor: &mut Predictor, from: Registers) -> Option<u32> {
 /// A full walk, for which there is room on the stack: 2 KiB, unless stacks are to be deeper than by default.
 #[inline(never)]
 fn walk(from: Registers) -> u32 {
-    let depth = DEPTH.load(Ordering::Relaxed) as usize; // Relaxed: as above
+    let depth = depth();
     if depth > 64 {
         return walk_deep(from, depth);
     }
@@ -62,7 +77,29 @@ fn walk(from: Registers) -> u32 {
 #[cold]
 #[inline(never)]
 fn walk_deep(from: Registers, depth: usize) -> u32 {
-    intern(from, &mut [Frame::NONE; 256][..depth])
+    intern(from, &mut [Frame::NONE; MOST][..depth])
+}
+
+/// Where the code has no rules, samples are few enough for the system's unwinder, which takes microseconds. It may take the
+/// loader's lock at its first use.
+#[cfg(feature = "symbols")]
+#[cold]
+#[inline(never)]
+fn backtrace(depth: usize) -> u32 {
+    let mut frames = [0; MOST];
+    let (mut n, mut more) = (0, false);
+    // SAFETY: `trace` is synchronized for the sake of symbols, which are not asked for here.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            more = n == depth;
+            if !more {
+                frames[n] = (frame.ip() as usize).wrapping_sub(1);
+                n += 1;
+            }
+            !more
+        });
+    }
+    sites::intern(frames[..n].iter().copied(), if more { Ending::Depth } else { Ending::Complete })
 }
 
 #[inline(always)]

@@ -97,7 +97,8 @@ pub(crate) fn configure(config: &Config) {
 pub(crate) fn method() -> &'static str {
     match unwind::method() {
         unwind::Method::Rules => "by the unwind rules of the code",
-        unwind::Method::None => "not to be had here",
+        unwind::Method::None if cfg!(feature = "symbols") => "no rules: by the system's unwinder, of samples only",
+        unwind::Method::None => "no rules: not captured",
     }
 }
 

@@ -42,6 +42,13 @@ pub(crate) fn init() {
     method();
 }
 
+/// As if the code had no rules, from here on.
+#[cfg(feature = "internals")]
+pub(crate) fn disable() {
+    METHOD.store(Method::None as u8, Ordering::Relaxed); // Relaxed: as in `method`
+    cache::forget();
+}
+
 #[cold]
 fn decide() -> Method {
     let works = cfg!(target_arch = "x86_64") && probe_works() && self_check();

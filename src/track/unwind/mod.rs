@@ -54,6 +54,8 @@ mod walk;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use cache::forget;
 pub(crate) use cache::{generation, refresh, rule};
+#[cfg(feature = "internals")]
+pub(crate) use method::disable;
 pub(crate) use method::{Method, init, method};
 pub(crate) use rule::Kind;
 pub(crate) use walk::{is_beyond, is_near, load, walk};
