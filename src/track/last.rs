@@ -35,11 +35,13 @@ struct Stack {
     ending: Ending,
 }
 
-/// A frame, and RBP as it was in the function that the frame is of.
+/// A frame, and where the walk stood then: RBP as it was in the function that the frame is of, and the address of the word
+/// that it was loaded from; 0 if it was the live register.
 #[derive(Clone, Copy)]
 struct Step {
     frame: Frame,
     bp: usize,
+    bp_at: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -49,10 +51,54 @@ struct Child {
     id: Id,
 }
 
+/// A walk by plain rules alone.
+pub(super) struct Walker {
+    lookup: usize,
+    sp: usize,
+    bp: usize,
+    bp_at: usize,
+    pub(super) steps: usize,
+}
+
+impl Walker {
+    #[inline(always)]
+    pub(super) fn new(from: Registers) -> Self {
+        Walker { lookup: from.pc, sp: from.sp, bp: from.bp, bp_at: 0, steps: 0 }
+    }
+
+    /// The next outer frame; `None` where the stack ends, or where only a full walk goes on.
+    ///
+    /// # Safety
+    /// The registers are of a function that has not returned, and every step since was on the same stack.
+    #[inline(always)]
+    pub(super) unsafe fn step(&mut self) -> Option<Frame> {
+        let rule = unwind::rule(self.lookup);
+        let cfa = if rule.is_by_bp() { self.bp } else { self.sp }.wrapping_add(rule.offset());
+        if !rule.is_plain() || !unwind::is_near(cfa, self.sp) {
+            return None;
+        }
+        let slot = cfa - 8;
+        // SAFETY: as in a full walk, a word of the stack, where a rule says that a frame ends.
+        let address = unsafe { unwind::load(slot) }.wrapping_sub(1);
+        if unwind::is_beyond(address) {
+            return None;
+        }
+        let frame = Frame { slot, address, bp_slot: self.bp_at, how: How::plain(rule.is_by_bp()) };
+        if rule.bp_below_cfa() != 0 {
+            self.bp_at = cfa - rule.bp_below_cfa();
+            // SAFETY: as above.
+            self.bp = unsafe { unwind::load(self.bp_at) };
+        }
+        (self.sp, self.lookup) = (cfa, address);
+        self.steps += 1;
+        Some(frame)
+    }
+}
+
 /// Where a walk came to.
 enum End {
-    /// So many outer frames of the last stack are this one's too. Where the RBP in force there was loaded from.
-    Joined(usize, usize),
+    /// So many outer frames of the last stack are this one's too; the walker stands at the innermost of them.
+    Joined(usize, Walker),
     Ended(Ending),
 }
 
@@ -62,9 +108,9 @@ impl Last {
         self.stack.len = 0;
     }
 
-    /// The frames of the stack that was captured last, leaf first, and how it ended.
-    pub(super) fn stack(&self) -> (impl Iterator<Item = &Frame> + Clone, Ending) {
-        (self.stack.steps[..self.stack.len].iter().rev().map(|step| &step.frame), self.stack.ending)
+    /// The frames of the stack that was captured last, leaf first.
+    pub(super) fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.stack.steps[..self.stack.len].iter().rev().map(|step| &step.frame)
     }
 
     #[inline(always)]
@@ -90,11 +136,11 @@ impl Last {
         // SAFETY: by the caller's promise.
         let (n, end) = unsafe { self.stack.walk(from, &mut self.new[..depth]) }?;
         let mut node = match end {
-            End::Joined(outer, bp_slot) => {
+            End::Joined(outer, at) => {
                 if outer + n > depth {
                     return None;
                 }
-                self.stack.keep(outer, bp_slot);
+                self.stack.keep(outer, &at);
                 self.stack.nodes[outer - 1]
             }
             End::Ended(ending) => {
@@ -121,52 +167,60 @@ impl Stack {
     /// See [`Last::capture`].
     #[inline(always)]
     unsafe fn walk(&self, from: Registers, new: &mut [Step]) -> Option<(usize, End)> {
-        let (mut lookup, mut sp, mut bp, mut bp_slot) = (from.pc, from.sp, from.bp, 0);
+        let mut at = Walker::new(from);
         let mut left = self.len;
         let mut n = 0;
         loop {
-            let rule = unwind::rule(lookup);
-            if !rule.is_plain() {
-                return Some((n, End::Ended(rule.ending()?)));
-            }
-            let cfa = if rule.is_by_bp() { bp } else { sp }.wrapping_add(rule.offset());
-            if !unwind::is_near(cfa, sp) {
-                return None;
-            }
-            let slot = cfa - 8;
-            // SAFETY: as in a full walk, a word of the stack, where a rule says that a frame ends.
-            let address = unsafe { unwind::load(slot) }.wrapping_sub(1);
-            let frame = Frame { slot, address, bp_slot, how: How::plain(rule.is_by_bp()) };
-            if rule.bp_below_cfa() != 0 {
-                bp_slot = cfa - rule.bp_below_cfa();
-                // SAFETY: as above.
-                bp = unsafe { unwind::load(bp_slot) };
-            }
-            while left > 0 && self.steps[left - 1].frame.slot < slot {
+            // SAFETY: by the caller's promise; the steps that are copied below were verified.
+            let Some(frame) = (unsafe { at.step() }) else {
+                // By a rule, or by a word in memory; the latter is for a full walk.
+                return Some((n, End::Ended(unwind::rule(at.lookup).ending()?)));
+            };
+            while left > 0 && self.steps[left - 1].frame.slot < frame.slot {
                 left -= 1;
             }
-            if left > 0 && self.steps[left - 1].frame.slot == slot && self.steps[left - 1].frame.address == address {
+            let same =
+                |i: usize| (self.steps[i].frame.slot, self.steps[i].frame.address) == (frame.slot, frame.address);
+            if left > 0 && same(left - 1) {
                 // SAFETY: the frame is proven: it was just walked to.
-                if unsafe { self.still_holds(left, bp) } {
-                    return Some((n, End::Joined(left, bp_slot)));
+                let holds = unsafe { self.still_holds(left, at.bp) };
+                if holds == 0 {
+                    return Some((n, End::Joined(left, at)));
                 }
-                left = 0;
+                // Frames from the joint out to the first that differs are the same, and need no rules.
+                *new.get_mut(n)? = Step { frame, bp: at.bp, bp_at: at.bp_at };
+                n += 1;
+                let joint = frame.slot;
+                for i in (holds..left - 1).rev() {
+                    let mut step = self.steps[i];
+                    if step.frame.bp_slot <= joint {
+                        step.frame.bp_slot = at.bp_at;
+                    }
+                    if step.bp_at > joint {
+                        at.bp_at = step.bp_at;
+                        // SAFETY: a word of a frame that was verified.
+                        at.bp = unsafe { unwind::load(step.bp_at) };
+                    }
+                    (step.bp, step.bp_at) = (at.bp, at.bp_at);
+                    (at.sp, at.lookup) = (step.frame.slot + 8, step.frame.address);
+                    *new.get_mut(n)? = step;
+                    n += 1;
+                }
+                left = holds - 1;
+                continue;
             }
-            if unwind::is_beyond(address) || n == new.len() {
-                return None; // it ends at a word, not by a rule; or is too deep
-            }
-            new[n] = Step { frame, bp };
+            *new.get_mut(n)? = Step { frame, bp: at.bp, bp_at: at.bp_at };
             n += 1;
-            (sp, lookup) = (cfa, address);
         }
     }
 
-    /// Whether the `outer` outermost frames are as they were, given that the innermost of them is, and RBP there is `bp`.
+    /// How many of the `outer` outermost frames may differ from what they were, given that the innermost of them does not,
+    /// and RBP there is `bp`: 0, or the number of the outermost up to and including the first, going outward, that does.
     ///
     /// # Safety
     /// The innermost of them is proven.
     #[inline(always)]
-    unsafe fn still_holds(&self, outer: usize, bp: usize) -> bool {
+    unsafe fn still_holds(&self, outer: usize, bp: usize) -> usize {
         let joint = &self.steps[outer - 1];
         let mut checked = 0;
         for i in (0..outer - 1).rev() {
@@ -175,33 +229,37 @@ impl Stack {
                 if frame.bp_slot <= joint.frame.slot {
                     // The RBP that this frame follows from is the one in force at the joint.
                     if joint.bp != bp {
-                        return false;
+                        return i + 1;
                     }
                 } else if frame.bp_slot != checked {
                     checked = frame.bp_slot;
                     // SAFETY: a word of a frame further in, which is proven.
                     if unsafe { unwind::load(frame.bp_slot) } != self.steps[i + 1].bp {
-                        return false;
+                        return i + 1;
                     }
                 }
             }
             // SAFETY: the frames further in are proven, and with them where this one's return address stands.
             if unsafe { unwind::load(frame.slot) }.wrapping_sub(1) != frame.address {
-                return false;
+                return i + 1;
             }
         }
-        true
+        0
     }
 
     /// Keeps the outer frames. Those that follow from the RBP at the joint do so from where it was loaded now.
     #[inline(always)]
-    fn keep(&mut self, outer: usize, bp_slot: usize) {
+    fn keep(&mut self, outer: usize, at: &Walker) {
         let joint = self.steps[outer - 1].frame.slot;
-        for step in self.steps[..outer - 1].iter_mut().rev().filter(|step| step.frame.how.by() == By::Rbp) {
+        (self.steps[outer - 1].bp, self.steps[outer - 1].bp_at) = (at.bp, at.bp_at);
+        for step in self.steps[..outer - 1].iter_mut().rev() {
             if step.frame.bp_slot > joint {
-                break;
+                break; // it was loaded again since
             }
-            step.frame.bp_slot = bp_slot;
+            step.frame.bp_slot = at.bp_at;
+            if step.bp_at <= joint {
+                (step.bp, step.bp_at) = (at.bp, at.bp_at);
+            }
         }
         self.len = outer;
     }
