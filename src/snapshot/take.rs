@@ -25,7 +25,7 @@ fn take(stats: Stats) -> Snapshot {
     let mut sites = Vec::new();
     read::each_site(&mut |number, totals| {
         // Numbers go to sites before anything is counted for them.
-        if totals.allocated.samples > 0 {
+        if totals.allocated.blocks > 0.0 {
             sites.push((number, totals));
         }
     });
