@@ -90,7 +90,7 @@ impl Snapshot {
             for (group, label) in groups.iter_mut().zip(keyed.labels) {
                 (group.name, group.location, group.stack) = (label.name, label.location, label.stack);
             }
-            groups.retain(|g| g.live.samples > 0 || g.allocated.is_some_and(|a| a.samples > 0));
+            groups.retain(|g| g.live.samples > 0 || g.allocated.is_some_and(|a| a.blocks > 0.0));
             names.finish();
             let mut all =
                 Groups { by, groups, others: (0, Sum::default()), heading: Heading::new(self), notes: names.notes() };

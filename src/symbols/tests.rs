@@ -67,10 +67,21 @@ fn memory_is_bounded_and_answers_stay_right() {
         }
     }
     assert!(most <= 20_000 + 2_000 && large.bytes() > 40_000, "{most} {}", large.bytes());
-    let own: usize = small.cache.texts.iter().map(|t| t.len()).sum();
-    assert!(own <= 30_000, "{own}");
     small.clear();
     assert_eq!(small.bytes(), 0);
+}
+
+#[test]
+fn texts_go_with_the_last_entry_that_has_them() {
+    let mut cache = Cache::new(20_000);
+    for i in 0..5000 {
+        let frame = cache.share(Frame::new(&format!("function_{i}"), Some("one/file.rs"), None));
+        cache.insert(i, [frame].into());
+    }
+    let held: usize = cache.texts.iter().map(|t| t.len()).sum();
+    assert!(held <= 20_000, "{held} bytes of texts");
+    let files: Vec<_> = (4990..5000).filter_map(|i| cache.get(i)).map(|f| f[0].file.clone().expect("a file")).collect();
+    assert!(files.len() == 10 && files.iter().all(|f| Arc::ptr_eq(f, &files[0])), "equal texts are one");
 }
 
 #[test]

@@ -175,11 +175,13 @@ fn tables_fit_and_say_how_they_came_to_be() {
     sampled.mode = Mode::Sampled { mean: 4096 };
     let sampled = sampled.snapshot();
     let mut tables = Vec::new();
-    for snapshot in [&exact, &sampled] {
-        for by in ALL {
-            tables.push(format!("{}", snapshot.group_by(by, &mut names())));
-            tables.push(format!("{:#}", snapshot.group_by(by, &mut names()).top(4)));
-            tables.push(format!("{}", sampled.diff(&exact, by, &mut names()).top(2)));
+    let long = format!("shop::{} /home/someone/{}/src/cart.rs:10", "module::".repeat(20), "directory/".repeat(20));
+    let mut names_of_both = [names(), names().with(3, &[&long]).with(7, &[&long])];
+    for names in &mut names_of_both {
+        for (snapshot, by) in [&exact, &sampled].into_iter().flat_map(|s| ALL.map(|by| (s, by))) {
+            tables.push(format!("{}", snapshot.group_by(by, names)));
+            tables.push(format!("{:#}", snapshot.group_by(by, names).top(4)));
+            tables.push(format!("{}", sampled.diff(&exact, by, names).top(2)));
         }
     }
     for table in &tables {
