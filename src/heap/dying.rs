@@ -4,6 +4,7 @@
 //! freed block waits here while its word is fetched, and what is buried is the block that was freed some frees ago.
 //! Whoever counts blocks counts those here as free; whoever reads words knows them by [`Dying::each`].
 
+use crate::os;
 use crate::pages::classes::block_size;
 use crate::pages::page::Word;
 use crate::sync::{AtomicPtr, AtomicU8, Ordering};
@@ -37,7 +38,7 @@ impl Dying {
     /// Begins to fetch the word of a block and lets the block wait. Returns one that has waited, if there is one.
     #[inline]
     pub(super) fn exchange(&self, freed: Freed) -> Option<Freed> {
-        prefetch(freed.word);
+        os::prefetch(freed.word);
         let at = self.at.get() % WAIT;
         self.at.set(at + 1);
         let old = self.get(at);
@@ -68,15 +69,4 @@ impl Dying {
     pub(super) fn each(&self, f: impl FnMut(Freed)) {
         (0..WAIT).filter_map(|at| self.get(at)).for_each(f);
     }
-}
-
-#[inline(always)]
-fn prefetch(word: *const Word) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, at whatever address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(word.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = word;
 }

@@ -13,6 +13,7 @@
 //! | [`set_huge`] | asks for transparent huge pages in a committed range, or refuses them; best effort |
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
 //! | [`barrier`] | every running thread of the process passes a full memory barrier before it returns; `false` if not to be had |
+//! | [`prefetch`] | a hint to the processor |
 //! | [`resident`] | resident bytes of the process |
 //! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
 //! | [`warn`] | one line to standard error |
@@ -43,6 +44,19 @@ pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, processors, purge,
     register_barrier, release, reserve, resident, seed, set_huge, warn,
 };
+
+/// Begins to fetch what stands at an address, whatever address that is.
+#[inline(always)]
+#[cfg(not(loom))]
+pub(crate) fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
 
 /// [`end`] with a format string. For corrupted memory and misuse: nothing after it can be trusted.
 macro_rules! die {

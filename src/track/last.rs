@@ -12,11 +12,12 @@
 use super::Ending;
 use super::sites::{self, Id};
 use super::unwind::{self, By, Frame, How, Registers};
+use crate::os;
 
 /// Frames of a stack at most.
 pub(super) const MOST: usize = 256;
 /// Children that a thread remembers.
-const CHILDREN: usize = 4096;
+const CHILDREN: usize = 16 << 10;
 
 /// What a thread knows of its last walk. Zeroed memory is one that knows nothing.
 pub(super) struct Last {
@@ -30,9 +31,9 @@ pub(super) struct Last {
 /// The frames of a stack, outermost first.
 struct Stack {
     steps: [Step; MOST],
-    nodes: [Id; MOST],
+    /// The node of each frame, and a hash of its address and those further out.
+    nodes: [(Id, usize); MOST],
     len: usize,
-    ending: Ending,
 }
 
 /// A frame, and where the walk stood then: RBP as it was in the function that the frame is of, and the address of the word
@@ -113,19 +114,6 @@ impl Last {
         self.stack.steps[..self.stack.len].iter().rev().map(|step| &step.frame)
     }
 
-    #[inline(always)]
-    fn child(&mut self, parent: Id, address: usize) -> Id {
-        if parent == 0 {
-            return 0;
-        }
-        let h = (address ^ (parent as usize) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let known = &mut self.children[h >> (usize::BITS - CHILDREN.ilog2())];
-        if known.address != address || known.parent != parent || known.id == 0 {
-            *known = Child { address, parent, id: sites::child(parent, address) };
-        }
-        known.id
-    }
-
     /// Walks from the registers until the stack joins the last one or ends. Returns the site; `None` if the stack is one of
     /// those that only a full walk follows, or deeper than `depth`.
     ///
@@ -135,7 +123,7 @@ impl Last {
     pub(super) unsafe fn capture(&mut self, from: Registers, depth: usize) -> Option<u32> {
         // SAFETY: by the caller's promise.
         let (n, end) = unsafe { self.stack.walk(from, &mut self.new[..depth]) }?;
-        let mut node = match end {
+        let (mut node, mut path) = match end {
             End::Joined(outer, at) => {
                 if outer + n > depth {
                     return None;
@@ -145,18 +133,54 @@ impl Last {
             }
             End::Ended(ending) => {
                 self.stack.len = 0;
-                self.stack.ending = ending;
-                sites::root(ending)
+                (sites::root(ending), sites::root(ending) as usize)
             }
         };
+        // Where a child is remembered follows from the addresses alone, so that all are fetched at the same time.
+        let first = self.stack.len;
         for i in (0..n).rev() {
-            node = self.child(node, self.new[i].frame.address);
+            let step = self.new[i];
+            path = (path ^ step.frame.address).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
             let at = self.stack.len;
-            self.stack.steps[at] = self.new[i];
-            self.stack.nodes[at] = node;
+            os::prefetch(&raw const self.children[path % CHILDREN]);
+            self.stack.steps[at] = step;
+            self.stack.nodes[at] = (0, path);
             self.stack.len = at + 1;
         }
+        for i in first..first + n {
+            let address = self.stack.steps[i].frame.address;
+            let remembered = &mut self.children[self.stack.nodes[i].1 % CHILDREN];
+            if (remembered.address, remembered.parent) != (address, node) {
+                let id = sites::known(node, address);
+                if id == 0 {
+                    return Some(self.make(i, node));
+                }
+                *remembered = Child { address, parent: node, id };
+            }
+            node = remembered.id;
+            self.stack.nodes[i].0 = node;
+        }
         Some(sites::of(node))
+    }
+
+    /// Makes nodes for the frames from `first` on, under a node. Returns the site.
+    #[cold]
+    fn make(&mut self, first: usize, mut node: Id) -> u32 {
+        let mut i = first;
+        let stack = &mut self.stack;
+        sites::make(node, stack.steps[first..stack.len].iter().map(|step| step.frame.address), |id| {
+            if id != 0 {
+                let child = Child { address: stack.steps[i].frame.address, parent: node, id };
+                self.children[stack.nodes[i].1 % CHILDREN] = child;
+            }
+            stack.nodes[i].0 = id;
+            node = id;
+            i += 1;
+        });
+        if node == 0 {
+            stack.len = 0; // nothing joins a stack that has no site
+        }
+        sites::of(node)
     }
 }
 

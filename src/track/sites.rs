@@ -79,7 +79,10 @@ static BUCKETS: Array<AtomicU32, { pieces::<AtomicU32>(MOST_NODES as usize) }> =
 /// The innermost node of each site.
 static LEAVES: Array<AtomicU32, { pieces::<AtomicU32>(MOST_SITES as usize) }> = Array::new();
 
-/// How many buckets are in use: at least one, at most one for each node.
+/// Nodes of a bucket, on average: threads remember children, so that few lookups come here.
+const CHAIN: u32 = 2;
+
+/// How many buckets are in use: at least one.
 static USED_BUCKETS: AtomicU32 = AtomicU32::new(1);
 static USED_SITES: AtomicU32 = AtomicU32::new(FIRST);
 
@@ -149,12 +152,8 @@ fn find(parent: Id, address: u64) -> Id {
 }
 
 impl Writer {
-    /// The child of a node at an address, made if need be; 0 if there is no room.
-    fn child(&mut self, parent: Id, address: u64) -> Id {
-        let found = find(parent, address);
-        if found != 0 {
-            return found;
-        }
+    /// A new node, which is not there yet; 0 if there is no room.
+    fn add(&mut self, parent: Id, address: u64) -> Id {
         if self.nodes >= self.most_nodes {
             return 0;
         }
@@ -167,7 +166,7 @@ impl Writer {
         node.links.store(Links::new(parent, first.load(Ordering::Relaxed)).0, Ordering::Relaxed);
         first.store(id, Ordering::Release); // Release: see `find`
         self.nodes += 1;
-        if self.nodes > used {
+        if self.nodes > CHAIN * used {
             self.split(used);
         }
         id
@@ -229,13 +228,30 @@ pub(crate) fn root(ending: Ending) -> Id {
     1 + ending as u32
 }
 
-/// The node of a frame, by its lookup address and the node of the next outer frame; 0 if there is no room. Takes no lock
-/// for one that is known.
+/// The node of a frame, by its lookup address and the node of the next outer frame; 0 if it is not known. Takes no lock.
 #[inline]
-pub(crate) fn child(parent: Id, address: usize) -> Id {
-    match find(parent, address as u64) {
-        0 => WRITER.lock().child(parent, address as u64),
-        id => id,
+pub(crate) fn known(parent: Id, address: usize) -> Id {
+    find(parent, address as u64)
+}
+
+/// Makes nodes for frames under a node, outermost first, as far as they are not known, and gives each to `f`: 0 for those
+/// that there is no room for.
+#[cold]
+#[inline(never)]
+pub(crate) fn make(mut parent: Id, frames: impl Iterator<Item = usize>, mut f: impl FnMut(Id)) {
+    let mut writer = WRITER.lock();
+    let mut made = false;
+    for address in frames {
+        // A node that was just made has no children.
+        parent = match if made || parent == 0 { 0 } else { find(parent, address as u64) } {
+            0 if parent == 0 => 0,
+            0 => {
+                made = true;
+                writer.add(parent, address as u64)
+            }
+            id => id,
+        };
+        f(parent);
     }
 }
 
@@ -251,8 +267,21 @@ pub(crate) fn of(id: Id) -> u32 {
 }
 
 /// The site of a stack: lookup addresses, leaf first. [`OVERFLOW`] if there is no room.
-pub(crate) fn intern(stack: impl DoubleEndedIterator<Item = usize>, ending: Ending) -> u32 {
-    of(stack.rev().fold(root(ending), |at, address| if at == 0 { 0 } else { child(at, address) }))
+pub(crate) fn intern(stack: impl DoubleEndedIterator<Item = usize> + Clone, ending: Ending) -> u32 {
+    let mut at = root(ending);
+    let mut frames = stack.rev();
+    let mut rest = frames.clone();
+    while let Some(address) = frames.next() {
+        match known(at, address) {
+            0 => {
+                make(at, rest, |id| at = id);
+                break;
+            }
+            id => at = id,
+        }
+        rest = frames.clone();
+    }
+    of(at)
 }
 
 /// Gives `f` the lookup addresses of a site's stack, leaf first, and says how it ended. Nothing for the sites without one.
