@@ -16,7 +16,7 @@ mod tokens;
 use memory::Readings;
 use std::process::ExitCode;
 use std::time::Instant;
-use tenure::Tenure;
+use tenure::{Symbols, Tenure};
 
 #[global_allocator]
 static ALLOC: Tenure = Tenure::new();
@@ -50,11 +50,15 @@ fn main() -> ExitCode {
     report::print_all(&sources, &index, start.elapsed());
 
     readings.take("index held");
+    let held = tenure::snapshot();
     drop((index, sources));
     readings.take("just dropped");
     let start = Instant::now();
     let returned = memory::idle();
     readings.take(&format!("{:.1} s later", start.elapsed().as_secs_f64()));
     readings.print(returned);
+
+    println!("\nwho held it: tenure::snapshot() of the moment when the index was held\n");
+    println!("{}", held.top(10, &mut Symbols::new()));
     ExitCode::SUCCESS
 }

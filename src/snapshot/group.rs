@@ -99,9 +99,12 @@ impl Snapshot {
         })
     }
 
-    /// The `n` lines of code that hold most: short for `group_by(By::Line, names).top(n)`.
+    /// The `n` lines of code that hold most: `group_by(By::Line, names).top(n)` without those that hold nothing.
     pub fn top(&self, n: usize, names: &mut dyn Names) -> Groups {
-        self.group_by(By::Line, names).top(n)
+        let mut groups = self.group_by(By::Line, names);
+        let hold = groups.partition_point(|group| group.live.samples > 0);
+        groups.groups.truncate(hold);
+        groups.top(n)
     }
 
     /// Whether sites were left out.
