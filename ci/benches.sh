@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo bench --quiet -p tenure-benches --bench table -- --smoke
+cargo bench --quiet -p tenure-benches --bench modes -- --smoke
 cargo bench --quiet -p tenure-benches --bench criterion -- --test

@@ -8,6 +8,7 @@
 //! | [`worker`] | `main` of every worker binary: runs one workload, prints one line |
 //! | [`allocators`] | who is compared, and where its worker is |
 //! | [`compare`] | medians, and the ratio to the best peer |
+//! | [`modes`] | tenure against itself: what tracking costs |
 //! | [`table`] | runs the workers in shuffled order and prints the tables |
 //!
 //! A process has one allocator, always: two in one process share address space, page cache and kernel state,
@@ -16,6 +17,7 @@
 pub mod allocators;
 pub mod block;
 pub mod compare;
+pub mod modes;
 pub mod rng;
 pub mod rss;
 pub mod sources;

@@ -365,6 +365,7 @@ unsafe fn verify(record: &Record, from: Registers) -> Result<u32, usize> {
 }
 
 /// How many stacks were guessed right, and how many had to be walked, by all threads that track every block.
+#[cfg(feature = "internals")]
 pub(crate) fn counts() -> (u64, u64) {
     let (mut right, mut wrong) = (0, 0);
     let mut p = PARKED.lock().1;

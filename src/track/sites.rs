@@ -111,6 +111,7 @@ pub(crate) fn count() -> u32 {
 }
 
 /// Nodes in use, and the bytes of nodes, buckets and leaves.
+#[cfg(feature = "internals")]
 pub(crate) fn memory() -> (u32, usize) {
     let nodes = WRITER.lock().nodes;
     let buckets = USED_BUCKETS.load(Ordering::Relaxed) as usize; // Relaxed: a statistic

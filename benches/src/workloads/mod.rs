@@ -110,10 +110,13 @@ pub const WORKLOADS: &[Workload] = &[
 /// `pair32` without the allocator: what the loop itself costs. Not a row; the instruction counts need it.
 pub const LOOP: Workload = micro("loop", small::bare_loop, 1_000_000);
 
+/// `syn` once more after a first pass: every call stack has been seen. Not a row of the table of allocators.
+pub const SYN_WARM: Workload = whole("syn-warm", MS, programs::syn_warm);
+
 impl Workload {
     /// The workload of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        WORKLOADS.iter().chain([&LOOP]).find(|workload| workload.name == name)
+        WORKLOADS.iter().chain([&LOOP, &SYN_WARM]).find(|workload| workload.name == name)
     }
 
     /// Runs it here and now.
