@@ -98,8 +98,9 @@ impl Walker {
 
 /// Where a walk came to.
 enum End {
-    /// So many outer frames of the last stack are this one's too; the walker stands at the innermost of them.
-    Joined(usize, Walker),
+    /// So many outer frames of the last stack are this one's too. The innermost of them as it was found now: the same call may
+    /// call another function than before, whose rule leads to the frame in another way.
+    Joined(usize, Step),
     Ended(Ending),
 }
 
@@ -124,11 +125,11 @@ impl Last {
         // SAFETY: by the caller's promise.
         let (n, end) = unsafe { self.stack.walk(from, &mut self.new[..depth]) }?;
         let (mut node, mut path) = match end {
-            End::Joined(outer, at) => {
+            End::Joined(outer, joint) => {
                 if outer + n > depth {
                     return None;
                 }
-                self.stack.keep(outer, &at);
+                self.stack.keep(outer, joint);
                 self.stack.nodes[outer - 1]
             }
             End::Ended(ending) => {
@@ -209,7 +210,7 @@ impl Stack {
                 // SAFETY: the frame is proven: it was just walked to.
                 let holds = unsafe { self.still_holds(left, at.bp) };
                 if holds == 0 {
-                    return Some((n, End::Joined(left, at)));
+                    return Some((n, End::Joined(left, Step { frame, bp: at.bp, bp_at: at.bp_at })));
                 }
                 // Frames from the joint out to the first that differs are the same, and need no rules.
                 *new.get_mut(n)? = Step { frame, bp: at.bp, bp_at: at.bp_at };
@@ -273,16 +274,15 @@ impl Stack {
 
     /// Keeps the outer frames. Those that follow from the RBP at the joint do so from where it was loaded now.
     #[inline(always)]
-    fn keep(&mut self, outer: usize, at: &Walker) {
-        let joint = self.steps[outer - 1].frame.slot;
-        (self.steps[outer - 1].bp, self.steps[outer - 1].bp_at) = (at.bp, at.bp_at);
+    fn keep(&mut self, outer: usize, joint: Step) {
+        self.steps[outer - 1] = joint;
         for step in self.steps[..outer - 1].iter_mut().rev() {
-            if step.frame.bp_slot > joint {
+            if step.frame.bp_slot > joint.frame.slot {
                 break; // it was loaded again since
             }
-            step.frame.bp_slot = at.bp_at;
-            if step.bp_at <= joint {
-                (step.bp, step.bp_at) = (at.bp, at.bp_at);
+            step.frame.bp_slot = joint.bp_at;
+            if step.bp_at <= joint.frame.slot {
+                (step.bp, step.bp_at) = (joint.bp, joint.bp_at);
             }
         }
         self.len = outer;
