@@ -51,8 +51,9 @@ struct Child {
 
 /// Where a walk came to.
 enum End {
-    /// So many outer frames of the last stack are this one's too. Where the RBP in force there was loaded from.
-    Joined(usize, usize),
+    /// So many outer frames of the last stack are this one's too. The innermost of them, as it was found now, and where the RBP
+    /// in force there was loaded from.
+    Joined(usize, Step, usize),
     Ended(Ending),
 }
 
@@ -90,11 +91,11 @@ impl Last {
         // SAFETY: by the caller's promise.
         let (n, end) = unsafe { self.stack.walk(from, &mut self.new[..depth]) }?;
         let mut node = match end {
-            End::Joined(outer, bp_slot) => {
+            End::Joined(outer, joint, bp_slot) => {
                 if outer + n > depth {
                     return None;
                 }
-                self.stack.keep(outer, bp_slot);
+                self.stack.keep(outer, joint, bp_slot);
                 self.stack.nodes[outer - 1]
             }
             End::Ended(ending) => {
@@ -148,7 +149,7 @@ impl Stack {
             if left > 0 && self.steps[left - 1].frame.slot == slot && self.steps[left - 1].frame.address == address {
                 // SAFETY: the frame is proven: it was just walked to.
                 if unsafe { self.still_holds(left, bp) } {
-                    return Some((n, End::Joined(left, bp_slot)));
+                    return Some((n, End::Joined(left, Step { frame, bp }, bp_slot)));
                 }
                 left = 0;
             }
@@ -193,16 +194,17 @@ impl Stack {
         true
     }
 
-    /// Keeps the outer frames. Those that follow from the RBP at the joint do so from where it was loaded now.
+    /// Keeps the outer frames. The joint's own was found by another rule, if the same call called another function. Those that
+    /// follow from the RBP at the joint do so from where it was loaded now.
     #[inline(always)]
-    fn keep(&mut self, outer: usize, bp_slot: usize) {
-        let joint = self.steps[outer - 1].frame.slot;
+    fn keep(&mut self, outer: usize, joint: Step, bp_slot: usize) {
         for step in self.steps[..outer - 1].iter_mut().rev().filter(|step| step.frame.how.by() == By::Rbp) {
-            if step.frame.bp_slot > joint {
+            if step.frame.bp_slot > joint.frame.slot {
                 break;
             }
             step.frame.bp_slot = bp_slot;
         }
+        self.steps[outer - 1] = joint;
         self.len = outer;
     }
 }
