@@ -51,6 +51,8 @@ pub fn set_young_bytes(bytes: u64) {
 /// What is known of a tracked block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Birth {
+    /// The site of the stack that allocated it.
+    pub site: u32,
     /// Its tag.
     pub tag: u16,
     /// Bytes requested for it.
@@ -71,7 +73,8 @@ pub unsafe fn birth(block: *mut u8) -> Option<Birth> {
     let word = if page.kind() == Kind::Plain { return None } else { page.word(block) };
     // SAFETY: the block's own word.
     let birth = word::read(unsafe { word.as_ref()? })?;
-    Some(Birth { tag: birth.tag, requested: birth.requested, epoch: birth.epoch, exact: birth.rate == Rate::EXACT })
+    let word::Birth { site, tag, requested, epoch, rate } = birth;
+    Some(Birth { site, tag, requested, epoch, exact: rate == Rate::EXACT })
 }
 
 /// Makes this thread adopt the tracker's mode at once, and not at its next slow path.

@@ -1,6 +1,6 @@
 //! Captured stacks, for the tests that compare them with what others say.
 
-use crate::track::unwind;
+use crate::track::{self, sites, unwind};
 
 /// The registers that a walk starts from.
 #[derive(Clone, Copy, Debug)]
@@ -74,14 +74,29 @@ pub fn walk(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
     // SAFETY: the one type is a transparent wrapper of the other.
     let inner = unsafe { std::slice::from_raw_parts_mut(frames.as_mut_ptr().cast::<unwind::Frame>(), frames.len()) };
     let (n, ending) = unwind::walk(from.0, inner);
-    let ending = match ending {
-        crate::track::Ending::Complete => Ending::Complete,
-        crate::track::Ending::Depth => Ending::Depth,
-        crate::track::Ending::NoRules => Ending::NoRules,
-        crate::track::Ending::Complex => Ending::Complex,
-        crate::track::Ending::Foreign => Ending::Foreign,
-    };
-    (n, ending)
+    (n, ending.into())
+}
+
+impl From<track::Ending> for Ending {
+    fn from(ending: track::Ending) -> Ending {
+        match ending {
+            track::Ending::Complete => Ending::Complete,
+            track::Ending::Depth => Ending::Depth,
+            track::Ending::NoRules => Ending::NoRules,
+            track::Ending::Complex => Ending::Complex,
+            track::Ending::Foreign => Ending::Foreign,
+        }
+    }
+}
+
+/// The stack of a site: lookup addresses, leaf first, as far as there is room. Returns how many there are. Allocates nothing.
+pub fn stack_of(site: u32, frames: &mut [usize]) -> (usize, Ending) {
+    let mut n = 0;
+    let ending = sites::stack(site, |address| {
+        frames.get_mut(n).into_iter().for_each(|place| *place = address);
+        n += 1;
+    });
+    (n, ending.into())
 }
 
 /// [`walk`] from registers that are made up.
