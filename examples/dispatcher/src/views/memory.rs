@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
-use tenure::snapshot::{By, Estimate, Groups, Mode};
+use tenure::snapshot::{By, Group, Groups};
 use tenure::{Snapshot, Symbols};
 
 #[derive(Clone, Copy, Deserialize)]
@@ -21,10 +22,7 @@ enum Format {
 fn wants_json(format: Option<Format>, headers: &HeaderMap) -> bool {
     match format {
         Some(format) => matches!(format, Format::Json),
-        None => headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .any(|accept| accept.as_bytes().windows(16).any(|part| part == b"application/json")),
+        None => headers.get(header::ACCEPT).is_some_and(|a| a.to_str().is_ok_and(|a| a.contains("application/json"))),
     }
 }
 
@@ -101,7 +99,7 @@ pub(crate) async fn sites(
     let json = wants_json(format, &headers);
     let answer = move |snapshot: &Snapshot, symbols: &mut Symbols| {
         let groups = snapshot.group_by(by, symbols).top(n);
-        if json { Json(Sites::new(snapshot, &groups)).into_response() } else { format!("{groups:#}").into_response() }
+        if json { Json(as_json(snapshot, &groups)).into_response() } else { format!("{groups:#}").into_response() }
     };
     report(&app, answer).await
 }
@@ -124,46 +122,25 @@ async fn report(
     aside(move || tell(&tenure::snapshot(), &mut symbols)).await
 }
 
-/// `Groups` as JSON.
-#[derive(Serialize)]
-struct Sites<'a> {
-    mode: Mode,
-    bytes: Estimate,
-    blocks: Estimate,
-    groups: Vec<Group<'a>>,
-    /// How many groups are not shown, and the bytes that live of them.
-    others: (usize, Estimate),
-    notes: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Group<'a> {
-    name: &'a str,
-    location: &'a str,
-    bytes: Estimate,
-    blocks: Estimate,
-    allocated_bytes: Option<Estimate>,
-    allocated_blocks: Option<Estimate>,
-}
-
-impl<'a> Sites<'a> {
-    fn new(snapshot: &Snapshot, groups: &'a Groups) -> Sites<'a> {
-        let (total, (others, rest)) = (groups.total(), groups.others());
-        let group = |group: &'a tenure::snapshot::Group| Group {
-            name: &group.name,
-            location: &group.location,
-            bytes: group.live.bytes(),
-            blocks: group.live.blocks(),
-            allocated_bytes: group.allocated.map(|sum| sum.bytes()),
-            allocated_blocks: group.allocated.map(|sum| sum.blocks()),
-        };
-        Sites {
-            mode: snapshot.mode(),
-            bytes: total.bytes(),
-            blocks: total.blocks(),
-            groups: groups.iter().map(group).collect(),
-            others: (others, rest.bytes()),
-            notes: groups.notes(),
-        }
-    }
+/// What the table says, for programs.
+fn as_json(snapshot: &Snapshot, groups: &Groups) -> Value {
+    let group = |group: &Group| {
+        json!({
+            "name": group.name,
+            "location": group.location,
+            "bytes": group.live.bytes(),
+            "blocks": group.live.blocks(),
+            "allocated_bytes": group.allocated.map(|sum| sum.bytes()),
+            "allocated_blocks": group.allocated.map(|sum| sum.blocks()),
+        })
+    };
+    let (total, (others, rest)) = (groups.total(), groups.others());
+    json!({
+        "mode": snapshot.mode(),
+        "bytes": total.bytes(),
+        "blocks": total.blocks(),
+        "groups": groups.iter().map(group).collect::<Vec<_>>(),
+        "others": { "groups": others, "bytes": rest.bytes() },
+        "notes": groups.notes(),
+    })
 }
