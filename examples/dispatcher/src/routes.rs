@@ -35,7 +35,7 @@ what it holds
   curl '{at}/stats'
   curl '{at}/sites?n=5'
   curl '{at}/sites?by=tag&format=json'
-  go tool pprof -top 'http://{at}/debug/pprof/heap'
+  go tool pprof -top -show=^dispatcher:: 'http://{at}/debug/pprof/heap'
 "
     )
 }
