@@ -8,5 +8,6 @@ cargo clippy --quiet -p tenure --all-targets --features internals,json,pprof -- 
 cargo clippy --quiet -p tenure --all-targets --no-default-features -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets --features planted -- -D warnings
+cargo clippy --quiet -p tenure-dispatcher --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-benches --all-targets -- -D warnings
 cargo clippy --quiet --manifest-path ci/fast-path/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings

@@ -1,0 +1,45 @@
+//! What stands on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(crate) const HELP: &str = "\
+usage: dispatcher [--port PORT] [--folder PATH] [--load SECONDS]
+
+  --port PORT      where to listen on 127.0.0.1; 0 picks a free one (default: 8080)
+  --folder PATH    the *.rs and *.md files below it are served (default: this repository)
+  --load SECONDS   visit the own routes for so long, print what is held then, and serve on";
+
+pub(crate) struct Options {
+    pub(crate) port: u16,
+    pub(crate) folder: PathBuf,
+    pub(crate) load: Option<Duration>,
+}
+
+impl Options {
+    /// `None` if help is asked for. An error is a line for the user.
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into();
+        let mut options = Options { port: 8080, folder, load: None };
+        while let Some(option) = arguments.next() {
+            let mut value = || arguments.next().unwrap_or_default();
+            match option.to_str() {
+                Some("--help" | "-h") => return Ok(None),
+                Some("--port") => options.port = number(&value(), "--port needs a number from 0 to 65535")?,
+                Some("--folder") => options.folder = value().into(),
+                Some("--load") => {
+                    let seconds: u32 = number(&value(), "--load needs a whole number of seconds")?;
+                    options.load = Some(Duration::from_secs(seconds.into()));
+                }
+                _ => return Err(format!("{option:?} is no option; --help lists those there are")),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+fn number<T: FromStr>(value: &OsString, needs: &str) -> Result<T, String> {
+    value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| format!("{needs}, not {value:?}"))
+}

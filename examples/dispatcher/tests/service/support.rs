@@ -1,0 +1,139 @@
+//! The service as a child process, and a client of its own: what the service's client gets wrong, this one need not.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder that small services serve.
+pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+
+/// The command that starts the service, whatever the environment of the tests says.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher"));
+    command.args(arguments).env_remove("TENURE");
+    command
+}
+
+/// What a service that cannot start leaves; of one that does start, too.
+pub(crate) fn ended(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the service starts");
+    let start = Instant::now();
+    while child.try_wait().expect("its state").is_none() && start.elapsed() < PATIENCE / 3 {
+        sleep(Duration::from_millis(2));
+    }
+    // It may have ended already.
+    let _ = child.kill();
+    child.wait_with_output().expect("its output")
+}
+
+/// A service that runs. Dropping it ends it.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    /// What it prints after its address.
+    pub(crate) lines: Lines<BufReader<ChildStdout>>,
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Serves [`SOURCES`] with this value of `TENURE`.
+    pub(crate) fn small(tenure: &str) -> Server {
+        Server::start(command(&["--port", "0", "--folder", SOURCES]).env("TENURE", tenure))
+    }
+
+    pub(crate) fn start(command: &mut Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the service starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let first = lines.next().expect("a first line").expect("a line");
+        let (_, address) = first.split_once("http://127.0.0.1:").unwrap_or_else(|| panic!("{first} says no address"));
+        Server { child, lines, address: format!("127.0.0.1:{address}") }
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(&self.address).expect("the service listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        Connection(BufReader::new(stream))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.connect().send("GET", path, &[], "")
+    }
+
+    /// What a path answers with, which must be JSON.
+    pub(crate) fn json(&self, path: &str) -> Value {
+        self.get(path).ok().json()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: tests\r\nContent-Length: {}\r\n", body.len());
+        headers.iter().for_each(|header| head += &format!("{header}\r\n"));
+        self.write(&format!("{head}\r\n{body}"));
+        self.read()
+    }
+
+    pub(crate) fn write(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("the request is taken");
+    }
+
+    pub(crate) fn read(&mut self) -> Answer {
+        let mut head = Vec::new();
+        while head.last().is_none_or(|line: &String| !line.is_empty()) {
+            let mut line = String::new();
+            assert!(self.0.read_line(&mut line).expect("an answer") > 0, "the connection ended after {head:?}");
+            head.push(line.trim_end().to_string());
+        }
+        let mut answer = Answer { head, body: Vec::new() };
+        let length = answer.header("content-length").expect("a length").parse().expect("a number");
+        answer.body.resize(length, 0);
+        self.0.read_exact(&mut answer.body).expect("the whole answer");
+        answer
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    head: Vec<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.head[0].split(' ').nth(1).expect("a status").parse().expect("a number")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let all = self.head.iter().filter_map(|line| line.split_once(": "));
+        all.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a text")
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.text()))
+    }
+
+    pub(crate) fn ok(self) -> Answer {
+        assert_eq!(self.status(), 200, "{}", self.text());
+        self
+    }
+}
