@@ -146,7 +146,9 @@ impl fmt::Display for Groups {
         } else {
             writeln!(f, "\n{:>10} {:>5} {:>13}  {what}", "bytes", "", "blocks")?;
         }
-        let shown = if f.alternate() { self.groups.len() } else { self.groups.len().min(ROWS) };
+        // Whoever asked for a number gets that many.
+        let all = f.alternate() || self.chosen;
+        let shown = if all { self.groups.len() } else { self.groups.len().min(ROWS) };
         for g in &self.groups[..shown] {
             let Group { live, .. } = g;
             let share = live.bytes * 100.0 / total.bytes.max(1.0);

@@ -49,6 +49,8 @@ pub struct Groups {
     pub(super) groups: Vec<Group>,
     /// What was cut off by `top`.
     pub(super) others: (usize, Sum),
+    /// Whether `top` chose how many there are.
+    pub(super) chosen: bool,
     pub(super) heading: Heading,
     pub(super) notes: Vec<String>,
 }
@@ -92,8 +94,14 @@ impl Snapshot {
             }
             groups.retain(|g| g.live.samples > 0 || g.allocated.is_some_and(|a| a.blocks > 0.0));
             names.finish();
-            let mut all =
-                Groups { by, groups, others: (0, Sum::default()), heading: Heading::new(self), notes: names.notes() };
+            let mut all = Groups {
+                by,
+                groups,
+                others: (0, Sum::default()),
+                chosen: false,
+                heading: Heading::new(self),
+                notes: names.notes(),
+            };
             all.sort(Order::LiveBytes);
             all
         })
@@ -180,6 +188,7 @@ impl Groups {
 
     /// The first `n`.
     pub fn top(mut self, n: usize) -> Groups {
+        self.chosen = true;
         let n = n.min(self.groups.len());
         let rest = self.groups.drain(n..);
         self.others.0 += rest.len();

@@ -49,7 +49,8 @@ fn learn(whole: &str, module: &str, file: &str, crates: &mut Crates) {
     let path = modules_of(inside).join("::");
     let same = path.is_empty() || below == path || below.starts_with(&format!("{path}::"));
     let named_by_cargo = has_version(directory) || file.contains("/library/");
-    if same && !named_by_cargo && !whole.starts_with('<') && !name.is_empty() {
+    // The compiler puts `__rustc::__rust_alloc` at the line of the global allocator's static.
+    if same && !name.starts_with("__") && !named_by_cargo && !whole.starts_with('<') && !name.is_empty() {
         crates.entry(directory.into()).or_insert_with(|| name.into());
     }
 }
@@ -147,6 +148,11 @@ mod tests {
         qualify(&mut frames, Some("shop::cart::add"), &mut crates);
         assert_eq!(names(&frames), ["core::iter::range::next", "shop::cart::add"]);
         assert_eq!(crates.into_iter().collect::<Vec<_>>(), [("/work/tree".to_string(), "shop".to_string())]);
+        // The line of the global allocator's static is no module of the compiler's.
+        let mut frames = [frame("__rust_alloc", "/work/c/src/main.rs")];
+        let mut crates = Crates::new();
+        qualify(&mut frames, Some("__rustc::__rust_alloc"), &mut crates);
+        assert!(crates.is_empty());
         // A file of its own, as tests and examples are.
         let mut frames = [frame("help", "/work/tree/tests/one.rs"), frame("all", "/work/tree/tests/one.rs")];
         qualify(&mut frames, Some("one::all"), &mut Crates::new());

@@ -51,7 +51,7 @@ mod odd;
 mod rule;
 mod walk;
 
-#[cfg(any(test, feature = "internals"))]
+#[cfg(feature = "internals")]
 pub(crate) use cache::forget;
 pub(crate) use cache::{generation, refresh, rule};
 #[cfg(feature = "internals")]
