@@ -12,12 +12,15 @@
 use super::Ending;
 use super::sites::{self, Id};
 use super::unwind::{self, By, Frame, How, Registers};
+use crate::arena::private;
 use crate::os;
 
 /// Frames of a stack at most.
 pub(super) const MOST: usize = 256;
 /// Children that a thread remembers.
-const CHILDREN: usize = 16 << 10;
+const CHILDREN: usize = 64 << 10;
+/// They stand in pieces, because private memory comes in no larger ones.
+const PIECE: usize = 16 << 10;
 
 /// What a thread knows of its last walk. Zeroed memory is one that knows nothing.
 pub(super) struct Last {
@@ -25,7 +28,7 @@ pub(super) struct Last {
     /// Where a walk writes its new frames, leaf first.
     new: [Step; MOST],
     /// The children of nodes that were asked for last.
-    children: [Child; CHILDREN],
+    children: [*mut [Child; PIECE]; CHILDREN / PIECE],
 }
 
 /// The frames of a stack, outermost first.
@@ -115,6 +118,21 @@ impl Last {
         self.stack.steps[..self.stack.len].iter().rev().map(|step| &step.frame)
     }
 
+    /// Memory for the children. `false` if there is none.
+    pub(super) fn prepare(&mut self) -> bool {
+        for piece in &mut self.children {
+            if piece.is_null() {
+                *piece = private::take(size_of::<[Child; PIECE]>()).cast();
+            }
+        }
+        self.children.iter().all(|piece| !piece.is_null())
+    }
+
+    #[inline(always)]
+    fn child_at(&self, path: usize) -> *mut Child {
+        children(&self.children, path)
+    }
+
     /// Walks from the registers until the stack joins the last one or ends. Returns the site; `None` if the stack is one of
     /// those that only a full walk follows, or deeper than `depth`.
     ///
@@ -143,14 +161,15 @@ impl Last {
             let step = self.new[i];
             path = (path ^ step.frame.address).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
             let at = self.stack.len;
-            os::prefetch(&raw const self.children[path % CHILDREN]);
+            os::prefetch(self.child_at(path));
             self.stack.steps[at] = step;
             self.stack.nodes[at] = (0, path);
             self.stack.len = at + 1;
         }
         for i in first..first + n {
             let address = self.stack.steps[i].frame.address;
-            let remembered = &mut self.children[self.stack.nodes[i].1 % CHILDREN];
+            // SAFETY: of this thread; no other reference to it is held.
+            let remembered = unsafe { &mut *self.child_at(self.stack.nodes[i].1) };
             if (remembered.address, remembered.parent) != (address, node) {
                 let id = sites::known(node, address);
                 if id == 0 {
@@ -168,11 +187,12 @@ impl Last {
     #[cold]
     fn make(&mut self, first: usize, mut node: Id) -> u32 {
         let mut i = first;
-        let stack = &mut self.stack;
+        let (stack, pieces) = (&mut self.stack, &self.children);
         sites::make(node, stack.steps[first..stack.len].iter().map(|step| step.frame.address), |id| {
             if id != 0 {
                 let child = Child { address: stack.steps[i].frame.address, parent: node, id };
-                self.children[stack.nodes[i].1 % CHILDREN] = child;
+                // SAFETY: as in `capture`.
+                unsafe { *children(pieces, stack.nodes[i].1) = child };
             }
             stack.nodes[i].0 = id;
             node = id;
@@ -183,6 +203,12 @@ impl Last {
         }
         sites::of(node)
     }
+}
+
+/// Where the child with this hash is remembered.
+#[inline(always)]
+fn children(pieces: &[*mut [Child; PIECE]; CHILDREN / PIECE], path: usize) -> *mut Child {
+    pieces[path / PIECE % (CHILDREN / PIECE)].cast::<Child>().wrapping_add(path % PIECE)
 }
 
 impl Stack {

@@ -92,6 +92,8 @@ pub(super) struct Predictor {
     last: Last,
     /// Addresses of records, or 0.
     sets: [[usize; WAYS]; SETS],
+    /// Other bits of the hashes that the records stand under, so that the wrong ones are not looked at.
+    tags: [[u16; WAYS]; SETS],
     /// The same; some lead to records that were given up since, whose pc is none.
     hints: [usize; HINTS],
 }
@@ -99,6 +101,7 @@ pub(super) struct Predictor {
 /// What a thread could not guess: where the record of the stack goes, once it has been walked.
 pub(super) struct Miss {
     set: usize,
+    tag: u16,
     hint: usize,
 }
 
@@ -120,11 +123,13 @@ impl Predictor {
         let p = parked.0;
         if p.is_null() {
             let p: *mut Predictor = private::take(size_of::<Predictor>()).cast();
-            if !p.is_null() {
-                // SAFETY: zeroed memory is a predictor; it lives for ever.
-                unsafe { (*p).next = parked.1 };
-                parked.1 = p;
+            // SAFETY: zeroed memory is a predictor; it lives for ever. Without its tables it is none, and is lost.
+            if p.is_null() || unsafe { !(*p).last.prepare() } {
+                return null_mut();
             }
+            // SAFETY: as above.
+            unsafe { (*p).next = parked.1 };
+            parked.1 = p;
             return p;
         }
         // SAFETY: parked predictors are nobody's, and live for ever.
@@ -180,20 +185,23 @@ impl Predictor {
         while let (true, Some(frame)) = (at.steps < KEYS, unsafe { at.step() }) {
             hash = mix(hash, frame.address);
         }
-        let set = hash % SETS;
+        let (set, tag) = (hash % SETS, (hash >> 32) as u16);
         for way in 0..WAYS {
+            if self.tags[set][way] != tag {
+                continue;
+            }
             let record = self.sets[set][way];
             // SAFETY: records in the sets are whole, and this thread's; the registers are as the caller promises.
-            let Some(site) = (unsafe { record_at(record).as_ref().map(|record| verify(record, from)) }) else { break };
-            if let Ok(site) = site {
+            let verified = unsafe { record_at(record).as_ref().map(|record| verify(record, from)) };
+            if let Some(Ok(site)) = verified {
                 self.right += 1;
-                self.sets[set][..=way].rotate_right(1);
+                self.first(set, way, record, tag);
                 self.hints[hint] = record;
                 return Ok(site);
             }
         }
         self.wrong += 1;
-        Err(Miss { set, hint })
+        Err(Miss { set, tag, hint })
     }
 
     /// Another function's registers than the last time, or other rules.
@@ -246,10 +254,18 @@ impl Predictor {
                 distances.add(i).write(check.distance);
             }
         }
-        let set = &mut self.sets[miss.set];
-        set.rotate_right(1);
-        set[0] = record.expose_provenance();
-        self.hints[miss.hint] = set[0];
+        self.first(miss.set, WAYS - 1, record.expose_provenance(), miss.tag);
+        self.hints[miss.hint] = record.expose_provenance();
+    }
+
+    /// A record comes first in its set; those before `way` move on by one. By hand: a library's rotation is a call.
+    #[inline(always)]
+    fn first(&mut self, set: usize, way: usize, record: usize, tag: u16) {
+        let (records, tags) = (&mut self.sets[set], &mut self.tags[set]);
+        for i in (0..WAYS - 1).rev().filter(|&i| i < way) {
+            (records[i + 1], tags[i + 1]) = (records[i], tags[i]);
+        }
+        (records[0], tags[0]) = (record, tag);
     }
 
     fn give_up(&mut self, set: usize, way: usize) {

@@ -79,10 +79,7 @@ static BUCKETS: Array<AtomicU32, { pieces::<AtomicU32>(MOST_NODES as usize) }> =
 /// The innermost node of each site.
 static LEAVES: Array<AtomicU32, { pieces::<AtomicU32>(MOST_SITES as usize) }> = Array::new();
 
-/// Nodes of a bucket, on average: threads remember children, so that few lookups come here.
-const CHAIN: u32 = 2;
-
-/// How many buckets are in use: at least one.
+/// How many buckets are in use: at least one, at most one for each node.
 static USED_BUCKETS: AtomicU32 = AtomicU32::new(1);
 static USED_SITES: AtomicU32 = AtomicU32::new(FIRST);
 
@@ -167,7 +164,7 @@ impl Writer {
         node.links.store(Links::new(parent, first.load(Ordering::Relaxed)).0, Ordering::Relaxed);
         first.store(id, Ordering::Release); // Release: see `find`
         self.nodes += 1;
-        if self.nodes > CHAIN * used {
+        if self.nodes > used {
             self.split(used);
         }
         id
