@@ -31,6 +31,8 @@ const SETS: usize = 1024;
 const KEYS: usize = 3;
 /// Records that were right for a stack pointer and a return address.
 const HINTS: usize = 1024;
+/// Set in a hint that was wrong, and would have been since: it is not tried until it would have been right.
+const WRONG: usize = 1;
 /// Bytes of records in a predictor: 64-byte lines, in pieces.
 const PIECE: usize = 128 << 10;
 const PIECES: u32 = 32;
@@ -164,14 +166,25 @@ impl Predictor {
         // SAFETY: a hint leads to a record of this thread's, or to one that was given up; the registers are as the caller
         // promises.
         unsafe {
-            match record_at(self.hints[hint]).as_ref().map(|record| verify(record, from)) {
-                Some(Ok(site)) => {
+            let found = self.hints[hint];
+            if found & WRONG == 0
+                && let Some(record) = record_at(found).as_ref()
+            {
+                if let Ok(site) = verify(record, from) {
                     self.right += 1;
-                    Ok(site)
+                    return Ok(site);
                 }
-                _ => self.guess_on(from, hash, hint),
+                self.hints[hint] = found | WRONG;
             }
+            self.guess_on(from, hash, hint)
         }
+    }
+
+    /// The record was right, or is new: it is the hint from here on, as good as hints were here.
+    #[inline(always)]
+    fn set_hint(&mut self, hint: usize, record: usize) {
+        let before = self.hints[hint];
+        self.hints[hint] = if before & !WRONG == record { record } else { record | before & WRONG };
     }
 
     /// The guess by the first return address was wrong.
@@ -196,7 +209,7 @@ impl Predictor {
             if let Some(Ok(site)) = verified {
                 self.right += 1;
                 self.first(set, way, record, tag);
-                self.hints[hint] = record;
+                self.set_hint(hint, record);
                 return Ok(site);
             }
         }
@@ -255,7 +268,7 @@ impl Predictor {
             }
         }
         self.first(miss.set, WAYS - 1, record.expose_provenance(), miss.tag);
-        self.hints[miss.hint] = record.expose_provenance();
+        self.set_hint(miss.hint, record.expose_provenance());
     }
 
     /// A record comes first in its set; those before `way` move on by one. By hand: a library's rotation is a call.
