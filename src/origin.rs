@@ -46,11 +46,15 @@ impl Origin {
 }
 
 /// Where the block that holds a value was allocated. `None` if the value lies in no block of this allocator (on the stack,
-/// in a static), or its block is not tracked, as most are not unless every one is.
+/// in a static, or it has no bytes), or its block is not tracked, as most are not unless every one is.
 ///
 /// Looks at the address of the value itself: for what a `Vec` or a `Box` holds, pass a reference to that, `&vec[0]` or
 /// `&*boxed`. Takes a lock for a moment, and allocates for the stack. The interior of blocks above 32 MiB is not found.
 pub fn origin<T: ?Sized>(value: &T) -> Option<Origin> {
+    // What has no bytes may stand at the end of one block, where another begins.
+    if size_of_val(value) == 0 {
+        return None;
+    }
     let address = (&raw const *value).cast::<u8>().cast_mut();
     let Held { birth, block_size, age } = reading::held(address)?;
     let mut stack = Vec::new();

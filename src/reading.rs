@@ -37,7 +37,7 @@ struct Dying {
 fn dying() -> Vec<Dying> {
     // The registry's lock is held while they are collected, and an allocation may need it: there is room for all of them
     // before, and for as many threads more as may begin meanwhile.
-    let mut all = Vec::with_capacity((thread::count() + 64) * census::DYING);
+    let mut all = Vec::with_capacity(census::most_dying());
     census::dying(|block, word, class| {
         // SAFETY: a word of a tracked page is readable as long as its block is not home, and a thread that runs on buries
         // blocks but does not send them home at once; what is read of a page that is gone is a word that says nothing.

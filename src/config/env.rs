@@ -122,8 +122,21 @@ pub(crate) fn effective(
             as_is
         }
         Some(Ok(text)) => {
-            parse(text, *builder, |word, wrong| warn(format_args!("TENURE: `{word}` {wrong}; it is ignored")))
+            parse(text, *builder, |word, wrong| warn(format_args!("TENURE: `{}` {wrong}; it is ignored", Shown(word))))
         }
+    }
+}
+
+/// A word as it is shown: on one line, with its line's end in sight, and without orders to a terminal.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 80;
+        for c in self.0.chars().take(MOST) {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        if self.0.chars().nth(MOST).is_some() { write!(f, "…") } else { Ok(()) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::magazine::{CAPACITY, Magazine, Slot};
 #[cfg(feature = "internals")]
 use super::thread::Heap;
-use super::thread::{each, each_ever};
+use super::thread::{each, each_ever, each_standing};
 use super::{depot, is_magazine, slow};
 use crate::pages::classes::CLASSES;
 use crate::pages::page::Word;
@@ -30,12 +30,17 @@ pub(crate) fn cached(mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// How many may be dying for each thread.
-pub(crate) use super::dying::WAIT as DYING;
+/// How many blocks [`dying`] may find at most, unless more than a few threads begin meanwhile.
+pub(crate) fn most_dying() -> usize {
+    let mut heaps = 64;
+    each_ever(|_| heaps += 1);
+    heaps * super::dying::WAIT
+}
 
-/// Gives `f` the tracked blocks that were freed and whose words do not say so yet, with word and class.
+/// Gives `f` the tracked blocks that were freed and whose words do not say so yet, with word and class. In the child of a `fork`
+/// those too that threads have freed which do not exist there, and whose words will never say so.
 pub(crate) fn dying(mut f: impl FnMut(*mut u8, *const Word, usize)) {
-    each(|heap, _| heap.dying.each(|freed| f(freed.block, freed.word, freed.class)));
+    each_standing(|heap, _| heap.dying.each(|freed| f(freed.block, freed.word, freed.class)));
 }
 
 /// Blocks of a pop magazine: from the pop word down to a null that is not a sample's cut, which stands for a block.

@@ -4,8 +4,8 @@
 //! them when they have waited. A growing block takes the slices behind it if they are free; otherwise its memory is
 //! moved, not copied.
 
-use super::SlowPath;
 use super::thread::with_tracker;
+use super::{Mode, SlowPath};
 use crate::arena::{SLICE, slices};
 use crate::config::Config;
 use crate::os::{self, die};
@@ -68,8 +68,9 @@ unsafe fn draw<S: SlowPath>(config: &Config, block: *mut u8, requested: usize, b
     });
 }
 
-/// The block was resized in place, from so many bytes to what its page says now. Each byte is a trial: if it grew and is
-/// not tracked, the bytes that it grew by are; if it shrank, it may be tracked no more.
+/// The block was resized in place, from so many bytes to what its page says now. Of samples, each byte is a trial: if it grew
+/// and is not tracked, the bytes that it grew by are; if it shrank, it may be tracked no more. A block that is not tracked
+/// when its thread comes to track every one stays so.
 ///
 /// # Safety
 /// The block is a large one and the caller's.
@@ -81,7 +82,7 @@ unsafe fn resized<S: SlowPath>(config: &Config, block: *mut u8, requested: usize
     LIVE_BYTES.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     let word = page.word(block);
     if word.is_null() {
-        if after > before {
+        if after > before && with_tracker::<S, _>(config, S::mode) == Mode::Plain {
             // SAFETY: as above.
             unsafe { draw::<S>(config, block, requested, after - before) };
         }

@@ -394,6 +394,11 @@ fn park<S: SlowPath>(heap: &Heap, words: &Words) {
 
 /// Calls `f` with each heap that has a thread, whose words stay valid meanwhile.
 pub(super) fn each(mut f: impl FnMut(&Heap, &Words)) {
+    each_standing(|heap, words| words.into_iter().for_each(|words| f(heap, words)));
+}
+
+/// The same, and heaps without a thread, among them those whose threads a `fork` has left behind.
+pub(super) fn each_standing(mut f: impl FnMut(&Heap, Option<&Words>)) {
     let mut heap = REGISTRY.lock().first;
     while !heap.is_null() {
         // The lock is taken for one heap at a time, so that threads come and go in between.
@@ -401,9 +406,7 @@ pub(super) fn each(mut f: impl FnMut(&Heap, &Words)) {
         // SAFETY: heaps live for ever, and a thread's words as long as the lock keeps it from parking its heap.
         unsafe {
             let words = (*heap).words.load(Ordering::Relaxed); // Relaxed: written under the lock
-            if !words.is_null() {
-                f(&*heap, &*words);
-            }
+            f(&*heap, words.as_ref());
             heap = (*heap).next.load(Ordering::Relaxed); // Relaxed: written before the heap was published
         }
     }

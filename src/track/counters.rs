@@ -67,6 +67,8 @@ pub(super) enum Event {
     Freed(u64),
     /// A block was resized in place, from so many requested bytes to so many.
     Resized(u64, u64),
+    /// A sample of so many requested bytes is none any more: its block has shrunk, and was not drawn again.
+    Dropped(u64),
 }
 
 impl Cell {
@@ -87,6 +89,7 @@ impl Cell {
                 writers.add(if to > from { &self.allocated_bytes } else { &self.freed_bytes }, from.abs_diff(to));
                 writers.raise(&self.largest, to);
             }
+            Event::Dropped(_) => (), // what is exact is no sample
         }
     }
 
@@ -246,7 +249,8 @@ impl Sums {
     }
 
     fn add_to(&self, to: &mut Estimate) {
-        let get = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed));
+        // Where something was taken back, rounding may leave a little less than nothing.
+        let get = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)).max(0.0);
         to.blocks += get(&self.blocks);
         to.bytes += get(&self.bytes);
         to.blocks_variance += get(&self.blocks_variance);
@@ -255,8 +259,12 @@ impl Sums {
     }
 }
 
-/// Counts a sampled block. For a block that was resized, what it weighed as it was comes back, and what it weighs now is
-/// added: `before` is its size then.
+/// Counts a sampled block. `before` is the size of a block that was resized, as it was.
+///
+/// What such a block weighed comes back, and what it weighs now is added. So that this leaves no sum below zero, it is done
+/// where the block was counted before: among what was allocated. A block that shrinks is counted as allocated with the weight
+/// that it has now (and the sample that is dropped there with none, so that all is right on average), and what it shrank by as
+/// freed.
 #[inline(never)]
 pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, before: u64, event: Event) {
     let w = Weight::of(rate, block_size);
@@ -274,11 +282,21 @@ pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, bef
                 cell.freed.samples.fetch_add(1, Ordering::Relaxed);
             }
             Event::Resized(from, to) => {
-                let sums = if to > from { &cell.allocated } else { &cell.freed };
-                let sign = if to > from { 1.0 } else { -1.0 };
-                sums.add(Weight::of(rate, before), from, -sign);
-                sums.add(w, to, sign);
+                let was = Weight::of(rate, before);
+                // Added before it is taken away: a reader sees too much for a moment, and never less than nothing.
+                if to > from {
+                    cell.allocated.add(w, to, 1.0);
+                } else {
+                    cell.allocated.add(w, from, 1.0);
+                    cell.freed.add(w, from, 1.0);
+                    cell.freed.add(w, to, -1.0);
+                }
+                cell.allocated.add(was, from, -1.0);
                 Writers::Any.raise(&cell.largest, to);
+            }
+            Event::Dropped(size) => {
+                cell.allocated.add(w, size, -1.0);
+                cell.freed.samples.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

@@ -204,7 +204,8 @@ pub(crate) fn resized(state: &mut State, word: &Word, requested: usize, before: 
     if after < before {
         let keep = rate.probability(after as u64) / rate.probability(before as u64);
         if sampler::random(state) > keep {
-            died(state, word, before);
+            word::clear(word);
+            counters::count_sample(site, tag, rate, before as u64, 0, Event::Dropped(birth.requested));
             return false;
         }
     }

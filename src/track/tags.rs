@@ -48,13 +48,17 @@ fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(LONGEST)]
 }
 
-/// The tag of a name: known, new, or [`OTHER`] if there are too many. The empty name is [`NONE`].
+/// The tag of a name: known, new, or [`OTHER`] if there are too many. The empty name is [`NONE`], and [`OTHER`] has its own, so
+/// that a name is of one tag.
 ///
 /// Does not allocate from the global allocator. Takes a lock only for a new name.
 pub(crate) fn named(name: &str) -> u16 {
     let name = cut(name);
     if name.is_empty() {
         return NONE;
+    }
+    if name == name_of(OTHER) {
+        return OTHER;
     }
     match find(name) {
         Ok(tag) => tag,
@@ -147,6 +151,7 @@ mod tests {
     #[test]
     fn names_are_kept_and_bounded() {
         assert_eq!((named(""), name_of(NONE), name_of(OTHER)), (NONE, "", "other"));
+        assert_eq!(named("other"), OTHER);
         let checkout = named("checkout");
         assert_eq!((named("checkout"), name_of(checkout)), (checkout, "checkout"));
         let long = "ä".repeat(200);

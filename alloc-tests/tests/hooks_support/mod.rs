@@ -74,9 +74,8 @@ impl Raw {
 
 /// Runs a test's body in a process without other tests, then checks the allocator's invariants there.
 pub(crate) fn alone(test: &'static str, body: impl FnOnce()) {
-    Scenario::new(test).run(|| {
-        // Nothing is tracked before the test asks for it.
-        tracker::set_mean(0);
+    // Nothing is tracked before the test asks for it, the harness' beginning neither.
+    Scenario::new(test).env("TENURE", "off").run(|| {
         // What std sets up at a first thread and a first line of output must not fall into a test's figures.
         std::thread::spawn(|| ()).join().expect("an empty thread");
         println!("{test}");
