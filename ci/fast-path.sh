@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The fast paths of allocation and free are the same machine code with the hooks compiled in and without, and hold no call and no atomic.
-# With `planted` as its argument, the build with the hooks has a fault, and the check must fail.
+# The fast paths of allocation and free are the same machine code with tracking compiled in and without, and hold no call and no atomic.
+# With `planted` as its argument, the build with tracking has a fault, and the check must fail.
 set -euo pipefail
 cd "$(dirname "$0")/fast-path"
 
@@ -11,8 +11,8 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 target=${CARGO_TARGET_DIR:-../../target}/fast-path
 
-build() { # name, features
-    cargo build --quiet --release --target-dir "$target/$1" --no-default-features --features "$2"
+build() { # name, features, flags of rustc
+    RUSTFLAGS=${3:-} cargo build --quiet --release --target-dir "$target/$1" --no-default-features --features "$2"
 }
 
 # The instructions of a function without what depends on where things are: addresses, distances from the instruction pointer,
@@ -26,10 +26,10 @@ instructions() { # binary, function
             -e 's/<(.*[^0-9a-f])\+(0x[0-9a-f]+)>/+\2/' -e 's/\s+/ /g'
 }
 
-hooks=hooks
-[ "${1:-}" != planted ] || hooks=hooks,planted
-build without ""
-build with "$hooks"
+features=
+[ "${1:-}" != planted ] || features=planted
+build without "" "--cfg tenure_untracked"
+build with "$features"
 status=0
 for f in __rust_alloc __rust_dealloc; do
     for kind in without with; do
@@ -46,7 +46,7 @@ for f in __rust_alloc __rust_dealloc; do
         echo "$f: a call or an atomic operation on the fast path"
         status=1
     fi
-    if diff -u --label "$f, without the hooks" --label "$f, with the hooks" "$out/without" "$out/with"; then
+    if diff -u --label "$f, without tracking" --label "$f, with tracking" "$out/without" "$out/with"; then
         echo "$f: the same $(wc -l <"$out/with") instructions, $n of them the fast path"
     else
         status=1

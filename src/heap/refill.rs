@@ -54,18 +54,18 @@ impl ClassHeap {
 }
 
 impl Heap {
-    /// Puts blocks into the pop magazine, which is empty. `false` if memory is out.
+    /// Puts blocks into the pop magazine, which is empty. Returns how many; 0 if memory is out.
     ///
     /// # Safety
     /// For all of these: the caller is the owner, inside the gate, and the words are this heap's of that class.
     #[inline]
-    pub(super) unsafe fn refill(&self, words: &Words, pair: Pair<'_>, k: &ClassHeap, kind: Kind, class: usize) -> bool {
+    pub(super) unsafe fn refill(&self, words: &Words, pair: Pair<'_>, k: &ClassHeap, kind: Kind, class: usize) -> usize {
         // Relaxed here and below: the words and slots are this thread's, inside the gate.
         let push = pair.push.load(Relaxed);
         let held = if push.is_null() { 0 } else { self.compact(pair, k, class) };
         if held * 2 >= CAPACITY[class] as usize {
             self.swap(pair, k, class, held);
-            return true;
+            return held;
         }
         // SAFETY: the owner is inside the gate.
         if let Some(full) = unsafe { k.take_kept() } {
@@ -75,7 +75,7 @@ impl Heap {
                 unsafe { k.leave_empty(class, Magazine::of(pop)) };
             }
             self.install(pair, k, class, full);
-            return true;
+            return CAPACITY[class] as usize;
         }
         // SAFETY: by the caller's promise.
         unsafe { self.refill_shared(words, pair, k, kind, class, held) }
@@ -92,14 +92,14 @@ impl Heap {
         kind: Kind,
         class: usize,
         held: usize,
-    ) -> bool {
+    ) -> usize {
         // SAFETY: by the caller's promise.
         unsafe { self.look_at_one(words, kind, class) };
         if !pair.has_pop() {
             // SAFETY: the owner is inside the gate.
             let m = unsafe { k.take_empty(class) };
             if m.is_none() {
-                return false;
+                return 0;
             }
             pair.pop.store(m.start(class), Relaxed);
             if pair.push.load(Relaxed).is_null() {
@@ -113,12 +113,12 @@ impl Heap {
             // SAFETY: the pop magazine is empty and this heap's.
             if let Some(full) = unsafe { depot::of(class).exchange_for_full(pop) } {
                 self.install(pair, k, class, full);
-                return true;
+                return CAPACITY[class] as usize;
             }
         }
         if held > 0 {
             self.swap(pair, k, class, held); // a few are better than new ones
-            return true;
+            return held;
         }
         let mut slot = pop.top();
         let taken = shard::take(self.shard(), kind, class, CAPACITY[class] as usize, |block| {
@@ -131,7 +131,7 @@ impl Heap {
         pair.pop.store(pop.top(), Relaxed);
         self.grown.set(self.grown.get() + taken.grown);
         self.count(k, class, taken.blocks);
-        taken.blocks > 0
+        taken.blocks
     }
 
     /// The two magazines change places. `held` blocks are in the push magazine.

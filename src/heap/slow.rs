@@ -236,7 +236,8 @@ impl Heap {
                 // It is one though the rate has changed since: so are the blocks before it, which were none.
                 let rate = k.rate.get();
                 self.uncut(k);
-                self.arm::<S>(pair, k, class);
+                let left = super::magazine::Magazine::blocks(pair.pop.load(Relaxed)).count();
+                self.arm::<S>(pair, k, class, left);
                 let mut block = null_mut();
                 let taken = shard::take(self.shard(), Kind::Tracked, class, 1, |b| block = b);
                 self.grown.set(self.grown.get() + taken.grown);
@@ -258,19 +259,21 @@ impl Heap {
                     // A sample that falls on the first block of the magazine that was just installed.
                     return self.alloc_inside::<S>(words, class);
                 }
-                if !self.refill(words, pair, k, Kind::Plain, class) {
+                let n = self.refill(words, pair, k, Kind::Plain, class);
+                if n == 0 {
                     return Got::untracked(class);
                 }
-                self.arm::<S>(pair, k, class);
+                self.arm::<S>(pair, k, class, n);
             }
         }
     }
 
-    /// Cuts the pop magazine where the next sample falls, if it falls into it.
+    /// Cuts the pop magazine, which holds `n` blocks, where the next sample falls, if it falls into it.
     ///
     /// # Safety
     /// The caller is the owner, inside the gate.
-    unsafe fn arm<S: SlowPath>(&self, pair: Pair<'_>, k: &ClassHeap, class: usize) {
+    #[inline]
+    unsafe fn arm<S: SlowPath>(&self, pair: Pair<'_>, k: &ClassHeap, class: usize, n: usize) {
         if k.until.get() == 0 || k.rate.get() != S::rate() {
             k.rate.set(S::rate());
             // SAFETY: by the caller's promise.
@@ -280,12 +283,10 @@ impl Heap {
             k.until.set(0); // nothing is sampled: asked again at the next refill
             return;
         }
-        let pop = pair.pop.load(Relaxed);
-        // SAFETY: the pop word points into this heap's magazine.
-        let n = unsafe { super::magazine::Magazine::blocks(pop) }.count() as u64;
+        let n = n as u64;
         let before = k.until.get() - 1;
         if before < n {
-            let cut = pop.wrapping_sub(before as usize);
+            let cut = pair.pop.load(Relaxed).wrapping_sub(before as usize);
             // SAFETY: one of the slots that were counted.
             unsafe {
                 k.saved.set((*cut).load(Relaxed));
@@ -315,7 +316,7 @@ impl Heap {
                     pair.pop.store(slot.wrapping_sub(1), Relaxed);
                     return Got::Tracked(block, EVERY);
                 }
-                if !self.refill(words, pair, k, Kind::Tracked, class) {
+                if self.refill(words, pair, k, Kind::Tracked, class) == 0 {
                     return Got::untracked(class);
                 }
             }

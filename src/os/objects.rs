@@ -1,6 +1,7 @@
 //! The objects (the program, its libraries) that the loader has mapped, and which addresses can be read.
 
 use super::unix::preserving_errno;
+use crate::sync::{AtomicBool, Ordering};
 use libc::{c_int, c_void, dl_phdr_info};
 
 /// A loaded object, as far as unwinding needs it.
@@ -133,20 +134,49 @@ pub(crate) fn changes() -> u64 {
     sum
 }
 
-/// Whether the eight bytes at an address can be read, whatever the address. One system call, about 100 ns.
-///
-/// The kernel copies the set of signals in before it looks at the nonsensical order what to do with it. No file, no
-/// right to trace, and no sandbox that allows threads forbids it. Another thread may unmap the address a moment later.
+/// Whether the eight bytes at an address can be read, whatever the address. A system call or two, 100 ns each. Another
+/// thread may unmap the address a moment later.
 pub(crate) fn is_readable(address: usize) -> bool {
+    // Relaxed: decided before anybody relies on it, and both ways say the same.
+    if BY_PATH.load(Ordering::Relaxed) { by_path(address) } else { by_mask(address) }
+}
+
+/// Whether [`is_readable`] tells the truth about an address that can be read and one that cannot. Emulators (valgrind is
+/// one) do the first way's system call themselves, without a look at the address: then it is the second way.
+pub(crate) fn probe_works() -> bool {
+    let word = 0usize;
+    let works = |probe: fn(usize) -> bool| probe((&raw const word).addr()) && !probe(8);
+    BY_PATH.store(!works(by_mask), Ordering::Relaxed); // Relaxed: as above
+    works(is_readable)
+}
+
+static BY_PATH: AtomicBool = AtomicBool::new(false);
+
+/// The kernel copies the set of signals in before it looks at the nonsensical order what to do with it. No file, no right to
+/// trace, and no sandbox that allows threads forbids it.
+fn by_mask(address: usize) -> bool {
     const NO_SUCH_ORDER: c_int = -1;
-    preserving_errno(|| {
+    fails_with(|| {
+        let none = std::ptr::null::<c_void>();
         // SAFETY: the call fails in any case, and changes nothing.
-        unsafe {
-            let none = std::ptr::null::<c_void>();
-            let result = libc::syscall(libc::SYS_rt_sigprocmask, NO_SUCH_ORDER, address, none, 8usize);
-            result == -1 && *libc::__errno_location() == libc::EINVAL
-        }
-    })
+        unsafe { libc::syscall(libc::SYS_rt_sigprocmask, NO_SUCH_ORDER, address, none, 8usize) }
+    }) == Some(libc::EINVAL)
+}
+
+/// The kernel copies a path in before it looks for the file. It stops at a zero, so the last byte is asked for, too.
+fn by_path(address: usize) -> bool {
+    let bad = |at: usize| {
+        // SAFETY: asks about a file, and changes nothing.
+        fails_with(|| unsafe { libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, at, libc::F_OK) })
+            == Some(libc::EFAULT)
+    };
+    !bad(address) && !address.checked_add(7).is_none_or(bad)
+}
+
+/// The error of a system call, if it fails; `errno` stays as it was.
+fn fails_with(call: impl FnOnce() -> libc::c_long) -> Option<c_int> {
+    // SAFETY: this thread's own errno.
+    preserving_errno(|| (call() == -1).then(|| unsafe { *libc::__errno_location() }))
 }
 
 #[cfg(test)]
@@ -178,8 +208,9 @@ mod tests {
         let word = 5u64;
         assert!(is_readable((&raw const word).addr()));
         assert!(is_readable(is_readable as *const () as usize));
+        assert!(by_path((&raw const word).addr()));
         for unmapped in [0, 8, 4095, 1 << 46, 1 << 60, usize::MAX, usize::MAX - 4095] {
-            assert!(!is_readable(unmapped), "{unmapped:#x}");
+            assert!(!by_mask(unmapped) && !by_path(unmapped), "{unmapped:#x}");
         }
         // SAFETY: an anonymous mapping of our own; the second of its pages cannot be read.
         unsafe {

@@ -51,19 +51,14 @@ pub(crate) fn disable() {
 
 #[cold]
 fn decide() -> Method {
-    let works = cfg!(target_arch = "x86_64") && probe_works() && self_check();
+    // Without the kernel's word on what can be read, no odd stack could be followed: rather none at all than guess.
+    let works = cfg!(target_arch = "x86_64") && objects::probe_works() && self_check();
     let method = if works { Method::Rules } else { Method::None };
     METHOD.store(method as u8, Ordering::Relaxed); // Relaxed: as in `method`
     if !works {
         cache::forget();
     }
     method
-}
-
-/// Without the kernel's word on what can be read, no odd stack could be followed: rather none at all than guess.
-fn probe_works() -> bool {
-    let word = 0usize;
-    objects::is_readable((&raw const word).addr()) && !objects::is_readable(8)
 }
 
 /// Walks through two functions of ours whose return addresses' places are known: right below the stack pointers that
