@@ -72,6 +72,7 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
         os::futex_wait(&STATE, RUNS, INTERVAL_MS);
         let before = slices::counts().0.purged;
         steal::take_idle(false);
+        shard::retire_spare(false);
         while slices::purge_one(false).is_some() {}
         let dug = shard::dig_holes(HOLES, true);
         slices::begin_interval();

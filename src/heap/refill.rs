@@ -59,7 +59,14 @@ impl Heap {
     /// # Safety
     /// For all of these: the caller is the owner, inside the gate, and the words are this heap's of that class.
     #[inline]
-    pub(super) unsafe fn refill(&self, words: &Words, pair: Pair<'_>, k: &ClassHeap, kind: Kind, class: usize) -> usize {
+    pub(super) unsafe fn refill(
+        &self,
+        words: &Words,
+        pair: Pair<'_>,
+        k: &ClassHeap,
+        kind: Kind,
+        class: usize,
+    ) -> usize {
         // Relaxed here and below: the words and slots are this thread's, inside the gate.
         let push = pair.push.load(Relaxed);
         let held = if push.is_null() { 0 } else { self.compact(pair, k, class) };

@@ -25,6 +25,8 @@ struct ClassPages {
     pages: usize,
     /// Blocks that are out.
     out: usize,
+    /// Nothing was taken since somebody looked: see [`retire_spare`].
+    idle: bool,
 }
 
 struct Shard {
@@ -107,6 +109,7 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
             let got = (*page).take(n - taken.blocks, &mut f);
             taken.blocks += got;
             pages.out += got;
+            pages.idle = false;
             if (*page).out() == (*page).capacity() {
                 pages.unlist(page);
             }
@@ -176,7 +179,7 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> us
         }
         guard.home += n as u64;
         // SAFETY: the lock of the page's shard is held.
-        due = due.max(unsafe { guard.pages[index(kind)][p.class()].put_done(page, n) });
+        due = due.max(unsafe { guard.pages[index(kind)][p.class()].put_done(page, n, kind == Kind::Tracked) });
     }
     due
 }
@@ -202,6 +205,23 @@ pub(crate) fn dig_holes(bytes: usize, rested: bool) -> usize {
         dug < bytes
     });
     dug
+}
+
+/// Gives back the tracked pages that are empty and that nothing was taken from since the last call; any, with `all`. Returns
+/// the bytes that are due to be purged if there was one.
+pub(crate) fn retire_spare(all: bool) -> usize {
+    let mut due = 0;
+    for shard in &SHARD[..used()] {
+        let mut guard = shard.lock();
+        for pages in guard.pages[index(Kind::Tracked)].iter_mut().filter(|p| p.pages == 1 && p.out == 0) {
+            if std::mem::replace(&mut pages.idle, true) || all {
+                let page = pages.first;
+                // SAFETY: the only page of the class, empty, and so listed; the shard's lock is held.
+                due = due.max(unsafe { pages.retire(page) });
+            }
+        }
+    }
+    due
 }
 
 /// The process grows by so much: it gives back as much of what lies idle in sparse pages.
@@ -297,7 +317,7 @@ pub(crate) fn after_fork_in_child(mine: Option<usize>) {
 }
 
 impl ClassPages {
-    const EMPTY: ClassPages = ClassPages { first: null_mut(), last: null_mut(), pages: 0, out: 0 };
+    const EMPTY: ClassPages = ClassPages { first: null_mut(), last: null_mut(), pages: 0, out: 0, idle: false };
 
     /// # Safety
     /// The page is in no list, and the shard's lock is held; so for all of these.
@@ -343,12 +363,13 @@ impl ClassPages {
         }
     }
 
-    /// So many blocks of the page came home. Returns the bytes that are due to be purged if the page was given back.
+    /// So many blocks of the page came home. Returns the bytes that are due to be purged if the page was given back. With
+    /// `spare`, the last page of the class stays when it is empty: a sample now and then would make it anew each time.
     ///
     /// # Safety
     /// The page is this shard's.
     #[inline]
-    unsafe fn put_done(&mut self, page: *mut Page, n: usize) -> usize {
+    unsafe fn put_done(&mut self, page: *mut Page, n: usize, spare: bool) -> usize {
         // SAFETY: by the caller's promise.
         unsafe {
             let p = &mut *page;
@@ -362,7 +383,7 @@ impl ClassPages {
             if cfg!(debug_assertions) {
                 p.check();
             }
-            if p.out() > 0 { 0 } else { self.retire(page) }
+            if p.out() > 0 || spare && self.pages == 1 { 0 } else { self.retire(page) }
         }
     }
 }
