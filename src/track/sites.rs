@@ -287,7 +287,7 @@ mod tests {
         let n = 1 + seed % 20;
         let frame = |i: usize| {
             x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            test << 40 | (x >> 33) % (2 + i) << 8 | i
+            test << 40 | ((x >> 33) % (2 + i)) << 8 | i
         };
         (0..n).map(frame).collect()
     }
