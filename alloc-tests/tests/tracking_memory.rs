@@ -16,7 +16,7 @@ const KIB: usize = 1 << 10;
 /// The allocator takes memory for itself in pieces of 4 MiB.
 const PIECES: usize = 4 << 20;
 /// What a predictor may take: its table and its records.
-const PREDICTOR: usize = 4 << 20 | 512 * KIB;
+const PREDICTOR: usize = (4 << 20) + 512 * KIB;
 
 fn own() -> usize {
     tenure::stats().own
@@ -63,7 +63,9 @@ fn tree(path: usize, levels: usize) {
     } else if path & 1 == 0 {
         tree(path >> 1, levels - 1);
     } else {
-        tree(path >> 1, levels - 1);
+        // Not the same code as above, or the compiler would make one call of both.
+        tree(black_box(path) >> 1, levels - 1);
+        black_box(levels);
     }
     black_box(path);
 }
