@@ -34,8 +34,9 @@ fn what_lies_in_no_block() {
         let on_the_stack = [0u8; 64];
         assert!(origin(&on_the_stack).is_none());
         assert!(origin(&TEXT).is_none() && origin(&TEXT[50]).is_none() && origin("a literal").is_none());
+        let writable = &raw const WRITABLE;
         // SAFETY: nobody writes to it.
-        assert!(origin(unsafe { &*&raw const WRITABLE }).is_none());
+        assert!(origin(unsafe { &*writable }).is_none());
         LOCAL.with(|local| assert!(origin(local).is_none()));
         assert!(origin(&(what_lies_in_no_block as *const () as usize)).is_none());
         // SAFETY: one byte of the code is readable.
