@@ -59,25 +59,25 @@ pub(crate) fn each_live(f: &mut dyn FnMut(Live)) {
 
 /// Gives `f` what each site has done since the start. Allocates.
 pub(crate) fn each_site(f: &mut dyn FnMut(u32, Totals)) {
-    let dying = dying();
-    let mut totals = read::sites();
-    for dying in dying {
-        if let Some(totals) = totals.get_mut(dying.birth.site as usize) {
-            totals.freed.add(&dying.birth, dying.block_size);
+    let totals = read::sites(|totals| {
+        for dying in dying() {
+            if let Some(totals) = totals.get_mut(dying.birth.site as usize) {
+                totals.freed.add(&dying.birth, dying.block_size);
+            }
         }
-    }
+    });
     totals.into_iter().enumerate().for_each(|(site, totals)| f(site as u32, totals));
 }
 
 /// Gives `f` what each tag has done since the start, with its name; tag 0 is what had none. Allocates.
 pub(crate) fn each_tag(f: &mut dyn FnMut(u16, &str, Totals)) {
-    let dying = dying();
-    let mut totals = read::tags();
-    for dying in dying.iter().filter(|dying| dying.birth.tag != 0) {
-        if let Some(totals) = totals.get_mut(dying.birth.tag as usize) {
-            totals.freed.add(&dying.birth, dying.block_size);
+    let mut totals = read::tags(|totals| {
+        for dying in dying().iter().filter(|dying| dying.birth.tag != 0) {
+            if let Some(totals) = totals.get_mut(dying.birth.tag as usize) {
+                totals.freed.add(&dying.birth, dying.block_size);
+            }
         }
-    }
+    });
     // What has no tag is counted by site only.
     let mut none = Totals::NONE;
     each_site(&mut |_, site| none.join(&site));

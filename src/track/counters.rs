@@ -93,16 +93,20 @@ impl Cell {
         }
     }
 
-    fn add_to(&self, totals: &mut Totals) {
+    fn add_to(&self, half: Half, totals: &mut Totals) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        totals.allocated.samples += get(&self.allocated_blocks);
-        totals.freed.samples += get(&self.freed_blocks);
-        totals.allocated.blocks += get(&self.allocated_blocks) as f64;
-        totals.allocated.bytes += get(&self.allocated_bytes) as f64;
-        totals.freed.blocks += get(&self.freed_blocks) as f64;
-        totals.freed.bytes += get(&self.freed_bytes) as f64;
-        totals.smallest = totals.smallest.min(!get(&self.not_smallest));
-        totals.largest = totals.largest.max(get(&self.largest));
+        let (to, blocks, bytes) = match half {
+            Half::Freed => (&mut totals.freed, &self.freed_blocks, &self.freed_bytes),
+            Half::Allocated => {
+                totals.smallest = totals.smallest.min(!get(&self.not_smallest));
+                totals.largest = totals.largest.max(get(&self.largest));
+                (&mut totals.allocated, &self.allocated_blocks, &self.allocated_bytes)
+            }
+        };
+        let blocks = get(blocks);
+        to.samples += blocks;
+        to.blocks += blocks as f64;
+        to.bytes += get(bytes) as f64;
     }
 }
 
@@ -303,9 +307,11 @@ pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, bef
 }
 
 impl SampledCell {
-    fn add_to(&self, totals: &mut Totals) {
+    fn add_to(&self, half: Half, totals: &mut Totals) {
+        if half == Half::Freed {
+            return self.freed.add_to(&mut totals.freed);
+        }
         self.allocated.add_to(&mut totals.allocated);
-        self.freed.add_to(&mut totals.freed);
         totals.smallest = totals.smallest.min(!self.not_smallest.load(Ordering::Relaxed));
         totals.largest = totals.largest.max(self.largest.load(Ordering::Relaxed));
     }
@@ -333,17 +339,27 @@ fn each_table(mut f: impl FnMut(&Table)) {
     }
 }
 
+/// What is added up at a time: first what was freed, of all tables, then what was allocated. A block that is freed was
+/// counted as allocated before, so that nobody sees more of the one than of the other while threads run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    Freed,
+    Allocated,
+}
+
 /// Adds up what sites below `totals.len()` have done. A sum of counters that run on: a block that is allocated or freed
 /// meanwhile may be in it or not.
-pub(super) fn sum_sites(totals: &mut [Totals]) {
-    each_table(|table| table.sites.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t))));
-    SAMPLED.sites.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t)));
+pub(super) fn sum_sites(totals: &mut [Totals], half: Half) {
+    let mut add = |i: u32, cell: &Cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t));
+    each_table(|table| table.sites.each(&mut add));
+    SAMPLED.sites.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t)));
 }
 
 /// The same for tags. Blocks without a tag are not counted by it.
-pub(super) fn sum_tags(totals: &mut [Totals]) {
-    each_table(|table| table.tags.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t))));
-    SAMPLED.tags.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(t)));
+pub(super) fn sum_tags(totals: &mut [Totals], half: Half) {
+    let mut add = |i: u32, cell: &Cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t));
+    each_table(|table| table.tags.each(&mut add));
+    SAMPLED.tags.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t)));
 }
 
 /// Blocks allocated and freed, by number: what was tracked exactly, and the samples.

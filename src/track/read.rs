@@ -2,6 +2,7 @@
 //!
 //! Everything here may be called while all threads run, and takes the locks of pages one at a time, for microseconds.
 
+use super::counters::Half;
 use super::{Ending, Estimate, Live, Totals, counters, sites, tags, word};
 use crate::pages::{loose, shard};
 
@@ -32,17 +33,22 @@ pub(crate) fn each_live(dying: &[usize], f: &mut dyn FnMut(Live)) {
     });
 }
 
-/// What each site has done since the start.
-pub(crate) fn sites() -> Vec<Totals> {
+/// What each site has done since the start. `dying` adds the blocks that were freed though their words do not say so yet: it
+/// is called after all other deaths were read, or one of them might be counted twice, and before the births.
+pub(crate) fn sites(dying: impl FnOnce(&mut [Totals])) -> Vec<Totals> {
     let mut totals = vec![Totals::NONE; sites::count() as usize];
-    counters::sum_sites(&mut totals);
+    counters::sum_sites(&mut totals, Half::Freed);
+    dying(&mut totals);
+    counters::sum_sites(&mut totals, Half::Allocated);
     totals
 }
 
-/// What each tag has done since the start. What had no tag is the sum of all sites less these.
-pub(crate) fn tags() -> Vec<Totals> {
+/// What each tag has done since the start, likewise. What had no tag is the sum of all sites less these.
+pub(crate) fn tags(dying: impl FnOnce(&mut [Totals])) -> Vec<Totals> {
     let mut totals = vec![Totals::NONE; tags::count()];
-    counters::sum_tags(&mut totals);
+    counters::sum_tags(&mut totals, Half::Freed);
+    dying(&mut totals);
+    counters::sum_tags(&mut totals, Half::Allocated);
     totals
 }
 

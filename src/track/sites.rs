@@ -94,12 +94,14 @@ static WRITER: Lock<Writer> = Lock::new(Writer { nodes: 1 + ROOTS, most_sites: M
 
 /// Nodes that a site may need, on average: stacks share their outer frames.
 const NODES_A_SITE: u32 = 8;
+/// Nodes that there may be however few the sites are: whole stacks, when there are not many to share frames with.
+const FEW_NODES: u32 = 4096;
 
 /// Bounds the sites, and with them the memory of the tree.
 pub(crate) fn bound(sites: u32) {
     let mut writer = WRITER.lock();
     writer.most_sites = sites.clamp(FIRST, MOST_SITES);
-    writer.most_nodes = sites.saturating_mul(NODES_A_SITE).clamp(1 + ROOTS, MOST_NODES);
+    writer.most_nodes = sites.saturating_mul(NODES_A_SITE).clamp(FEW_NODES, MOST_NODES);
 }
 
 /// Sites in use, those of [`UNKNOWN`] and [`OVERFLOW`] included: each is below this.
@@ -314,7 +316,7 @@ mod tests {
         let n = 1 + seed % 20;
         let frame = |i: usize| {
             x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            test << 40 | (x >> 33) % (2 + i) << 8 | i
+            test << 40 | ((x >> 33) % (2 + i)) << 8 | i
         };
         (0..n).map(frame).collect()
     }

@@ -7,8 +7,8 @@ use tenure_alloc_tests::child::Scenario;
 
 /// A block for each depth of a recursion: so many stacks.
 #[inline(never)]
-fn down(n: usize, kept: &mut Vec<Box<[u8; 100]>>) {
-    kept.push(black_box(Box::new([1; 100])));
+fn down(n: usize, kept: &mut Vec<Vec<u8>>) {
+    kept.push(black_box(vec![1; 100]));
     if n > 0 {
         down(n - 1, kept);
     }

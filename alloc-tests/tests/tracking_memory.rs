@@ -1,0 +1,165 @@
+//! What exact tracking takes for itself: for each block, for each frame, for each site; and that it does not grow with time.
+
+#[allow(dead_code, reason = "each file uses a part of it")]
+mod hooks_support;
+
+use hooks_support::{Raw, alone, exact, rng};
+use std::hint::black_box;
+use std::thread;
+use tenure::internals::tracker;
+use tenure_alloc_tests::Tenure;
+
+#[global_allocator]
+static ALLOC: Tenure = Tenure::new();
+
+const KIB: usize = 1 << 10;
+/// The allocator takes memory for itself in pieces of 4 MiB.
+const PIECES: usize = 4 << 20;
+/// What a predictor may take: its table and its records.
+const PREDICTOR: usize = (4 << 20) + 512 * KIB;
+
+fn own() -> usize {
+    tenure::stats().own
+}
+
+/// Sites and nodes.
+fn sites() -> (usize, usize) {
+    let (_, (sites, nodes, _)) = tracker::guesses();
+    (sites as usize, nodes as usize)
+}
+
+#[test]
+fn sixteen_bytes_a_block() {
+    alone("sixteen_bytes_a_block", || {
+        const N: usize = 600_000;
+        let grown = |tracked| {
+            exact(tracked);
+            let mut blocks: Vec<Raw> = Vec::with_capacity(N);
+            blocks.push(Raw::new(40));
+            let before = own();
+            while blocks.len() < N {
+                blocks.push(Raw::new(40));
+            }
+            let grown = own() - before;
+            blocks.drain(..).for_each(Raw::free);
+            grown
+        };
+        let (plain, tracked) = (grown(false), grown(true));
+        println!("{plain} bytes for {N} plain blocks, {tracked} for tracked ones");
+        assert!(tracked >= 16 * N, "words are somewhere");
+        assert!(tracked <= plain + 17 * N + PIECES, "{} a block", (tracked - plain) as f64 / N as f64);
+        // Freed, and allocated again: in the same memory.
+        let before = own();
+        grown(true);
+        assert!(own() <= before + PIECES);
+    });
+}
+
+/// A tree of calls, with an allocation in each leaf: so many stacks, and as many frames that only they have.
+#[inline(never)]
+fn tree(path: usize, levels: usize) {
+    if levels == 0 {
+        black_box(Box::new(path));
+    } else if path & 1 == 0 {
+        tree(path >> 1, levels - 1);
+    } else {
+        // Not the same code as above, or the compiler would make one call of both.
+        tree(black_box(path) >> 1, levels - 1);
+        black_box(levels);
+    }
+    black_box(path);
+}
+
+#[test]
+fn little_for_a_frame_and_a_site() {
+    alone("little_for_a_frame_and_a_site", || {
+        const LEVELS: usize = 15;
+        exact(true);
+        tree(0, LEVELS);
+        let (before, (sites_before, nodes_before)) = (own(), sites());
+        (0..1 << LEVELS).for_each(|path| tree(path, LEVELS));
+        let (sites, nodes) = sites();
+        let (sites, nodes, grown) = (sites - sites_before, nodes - nodes_before, own() - before);
+        println!("{grown} bytes for {sites} sites and {nodes} nodes");
+        assert!(sites > 30_000 && nodes > sites, "the compiler has left both calls");
+        assert!(grown <= 24 * nodes + 128 * sites + PIECES);
+        // The same stacks again cost what a predictor may have, once.
+        for _ in 0..3 {
+            (0..1 << LEVELS).for_each(|path| tree(path, LEVELS));
+        }
+        let predicted = own() - before - grown;
+        println!("{predicted} bytes more for guesses");
+        assert!(predicted <= PREDICTOR + PIECES);
+    });
+}
+
+/// However many stacks come again and again.
+#[test]
+fn predictors_are_bounded() {
+    alone("predictors_are_bounded", || {
+        exact(true);
+        let mut rng = rng(3);
+        let before = own();
+        let (sites_before, nodes_before) = sites();
+        let n = if cfg!(debug_assertions) { 40_000 } else { 1_000_000 };
+        for _ in 0..n {
+            // Twice each, so that it is learned; of all depths, so that records have all lengths.
+            let (path, levels) = (rng.next() as usize, rng.below(30) + 1);
+            let path = path & ((1 << levels.min(11)) - 1);
+            (0..3).for_each(|_| tree(path, levels));
+        }
+        let ((sites, nodes), grown) = (sites(), own() - before);
+        let tables = 24 * (nodes - nodes_before) + 128 * (sites - sites_before);
+        println!("{grown} bytes, {tables} of them for sites and nodes; guesses {:?}", tracker::guesses().0);
+        assert!(grown <= tables + PREDICTOR + PIECES);
+    });
+}
+
+#[test]
+fn short_threads_leave_nothing() {
+    alone("short_threads_leave_nothing", || {
+        exact(true);
+        let work = |seed: u64| {
+            let mut rng = rng(seed);
+            let all: Vec<Raw> = (0..100).map(|i| Raw::new(1 + rng.below(2000) + i)).collect();
+            (0..300).for_each(|_| tree(rng.below(64), 6));
+            all.iter().for_each(|block| block.free());
+            let text: Vec<String> = (0..50).map(|i| format!("{i}")).collect();
+            black_box(text);
+        };
+        let generation = |first: u64| {
+            thread::scope(|scope| {
+                for seed in first..first + 4 {
+                    scope.spawn(move || work(seed));
+                }
+            });
+        };
+        (0..50).for_each(generation);
+        let before = own();
+        (0..250).for_each(|i| generation(1000 + 4 * i));
+        let grown = own().saturating_sub(before);
+        println!("{grown} bytes more after 1000 threads");
+        // Four at a time: their predictors may not have been full after the first threads.
+        assert!(grown <= 4 * 128 * KIB + PIECES, "{grown}");
+        let first = tenure::snapshot();
+        assert!(first.rows().len() < 50, "nothing of theirs lives: {}", first.rows().len());
+    });
+}
+
+/// Switching between modes, and back, keeps no more than one switch did.
+#[test]
+fn switches_leave_nothing() {
+    alone("switches_leave_nothing", || {
+        let round = |tracked| {
+            exact(tracked);
+            let blocks: Vec<Raw> = (0..3000).map(|i| Raw::new(1 + i % 3000)).collect();
+            blocks.iter().for_each(|block| block.free());
+        };
+        (0..10).for_each(|i| round(i % 2 == 0));
+        let before = own();
+        (0..300).for_each(|i| round(i % 2 == 0));
+        let grown = own().saturating_sub(before);
+        println!("{grown} bytes more");
+        assert!(grown <= PIECES, "{grown}");
+    });
+}
