@@ -164,36 +164,60 @@ impl Table {
         tables.parked = (&raw const *self).cast_mut();
     }
 
+    /// Counts for a site and a tag, in this thread's own table. `false` if there is no memory for it.
     #[inline(always)]
-    fn count_as(&self, writers: Writers, site: u32, tag: u16, event: Event) {
-        // Where there is no memory for a cell, the event is lost to the totals; what lives is counted elsewhere.
-        if let Some(cell) = self.sites.make(site) {
-            cell.count(writers, event);
-        }
+    pub(super) fn count(&self, site: u32, tag: u16, event: Event) -> bool {
+        let Some(cell) = self.sites.get(site).or_else(|| own(&self.sites, &SHARED.sites, site)) else {
+            return false;
+        };
+        cell.count(Writers::One, event);
         if tag != 0 {
-            self.count_tag(writers, tag, event);
+            self.count_tag(tag, event);
         }
+        true
     }
 
     #[inline(never)]
-    fn count_tag(&self, writers: Writers, tag: u16, event: Event) {
-        if let Some(cell) = self.tags.make(tag as u32) {
-            cell.count(writers, event);
+    fn count_tag(&self, tag: u16, event: Event) {
+        match self.tags.get(tag as u32).or_else(|| own(&self.tags, &SHARED.tags, tag as u32)) {
+            Some(cell) => cell.count(Writers::One, event),
+            None => SHARED.tags.get(tag as u32).into_iter().for_each(|cell| cell.count(Writers::Any, event)),
         }
-    }
-
-    /// Counts for a site and a tag, in this thread's own table.
-    #[inline(always)]
-    pub(super) fn count(&self, site: u32, tag: u16, event: Event) {
-        self.count_as(Writers::One, site, tag, event);
     }
 }
 
-/// Counts for a thread without a table.
+/// A cell of a thread's own that was not there before. Only where there is one in the shared table, too: so whatever was
+/// counted once can be counted again, by whichever thread, without memory.
 #[cold]
 #[inline(never)]
-pub(super) fn count_shared(site: u32, tag: u16, event: Event) {
-    SHARED.count_as(Writers::Any, site, tag, event);
+fn own<'a, const PIECES: usize>(
+    mine: &'a Array<Cell, PIECES>,
+    shared: &Array<Cell, PIECES>,
+    i: u32,
+) -> Option<&'a Cell> {
+    shared.make(i).and_then(|_| mine.make(i))
+}
+
+/// Counts for a thread without a table, or without memory for one. `false` if there is no memory here either.
+#[cold]
+#[inline(never)]
+pub(super) fn count_shared(site: u32, tag: u16, event: Event) -> bool {
+    let Some(cell) = SHARED.sites.make(site) else { return false };
+    cell.count(Writers::Any, event);
+    if tag != 0 {
+        SHARED.tags.make(tag as u32).into_iter().for_each(|cell| cell.count(Writers::Any, event));
+    }
+    true
+}
+
+/// The tag, or none if there is no memory to count it.
+#[inline]
+pub(super) fn countable(tag: u16, rate: Rate) -> u16 {
+    let has = |tag: u32| match rate {
+        Rate::EXACT => SHARED.tags.make(tag).is_some(),
+        _ => SAMPLED.tags.make(tag).is_some(),
+    };
+    if tag == 0 || has(tag as u32) { tag } else { 0 }
 }
 
 /// Sums of weighted samples. Each sum is the bits of an `f64`.
@@ -270,8 +294,11 @@ impl Sums {
 /// that it has now (and the sample that is dropped there with none, so that all is right on average), and what it shrank by as
 /// freed.
 #[inline(never)]
-pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, before: u64, event: Event) {
+pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, before: u64, event: Event) -> bool {
     let w = Weight::of(rate, block_size);
+    if SAMPLED.sites.make(site).is_none() {
+        return false;
+    }
     let cells = [SAMPLED.sites.make(site), if tag == 0 { None } else { SAMPLED.tags.make(tag as u32) }];
     for cell in cells.into_iter().flatten() {
         match event {
@@ -304,6 +331,7 @@ pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, bef
             }
         }
     }
+    true
 }
 
 impl SampledCell {

@@ -167,14 +167,17 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
         return;
     }
     let site = capture::site(state, Registers::here(), rate == Rate::EXACT);
-    let (tag, requested) = (state.tag(), requested as u64);
-    word::write(word, Birth { site, tag, rate, requested, epoch });
+    let (tag, requested) = (counters::countable(state.tag(), rate), requested as u64);
     let event = Event::Allocated(requested);
-    if rate == Rate::EXACT {
+    let counted = if rate == Rate::EXACT {
         state.prepare();
-        state.count(site, tag, event);
+        state.count(site, tag, event)
     } else {
-        counters::count_sample(site, tag, rate, block_size as u64, 0, event);
+        counters::count_sample(site, tag, rate, block_size as u64, 0, event)
+    };
+    // What cannot be counted is not tracked: its death would be counted alone.
+    if counted {
+        word::write(word, Birth { site, tag, rate, requested, epoch });
     }
 }
 

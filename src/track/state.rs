@@ -75,13 +75,11 @@ impl State {
         Some(result)
     }
 
-    /// Counts what happened to a block that is tracked exactly.
+    /// Counts what happened to a block that is tracked exactly. `false` if there is no memory for it, which can only be at its
+    /// birth.
     #[inline(always)]
-    pub(super) fn count(&mut self, site: u32, tag: u16, event: Event) {
-        match self.table() {
-            Some(table) => table.count(site, tag, event),
-            None => counters::count_shared(site, tag, event),
-        }
+    pub(super) fn count(&mut self, site: u32, tag: u16, event: Event) -> bool {
+        self.table().is_some_and(|table| table.count(site, tag, event)) || counters::count_shared(site, tag, event)
     }
 
     #[inline]
