@@ -90,6 +90,22 @@ fn made_here(size: usize, align: usize) -> Raw {
     block
 }
 
+#[inline(never)]
+fn boxes() -> Box<u64> {
+    black_box(Box::new(black_box(5)))
+}
+const LINE: u32 = line!() - 2;
+
+#[test]
+fn the_line_that_allocates() {
+    alone("the_line_that_allocates", || {
+        exact(true);
+        let line = origin(&*boxes()).and_then(|o| o.line(&mut Symbols::new())).expect("there are names");
+        assert!(line.function.ends_with("boxes") && line.line == Some(LINE), "{line:?}");
+        assert!(line.file.as_ref().is_some_and(|file| file.ends_with("traced.rs")), "{line:?}");
+    });
+}
+
 #[test]
 fn any_byte_of_a_block() {
     alone("any_byte_of_a_block", || {
@@ -111,9 +127,6 @@ fn any_byte_of_a_block() {
                     (first.site, size as u64, first.block_size)
                 );
             }
-            // A line names it.
-            let line = first.line(&mut Symbols::new()).expect("there are names");
-            assert!(line.function.contains("aligned"), "{line:?}");
             block.free();
         }
     });
