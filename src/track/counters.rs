@@ -167,9 +167,7 @@ impl Table {
     /// Counts for a site and a tag, in this thread's own table. `false` if there is no memory for it.
     #[inline(always)]
     pub(super) fn count(&self, site: u32, tag: u16, event: Event) -> bool {
-        let Some(cell) = self.sites.get(site).or_else(|| own(&self.sites, &SHARED.sites, site)) else {
-            return false;
-        };
+        let Some(cell) = self.sites.make(site) else { return false };
         cell.count(Writers::One, event);
         if tag != 0 {
             self.count_tag(tag, event);
@@ -179,35 +177,42 @@ impl Table {
 
     #[inline(never)]
     fn count_tag(&self, tag: u16, event: Event) {
-        match self.tags.get(tag as u32).or_else(|| own(&self.tags, &SHARED.tags, tag as u32)) {
+        match self.tags.make(tag as u32) {
             Some(cell) => cell.count(Writers::One, event),
-            None => SHARED.tags.get(tag as u32).into_iter().for_each(|cell| cell.count(Writers::Any, event)),
+            None => shared(&SHARED.tags, tag as u32).count(Writers::Any, event),
         }
     }
 }
 
-/// A cell of a thread's own that was not there before. Only where there is one in the shared table, too: so whatever was
-/// counted once can be counted again, by whichever thread, without memory.
-#[cold]
-#[inline(never)]
-fn own<'a, const PIECES: usize>(
-    mine: &'a Array<Cell, PIECES>,
-    shared: &Array<Cell, PIECES>,
-    i: u32,
-) -> Option<&'a Cell> {
-    shared.make(i).and_then(|_| mine.make(i))
+/// Where deaths are counted that there is no memory for elsewhere: as those of blocks of unknown origin.
+static LAST: Cell = Cell {
+    allocated_blocks: AtomicU64::new(0),
+    allocated_bytes: AtomicU64::new(0),
+    freed_blocks: AtomicU64::new(0),
+    freed_bytes: AtomicU64::new(0),
+    not_smallest: AtomicU64::new(0),
+    largest: AtomicU64::new(0),
+};
+
+fn shared<const PIECES: usize>(cells: &Array<Cell, PIECES>, i: u32) -> &Cell {
+    cells.make(i).unwrap_or(&LAST)
 }
 
-/// Counts for a thread without a table, or without memory for one. `false` if there is no memory here either.
+/// Counts for a thread without a table, or without memory for one.
 #[cold]
 #[inline(never)]
-pub(super) fn count_shared(site: u32, tag: u16, event: Event) -> bool {
-    let Some(cell) = SHARED.sites.make(site) else { return false };
-    cell.count(Writers::Any, event);
+pub(super) fn count_shared(site: u32, tag: u16, event: Event) {
+    shared(&SHARED.sites, site).count(Writers::Any, event);
     if tag != 0 {
-        SHARED.tags.make(tag as u32).into_iter().for_each(|cell| cell.count(Writers::Any, event));
+        shared(&SHARED.tags, tag as u32).count(Writers::Any, event);
     }
-    true
+}
+
+/// Whether a birth could be counted in the shared table.
+#[cold]
+#[inline(never)]
+pub(super) fn has_room(site: u32) -> bool {
+    SHARED.sites.make(site).is_some()
 }
 
 /// The tag, or none if there is no memory to count it.
@@ -379,6 +384,7 @@ pub(super) enum Half {
 /// meanwhile may be in it or not.
 pub(super) fn sum_sites(totals: &mut [Totals], half: Half) {
     let mut add = |i: u32, cell: &Cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t));
+    add(super::sites::UNKNOWN, &LAST);
     each_table(|table| table.sites.each(&mut add));
     SAMPLED.sites.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t)));
 }
@@ -395,6 +401,7 @@ pub(super) fn sum_tags(totals: &mut [Totals], half: Half) {
 pub(crate) fn unweighted() -> (u64, u64) {
     let (mut born, mut died) = (0, 0);
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    died += get(&LAST.freed_blocks);
     each_table(|table| {
         table.sites.each(|_, cell| {
             born += get(&cell.allocated_blocks);

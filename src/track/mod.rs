@@ -171,7 +171,7 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     let event = Event::Allocated(requested);
     let counted = if rate == Rate::EXACT {
         state.prepare();
-        state.count(site, tag, event)
+        state.count_birth(site, tag, event)
     } else {
         counters::count_sample(site, tag, rate, block_size as u64, 0, event)
     };

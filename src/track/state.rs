@@ -75,11 +75,24 @@ impl State {
         Some(result)
     }
 
-    /// Counts what happened to a block that is tracked exactly. `false` if there is no memory for it, which can only be at its
-    /// birth.
+    /// Counts a birth. `false` if there is no memory for it.
     #[inline(always)]
-    pub(super) fn count(&mut self, site: u32, tag: u16, event: Event) -> bool {
-        self.table().is_some_and(|table| table.count(site, tag, event)) || counters::count_shared(site, tag, event)
+    pub(super) fn count_birth(&mut self, site: u32, tag: u16, event: Event) -> bool {
+        self.table().is_some_and(|table| table.count(site, tag, event)) || {
+            let room = counters::has_room(site);
+            if room {
+                counters::count_shared(site, tag, event);
+            }
+            room
+        }
+    }
+
+    /// Counts what happened to a block that is tracked exactly.
+    #[inline(always)]
+    pub(super) fn count(&mut self, site: u32, tag: u16, event: Event) {
+        if !self.table().is_some_and(|table| table.count(site, tag, event)) {
+            counters::count_shared(site, tag, event);
+        }
     }
 
     #[inline]
