@@ -256,8 +256,8 @@ impl SlowPath for Hooks {
     }
 
     #[inline(always)]
-    fn died(tracker: &mut Tracker, word: &Word, block_size: usize) {
-        track::died(State::of(tracker), word, block_size);
+    fn died(tracker: &mut Tracker, word: &Word, block_size: usize) -> bool {
+        track::died(State::of(tracker), word, block_size)
     }
 
     fn resized(tracker: &mut Tracker, word: &Word, requested: usize, before: usize, after: usize) -> bool {

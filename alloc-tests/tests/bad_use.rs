@@ -71,6 +71,22 @@ fn a_small_block_freed_twice_with_another_between() {
     });
 }
 
+/// The block's own word says that it died, in release builds too, some frees later.
+#[test]
+fn a_tracked_block_freed_twice() {
+    is_noticed("a_tracked_block_freed_twice", || {
+        let _exact = tenure::exact_scope();
+        // SAFETY: none: the second free is what the allocator must not survive.
+        unsafe {
+            let (block, other) = (ALLOC.alloc(small()), ALLOC.alloc(small()));
+            announce(block);
+            ALLOC.dealloc(block, small());
+            ALLOC.dealloc(other, small());
+            ALLOC.dealloc(block, small());
+        }
+    });
+}
+
 #[test]
 fn a_large_block_freed_twice() {
     is_noticed("a_large_block_freed_twice", || {

@@ -88,7 +88,9 @@ fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block:
     let (class, word) = (page.class(), page.word(block));
     let Some(heap) = Heap::of::<S>(config, words) else {
         // SAFETY: the word is the block's own.
-        with_tracker::<S, _>(config, |tracker| S::died(tracker, unsafe { &*word }, block_size(class)));
+        with_tracker::<S, _>(config, |tracker| {
+            expect_alive(S::died(tracker, unsafe { &*word }, block_size(class)), block)
+        });
         return bury::<S>(None, words, Kind::Tracked, class, block);
     };
     let mut freed = Freed { block, word, class };
@@ -99,9 +101,16 @@ fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block:
         }
     }
     // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
-    unsafe { S::died(heap.tracker(), &*freed.word, block_size(freed.class)) };
+    expect_alive(unsafe { S::died(heap.tracker(), &*freed.word, block_size(freed.class)) }, freed.block);
     if !heap.push_exact(freed.class, freed.block) {
         bury::<S>(Some(heap), words, Kind::Tracked, freed.class, freed.block);
+    }
+}
+
+#[inline(always)]
+fn expect_alive(first: bool, block: *mut u8) {
+    if !first {
+        die!("{block:p} was freed twice");
     }
 }
 
@@ -215,7 +224,7 @@ impl Heap {
     pub(super) unsafe fn bury_all<S: SlowPath>(&self) {
         self.dying.take_all(|freed| {
             // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
-            unsafe { S::died(self.tracker(), &*freed.word, block_size(freed.class)) };
+            expect_alive(unsafe { S::died(self.tracker(), &*freed.word, block_size(freed.class)) }, freed.block);
             let due = shard::send_home(Kind::Tracked, std::iter::once(freed.block));
             self.due.set(self.due.get().max(due));
         });

@@ -164,7 +164,7 @@ pub(crate) fn draw_large(state: &mut State, bytes: usize) -> Option<Rate> {
 #[inline(always)]
 pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size: usize, rate: Rate, epoch: u64) {
     if state.is_untracked() {
-        return;
+        return word::leave_out(word);
     }
     let site = capture::site(state, Registers::here(), rate == Rate::EXACT);
     let (tag, requested) = (counters::countable(state.tag(), rate), requested as u64);
@@ -178,20 +178,27 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     // What cannot be counted is not tracked: its death would be counted alone.
     if counted {
         word::write(word, Birth { site, tag, rate, requested, epoch });
+    } else {
+        word::leave_out(word);
     }
 }
 
-/// A tracked block is about to be freed.
+/// A tracked block is about to be freed. `false` if it was freed before.
 #[inline(always)]
-pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) {
-    let Some(Birth { site, tag, rate, requested, .. }) = word::read_own(word) else { return };
-    word::clear(word);
+pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) -> bool {
+    let Some(Birth { site, tag, rate, requested, .. }) = word::read_own(word) else {
+        let first = !word::is_dead(word);
+        word::bury(word);
+        return first;
+    };
+    word::bury(word);
     let event = Event::Freed(requested);
     if rate == Rate::EXACT {
         state.count(site, tag, event);
     } else {
         counters::count_sample(site, tag, rate, block_size as u64, 0, event);
     }
+    true
 }
 
 /// A tracked block was resized in place. Returns whether it is still tracked: a sampled block that shrinks stays one with
@@ -207,7 +214,7 @@ pub(crate) fn resized(state: &mut State, word: &Word, requested: usize, before: 
     if after < before {
         let keep = rate.probability(after as u64) / rate.probability(before as u64);
         if sampler::random(state) > keep {
-            word::clear(word);
+            word::leave_out(word);
             counters::count_sample(site, tag, rate, before as u64, 0, Event::Dropped(birth.requested));
             return false;
         }

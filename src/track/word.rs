@@ -45,10 +45,25 @@ pub(crate) fn write(word: &Word, birth: Birth) {
     word.0[0].store(high, Ordering::Release); // Release: whoever sees this half sees the other
 }
 
+/// What stands in the word of a block that was freed: no rate, so no block; but not what a word begins with.
+const DEAD: u64 = SITES as u64 - 1;
+
 /// Says that the block is dead.
+#[inline(always)]
+pub(crate) fn bury(word: &Word) {
+    word.0[0].store(DEAD, Ordering::Relaxed); // Relaxed: nothing else is said by it
+}
+
+/// Says that a block lives of which nothing is known.
 #[inline]
-pub(crate) fn clear(word: &Word) {
-    word.0[0].store(0, Ordering::Relaxed); // Relaxed: nothing else is said by it
+pub(crate) fn leave_out(word: &Word) {
+    word.0[0].store(0, Ordering::Relaxed); // Relaxed: as above
+}
+
+/// Whether the block was freed, and nothing was allocated there since.
+#[inline]
+pub(crate) fn is_dead(word: &Word) -> bool {
+    word.0[0].load(Ordering::Relaxed) == DEAD // Relaxed: the caller owns the block, or nobody should
 }
 
 /// Reads a word; `None` if no tracked block lives there. While other threads allocate and free, what is read is a block
@@ -99,7 +114,10 @@ mod tests {
         }
         write(&word, Birth { site: 1, tag: 0, rate: Rate::EXACT, requested: u64::MAX, epoch: 0 });
         assert_eq!(read(&word).expect("a block").requested, LARGEST);
-        clear(&word);
-        assert_eq!(read(&word), None);
+        assert!(!is_dead(&word));
+        bury(&word);
+        assert_eq!((read(&word), is_dead(&word)), (None, true));
+        leave_out(&word);
+        assert_eq!((read(&word), is_dead(&word)), (None, false));
     }
 }
