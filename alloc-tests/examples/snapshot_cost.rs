@@ -16,9 +16,9 @@ const BLOCKS: usize = 64;
 
 /// Calls itself from two places, so that each path through it is a call stack.
 #[inline(never)]
-fn tree(path: usize, levels: usize, held: &mut Vec<Box<[u8; 40]>>) {
+fn tree(path: usize, levels: usize, held: &mut Vec<Vec<u8>>) {
     if levels == 0 {
-        held.extend((0..black_box(BLOCKS)).map(|i| Box::new([i as u8; 40])));
+        held.extend((0..black_box(BLOCKS)).map(|i| vec![i as u8; 40]));
     } else if path & 1 == 0 {
         tree(path >> 1, levels - 1, held);
     } else {

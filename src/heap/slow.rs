@@ -88,9 +88,8 @@ fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block:
     let (class, word) = (page.class(), page.word(block));
     let Some(heap) = Heap::of::<S>(config, words) else {
         // SAFETY: the word is the block's own.
-        with_tracker::<S, _>(config, |tracker| {
-            expect_alive(S::died(tracker, unsafe { &*word }, block_size(class)), block)
-        });
+        let word = unsafe { &*word };
+        with_tracker::<S, _>(config, |tracker| expect_alive(S::died(tracker, word, block_size(class)), block));
         return bury::<S>(None, words, Kind::Tracked, class, block);
     };
     let mut freed = Freed { block, word, class };

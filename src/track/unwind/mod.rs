@@ -3,7 +3,7 @@
 //!
 //! The compiler writes down for each address of its code how the caller's registers follow from those there, for
 //! exceptions to find their way. [`cfi`] reads that, [`rule`](mod@rule) packs it into 29 bits, [`cache`] keeps it in one word for
-//! each address, and [`walk`](mod@walk) follows it. x86-64 only, for now: elsewhere [`method`] is [`Method::None`].
+//! each address, and [`walk`](mod@walk) follows it. x86-64 only, for now: elsewhere [`method()`] is [`Method::None`].
 //!
 //! # Cost
 //!
