@@ -44,7 +44,7 @@ pub(super) fn site(state: &mut State, from: Registers, again: bool) -> u32 {
             match site {
                 Some(site) => site,
                 #[cfg(feature = "symbols")]
-                None if !again && unwind::method() == Method::None => backtrace(depth()),
+                None if !again && unwind::method() == Method::None => backtrace(from, depth()),
                 None => walk(from),
             }
         })
@@ -85,12 +85,16 @@ fn walk_deep(from: Registers, depth: usize) -> u32 {
 #[cfg(feature = "symbols")]
 #[cold]
 #[inline(never)]
-fn backtrace(depth: usize) -> u32 {
+fn backtrace(from: Registers, depth: usize) -> u32 {
     let mut frames = [0; MOST];
     let (mut n, mut more) = (0, false);
     // SAFETY: `trace` is synchronized for the sake of symbols, which are not asked for here.
     unsafe {
         backtrace::trace_unsynchronized(|frame| {
+            // What stands further in is ours, and the unwinder's own.
+            if frame.sp().addr() <= from.sp {
+                return true;
+            }
             more = n == depth;
             if !more {
                 frames[n] = (frame.ip() as usize).wrapping_sub(1);
