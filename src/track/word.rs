@@ -41,7 +41,8 @@ pub(crate) fn write(word: &Word, birth: Birth) {
         | (birth.tag as u64) << SITE
         | (birth.rate.0 as u64) << (SITE + TAG)
         | (size >> SIZE_LOW) << (SITE + TAG + RATE);
-    word.0[1].store(low, Ordering::Relaxed);
+    // Release because whoever sees this half must not see what the word said before its block was buried.
+    word.0[1].store(low, Ordering::Release);
     word.0[0].store(high, Ordering::Release); // Release: whoever sees this half sees the other
 }
 
