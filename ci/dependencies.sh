@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a program takes in with tenure: libc, once_cell and gimli; and for names, the backtrace crate with what it needs.
+# What a program takes in with tenure: libc, libm, once_cell and gimli; and for names, the backtrace crate with what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 needs() {
@@ -12,5 +12,5 @@ check() {
     echo "tenure ${*:-as it is} needs: $tree"
     [ "$tree" = "$want" ] || { echo "it should need $want, and nothing else"; exit 1; }
 }
-check "gimli libc once_cell" --no-default-features
-check "addr2line adler2 backtrace cfg-if gimli libc memchr miniz_oxide object once_cell rustc-demangle"
+check "gimli libc libm once_cell" --no-default-features
+check "addr2line adler2 backtrace cfg-if gimli libc libm memchr miniz_oxide object once_cell rustc-demangle"

@@ -41,7 +41,7 @@ impl Rate {
     /// The probability with which a block of so many bytes is tracked.
     pub(crate) fn probability(self, block_size: u64) -> f64 {
         match self.mean() {
-            Some(mean) => -(-(block_size as f64) / mean as f64).exp_m1(),
+            Some(mean) => -libm::expm1(-(block_size as f64) / mean as f64),
             None if self == Rate::EXACT => 1.0,
             None => 0.0,
         }

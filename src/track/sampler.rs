@@ -13,7 +13,7 @@ pub(super) fn draw(state: &mut State, rate: Rate, size: usize) -> u64 {
     match rate.mean() {
         None => u64::MAX,
         // An exponential distance in bytes, in blocks: rounded up it is geometric with p = 1 - exp(-size / mean).
-        Some(mean) => ((-random(state).ln() * mean as f64 / size as f64) as u64).saturating_add(1),
+        Some(mean) => ((-libm::log(random(state)) * mean as f64 / size as f64) as u64).saturating_add(1),
     }
 }
 

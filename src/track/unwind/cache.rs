@@ -65,7 +65,7 @@ fn rule_cold(lookup: usize, index: usize, tag: u64) -> Rule {
     if let Some(rule) = found(TABLE[index ^ 1].load(Ordering::Relaxed), tag) {
         return rule;
     }
-    if method::is_none() {
+    if method::method() == method::Method::None {
         return Rule::NO_RULES;
     }
     // Acquire because what is read of the objects below must not be older than this.

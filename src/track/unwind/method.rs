@@ -29,17 +29,11 @@ pub(crate) fn method() -> Method {
     }
 }
 
-/// Whether it is decided, and stacks cannot be walked.
-pub(super) fn is_none() -> bool {
-    METHOD.load(Ordering::Relaxed) == Method::None as u8
-}
-
 /// At the start of the process, or of the library that this is in. Takes the loader's lock, so it is for code that
 /// the loader calls (`.init_array`). Until then, walks end with `NoRules` in libraries.
 pub(crate) fn init() {
     objects::begin();
     cache::begin();
-    method();
 }
 
 /// As if the code had no rules, from here on.
@@ -51,6 +45,8 @@ pub(crate) fn disable() {
 
 #[cold]
 fn decide() -> Method {
+    // The check itself walks. What others walk in these microseconds is as right as the check will find it.
+    METHOD.store(Method::Rules as u8, Ordering::Relaxed); // Relaxed: as in `method`
     // Without the kernel's word on what can be read, no odd stack could be followed: rather none at all than guess.
     let works = cfg!(target_arch = "x86_64") && objects::probe_works() && self_check();
     let method = if works { Method::Rules } else { Method::None };
