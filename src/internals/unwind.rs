@@ -1,6 +1,8 @@
 //! Captured stacks, for the tests that compare them with what others say.
 
-use crate::track::{self, sites, unwind};
+pub use crate::snapshot::Ending;
+
+use crate::track::{sites, unwind};
 
 /// The registers that a walk starts from.
 #[derive(Clone, Copy, Debug)]
@@ -57,17 +59,6 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// How a walk ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Ending {
-    Complete,
-    Depth,
-    NoRules,
-    Complex,
-    Foreign,
-}
-
 /// Walks outward; returns how many frames it wrote. The function that the registers are of is no frame.
 #[inline(always)]
 pub fn walk(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
@@ -75,18 +66,6 @@ pub fn walk(from: Registers, frames: &mut [Frame]) -> (usize, Ending) {
     let inner = unsafe { std::slice::from_raw_parts_mut(frames.as_mut_ptr().cast::<unwind::Frame>(), frames.len()) };
     let (n, ending) = unwind::walk(from.0, inner);
     (n, ending.into())
-}
-
-impl From<track::Ending> for Ending {
-    fn from(ending: track::Ending) -> Ending {
-        match ending {
-            track::Ending::Complete => Ending::Complete,
-            track::Ending::Depth => Ending::Depth,
-            track::Ending::NoRules => Ending::NoRules,
-            track::Ending::Complex => Ending::Complex,
-            track::Ending::Foreign => Ending::Foreign,
-        }
-    }
 }
 
 /// The stack of a site: lookup addresses, leaf first, as far as there is room. Returns how many there are. Allocates nothing.

@@ -113,6 +113,7 @@ fn check(block: *mut u8, by: usize, tally: &mut Tally) {
         Ending::Complete => our.len() == their.len(),
         Ending::Depth => n == DEPTH && our.len() < their.len(),
         Ending::NoRules | Ending::Complex | Ending::Foreign => our.len() <= their.len(),
+        new => panic!("an ending that this test does not know: {new:?}"),
     };
     if !length_fits || our != &their[..our.len()] {
         die(our, their, &format!("site {site} ({ending:?}) is not the stack of its block"));
