@@ -170,7 +170,7 @@ impl Predictor {
             if found & WRONG == 0
                 && let Some(record) = record_at(found).as_ref()
             {
-                if let Ok(site) = verify(record, from) {
+                if let Some(site) = verify(record, from) {
                     self.right += 1;
                     return Ok(site);
                 }
@@ -205,8 +205,7 @@ impl Predictor {
             }
             let record = self.sets[set][way];
             // SAFETY: records in the sets are whole, and this thread's; the registers are as the caller promises.
-            let verified = unsafe { record_at(record).as_ref().map(|record| verify(record, from)) };
-            if let Some(Ok(site)) = verified {
+            if let Some(site) = unsafe { record_at(record).as_ref().and_then(|record| verify(record, from)) } {
                 self.right += 1;
                 self.first(set, way, record, tag);
                 self.set_hint(hint, record);
@@ -358,17 +357,14 @@ fn list<'a>(
     (n > 0).then(|| (n, plain.unwrap_or(n), bp))
 }
 
-/// The record's site, or the first word that differs.
+/// The record's site, if every word is as it was.
 ///
 /// # Safety
 /// The record is whole; the registers are of a function that has not returned.
 #[inline(always)]
-unsafe fn verify(record: &Record, from: Registers) -> Result<u32, usize> {
-    if record.pc != from.pc {
-        return Err(from.pc);
-    }
-    if record.bp != 0 && from.bp.wrapping_sub(from.sp) != record.bp {
-        return Err(from.bp);
+unsafe fn verify(record: &Record, from: Registers) -> Option<u32> {
+    if record.pc != from.pc || record.bp != 0 && from.bp.wrapping_sub(from.sp) != record.bp {
+        return None;
     }
     let (plain, all) = (record.plain as usize, record.checks as usize);
     let values: *const usize = (&raw const record.values).cast();
@@ -379,18 +375,18 @@ unsafe fn verify(record: &Record, from: Registers) -> Result<u32, usize> {
         for i in 0..plain {
             let word = load(from.sp + *distances.add(i) as usize * 8);
             if word != *values.add(i) {
-                return Err(word);
+                return None;
             }
         }
         for i in plain..all {
             let distance = *distances.add(i);
             let word = load(from.sp + (distance & !ON_STACK) as usize * 8);
             if word != *values.add(i) + if distance & ON_STACK != 0 { from.sp } else { 0 } {
-                return Err(word);
+                return None;
             }
         }
     }
-    Ok(record.site)
+    Some(record.site)
 }
 
 /// How many stacks were guessed right, and how many had to be walked, by all threads that track every block.
