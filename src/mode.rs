@@ -11,7 +11,7 @@ pub fn mode() -> Mode {
     track::process_mode()
 }
 
-/// How call stacks are captured in this process, in words: chosen at its start, after trying.
+/// How call stacks are captured in this process, in words: chosen after trying, at the first stack or the first call of this.
 pub fn stack_method() -> &'static str {
     track::method()
 }

@@ -8,7 +8,7 @@
 //! Samples are rare, so they are counted in one table for all, [`SAMPLED`]; so is what threads do that have no table.
 
 use super::array::{Array, pieces};
-use super::rate::Rate;
+use super::rate::{Rate, Weight};
 use super::sites::MOST_SITES;
 use super::word::TAGS;
 use super::{Estimate, Totals};
@@ -252,20 +252,6 @@ struct Samples {
 
 static SAMPLED: Samples = Samples { sites: Array::new(), tags: Array::new() };
 
-/// What a block weighs: 1/p, and the variance that it brings, (1 - p)/p².
-#[derive(Clone, Copy, Debug)]
-struct Weight {
-    weight: f64,
-    variance: f64,
-}
-
-impl Weight {
-    fn of(rate: Rate, block_size: u64) -> Self {
-        let p = rate.probability(block_size);
-        Weight { weight: 1.0 / p, variance: (1.0 - p) / (p * p) }
-    }
-}
-
 fn add_f64(sum: &AtomicU64, x: f64) {
     // Relaxed: a sum, as above.
     let add = |bits| Some((f64::from_bits(bits) + x).to_bits());
@@ -300,7 +286,7 @@ impl Sums {
 /// freed.
 #[inline(never)]
 pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, before: u64, event: Event) -> bool {
-    let w = Weight::of(rate, block_size);
+    let w = rate.weight(block_size);
     if SAMPLED.sites.make(site).is_none() {
         return false;
     }
@@ -318,7 +304,7 @@ pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, bef
                 cell.freed.samples.fetch_add(1, Ordering::Relaxed);
             }
             Event::Resized(from, to) => {
-                let was = Weight::of(rate, before);
+                let was = rate.weight(before);
                 // Added before it is taken away: a reader sees too much for a moment, and never less than nothing.
                 if to > from {
                     cell.allocated.add(w, to, 1.0);

@@ -27,7 +27,6 @@ use unwind::Registers;
 use word::Birth;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another stack.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Ending {

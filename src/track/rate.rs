@@ -1,5 +1,12 @@
 //! How a block came to be tracked, in 16 bits: not at all, by a sample drawn at a mean distance, or because every block was.
 
+/// What a tracked block weighs: 1/p blocks, and the variance that it brings, (1 - p)/p².
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    pub(crate) weight: f64,
+    pub(crate) variance: f64,
+}
+
 /// A mean distance between samples in bytes, as 10 bits of mantissa and 6 of exponent; or one of the two other answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rate(pub(crate) u16);
@@ -36,6 +43,12 @@ impl Rate {
             Rate::NONE | Rate::EXACT => None,
             Rate(code) => Some(((code & ((1 << MANTISSA) - 1)) as u64) << (code >> MANTISSA)),
         }
+    }
+
+    /// What a tracked block of so many bytes stands for.
+    pub(crate) fn weight(self, block_size: u64) -> Weight {
+        let p = self.probability(block_size);
+        Weight { weight: 1.0 / p, variance: (1.0 - p) / (p * p) }
     }
 
     /// The probability with which a block of so many bytes is tracked.

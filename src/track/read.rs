@@ -92,12 +92,11 @@ impl Estimate {
 
     /// One block more.
     pub(crate) fn add(&mut self, birth: &word::Birth, block_size: u64) {
-        let (p, size) = (birth.rate.probability(block_size), birth.requested as f64);
-        let variance = (1.0 - p) / (p * p);
-        self.blocks += 1.0 / p;
-        self.bytes += size / p;
-        self.blocks_variance += variance;
-        self.bytes_variance += variance * size * size;
+        let (w, size) = (birth.rate.weight(block_size), birth.requested as f64);
+        self.blocks += w.weight;
+        self.bytes += w.weight * size;
+        self.blocks_variance += w.variance;
+        self.bytes_variance += w.variance * size * size;
         self.samples += 1;
     }
 }
