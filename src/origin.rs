@@ -1,10 +1,10 @@
 //! Where a value's block came from; and how much is traced, now and at most.
 
-use crate::reading::{self, Held};
+use crate::reading::{self, Held, Room};
 use crate::scope::Tag;
 use crate::snapshot::{Ending, Frame, Names, Place, loaded, outermost_of_interest};
 use crate::sync::{AtomicU64, Ordering};
-use crate::track::{rate::Rate, read};
+use crate::track::{Totals, rate::Rate, read};
 use std::sync::Arc;
 
 /// Where a block was allocated, as what, and how long ago.
@@ -102,7 +102,8 @@ pub fn reset_peak() {
 }
 
 fn current() -> f64 {
-    let mut live = 0.0;
-    reading::untracked(|| reading::each_site(&mut |_, totals| live += totals.allocated.bytes - totals.freed.bytes));
+    let mut live = 0.0f64;
+    let mut site = |_, totals: &Totals| live += totals.allocated.bytes - totals.freed.bytes;
+    reading::untracked(|| Room::with(|room| reading::totals(room, &mut site, &mut |_, _| ())));
     live.max(0.0)
 }

@@ -27,64 +27,94 @@ pub(crate) fn untracked<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Where a reading notes what it comes across: memory of whoever reads, who may not be allowed to allocate.
+pub(crate) struct Room<'a> {
+    /// The blocks of a page: [`read::MOST_BIRTHS`].
+    pub(crate) births: &'a mut [Birth],
+    /// Blocks that were freed and are not buried. Those that find no room count as alive.
+    pub(crate) dying: &'a mut [Dying],
+    /// What sites have done: so many at a time.
+    pub(crate) sites: &'a mut [Totals],
+    /// What tags have done: those that find no room are left out.
+    pub(crate) tags: &'a mut [Totals],
+}
+
+impl Room<'_> {
+    /// Runs `f` with room for everything that there is now. Allocates.
+    pub(crate) fn with<T>(f: impl FnOnce(&mut Room<'_>) -> T) -> T {
+        let mut births = vec![Birth::default(); read::MOST_BIRTHS];
+        // There is room for as many threads more as may begin meanwhile.
+        let mut dying = vec![Dying::default(); census::most_dying()];
+        let mut sites = vec![Totals::NONE; read::site_count() as usize];
+        let mut tags = vec![Totals::NONE; read::tag_count()];
+        f(&mut Room { births: &mut births, dying: &mut dying, sites: &mut sites, tags: &mut tags })
+    }
+}
+
 /// A block that was freed and is not buried.
-struct Dying {
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Dying {
     block: usize,
     birth: Birth,
     block_size: u64,
 }
 
-fn dying() -> Vec<Dying> {
-    // The registry's lock is held while they are collected, and an allocation may need it: there is room for all of them
-    // before, and for as many threads more as may begin meanwhile.
-    let mut all = Vec::with_capacity(census::most_dying());
+/// Those of now, in the order of their addresses.
+fn dying(room: &mut [Dying]) -> &[Dying] {
+    let mut n = 0;
     census::dying(|block, word, class| {
         // SAFETY: a word of a tracked page is readable as long as its block is not home, and a thread that runs on buries
         // blocks but does not send them home at once; what is read of a page that is gone is a word that says nothing.
-        if let Some(birth) = word::read(unsafe { &*word })
-            && all.len() < all.capacity()
-        {
-            all.push(Dying { block: block.addr(), birth, block_size: block_size(class) as u64 });
+        if let (Some(birth), Some(free)) = (word::read(unsafe { &*word }), room.get_mut(n)) {
+            *free = Dying { block: block.addr(), birth, block_size: block_size(class) as u64 };
+            n += 1;
         }
     });
+    let all = &mut room[..n];
     all.sort_unstable_by_key(|dying| dying.block);
     all
 }
 
-/// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all. Allocates.
-pub(crate) fn each_live(f: &mut dyn FnMut(Live)) {
-    let dying: Vec<_> = dying().iter().map(|dying| dying.block).collect();
-    read::each_live(&dying, f);
+/// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all. Does not
+/// allocate; `f` may.
+pub(crate) fn each_live(room: &mut Room<'_>, f: &mut dyn FnMut(Live)) {
+    let dying = dying(room.dying);
+    read::each_live(room.births, |block| dying.binary_search_by_key(&block, |d| d.block).is_ok(), f);
 }
 
-/// Gives `f` what each site has done since the start. Allocates.
-pub(crate) fn each_site(f: &mut dyn FnMut(u32, Totals)) {
-    let totals = read::sites(|totals| {
-        for dying in dying() {
-            if let Some(totals) = totals.get_mut(dying.birth.site as usize) {
-                totals.freed.add(&dying.birth, dying.block_size);
-            }
-        }
-    });
-    totals.into_iter().enumerate().for_each(|(site, totals)| f(site as u32, totals));
-}
-
-/// Gives `f` what each tag has done since the start, with its name; tag 0 is what had none. Allocates.
-pub(crate) fn each_tag(f: &mut dyn FnMut(u16, &str, Totals)) {
-    let mut totals = read::tags(|totals| {
-        for dying in dying().iter().filter(|dying| dying.birth.tag != 0) {
+/// Gives `site` what each site has done since the start, and then `tag` the same of each tag; tag 0 is what had none.
+/// Does not allocate; `site` and `tag` may.
+pub(crate) fn totals(room: &mut Room<'_>, site: &mut dyn FnMut(u32, &Totals), tag: &mut dyn FnMut(u16, &Totals)) {
+    let tags = read::tag_count().min(room.tags.len());
+    read::tags(&mut room.tags[..tags], |totals| {
+        for dying in dying(room.dying).iter().filter(|dying| dying.birth.tag != 0) {
             if let Some(totals) = totals.get_mut(dying.birth.tag as usize) {
                 totals.freed.add(&dying.birth, dying.block_size);
             }
         }
     });
-    // What has no tag is counted by site only.
     let mut none = Totals::NONE;
-    each_site(&mut |_, site| none.join(&site));
-    totals[1..].iter().for_each(|tag| none.allocated.less(&tag.allocated));
-    totals[1..].iter().for_each(|tag| none.freed.less(&tag.freed));
-    totals[0] = none;
-    totals.into_iter().enumerate().for_each(|(tag, totals)| f(tag as u16, read::tag_name(tag as u16), totals));
+    let (count, each) = (read::site_count(), room.sites.len());
+    for first in (0..count).step_by(each) {
+        let part = &mut room.sites[..each.min((count - first) as usize)];
+        read::sites(first, part, |totals| {
+            for dying in dying(room.dying) {
+                let at = dying.birth.site.checked_sub(first).and_then(|at| totals.get_mut(at as usize));
+                at.into_iter().for_each(|totals| totals.freed.add(&dying.birth, dying.block_size));
+            }
+        });
+        for (number, totals) in (first..).zip(&*part) {
+            none.join(totals);
+            site(number, totals);
+        }
+    }
+    // What has no tag is counted by site only. The tags were read first, so that nothing of them is missing in the sites.
+    for of_tag in &room.tags[1..tags] {
+        none.allocated.less(&of_tag.allocated);
+        none.freed.less(&of_tag.freed);
+    }
+    tag(0, &none);
+    (1..).zip(&room.tags[1..tags]).for_each(|(number, totals)| tag(number, totals));
 }
 
 /// Blocks that are dying.

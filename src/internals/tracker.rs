@@ -3,7 +3,7 @@
 use crate::allocator::Hooks;
 use crate::config::Config;
 use crate::heap::thread;
-use crate::reading;
+use crate::reading::{self, Room};
 use crate::track::{self, State, rate::Rate};
 
 /// Every thread tracks every block, from its next slow path on; or none does but for the samples.
@@ -44,6 +44,6 @@ pub fn guesses() -> ((u64, u64), (u32, u32, usize)) {
 /// Bytes requested for tracked blocks that live, whatever they weigh.
 pub fn requested() -> u64 {
     let mut sum = 0;
-    reading::untracked(|| reading::each_live(&mut |live| sum += live.requested));
+    reading::untracked(|| Room::with(|room| reading::each_live(room, &mut |live| sum += live.requested)));
     sum
 }

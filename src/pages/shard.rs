@@ -241,33 +241,35 @@ pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// Reads the words of all tracked pages: `read`, given the block too, with the lock of the page's shard, into `buffer`, which is given to `f`
-/// with the block size after each page, without it. `buffer` grows only while no lock is held.
+/// Blocks that a page may have.
+pub(crate) const MOST_WORDS: usize = capacity(0);
+
+/// Reads the words of all tracked pages, page by page: with the lock of the page's shard, `read` gets each word and its
+/// block; without it, `f` gets what that gave, and the block size. `room` holds [`MOST_WORDS`].
 pub(crate) fn each_tracked<T>(
-    buffer: &mut Vec<T>,
+    room: &mut [T],
     read: impl Fn(&Word, *mut u8) -> Option<T>,
-    mut f: impl FnMut(&mut Vec<T>, usize),
+    mut f: impl FnMut(&[T], usize),
 ) {
     slices::each_cold(|slice| {
-        buffer.reserve(capacity(0));
         let header: *mut Page = arena::header(slice).cast();
         // The page may be adopted by another shard until the lock of the one that it names is held.
-        let (bytes, guard) = loop {
+        let (n, bytes) = loop {
             // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
             let shard = unsafe { (*header).shard() };
             let Some(lock) = SHARD.get(shard) else { return };
-            let guard = lock.lock();
+            let _guard = lock.lock();
             // SAFETY: as above; while the lock is held, a page of this shard cannot change.
             let page = unsafe { &*header };
             if page.shard() == shard {
                 let Some(words) = page.words() else { return };
                 let block = |i| slice.wrapping_add(i * block_size(page.class()));
-                buffer.extend(words.iter().enumerate().filter_map(|(i, word)| read(word, block(i))));
-                break (block_size(page.class()), guard);
+                let found = words.iter().enumerate().filter_map(|(i, word)| read(word, block(i)));
+                let n = room.iter_mut().zip(found).map(|(free, found)| *free = found).count();
+                break (n, block_size(page.class()));
             }
         };
-        drop(guard);
-        f(buffer, bytes);
+        f(&room[..n], bytes);
     });
 }
 

@@ -3,7 +3,7 @@
 use super::aggregate::Aggregate;
 use super::peaks::{self, SEEN};
 use super::{Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked, modules};
-use crate::reading;
+use crate::reading::{self, Room};
 use crate::stats::{Stats, stats};
 use crate::track::{Totals, read};
 use std::time::SystemTime;
@@ -23,16 +23,18 @@ pub fn snapshot() -> Snapshot {
 
 fn take(stats: Stats) -> Snapshot {
     let mut blocks = Aggregate::new();
-    reading::each_live(&mut |block| blocks.add(block));
-    let mut sites = Vec::new();
-    reading::each_site(&mut |number, totals| {
-        // Numbers go to sites before anything is counted for them.
-        if totals.allocated.blocks > 0.0 {
-            sites.push((number, totals));
-        }
+    let (mut sites, mut tags) = (Vec::new(), Vec::new());
+    Room::with(|room| {
+        reading::each_live(room, &mut |block| blocks.add(block));
+        let mut site = |number, totals: &Totals| {
+            // Numbers go to sites before anything is counted for them.
+            if totals.allocated.blocks > 0.0 {
+                sites.push((number, *totals));
+            }
+        };
+        let mut tag = |number, totals: &Totals| tags.push((number, read::tag_name(number).to_string(), *totals));
+        reading::totals(room, &mut site, &mut tag);
     });
-    let mut tags = Vec::new();
-    reading::each_tag(&mut |number, name, totals| tags.push((number, name.to_string(), totals)));
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut parts = assemble(stats, blocks, sites, tags);
     parts.unix_nanos = since.as_nanos() as u64;

@@ -2,6 +2,7 @@
 
 use crate::arena::private;
 use crate::sync::{AtomicPtr, Ordering};
+use std::ops::Range;
 use std::ptr::null_mut;
 
 /// Bytes of a piece.
@@ -57,11 +58,23 @@ impl<T, const PIECES: usize> Array<T, PIECES> {
     }
 
     /// Every element of every piece that there is, with its number.
-    pub(super) fn each(&self, mut f: impl FnMut(u32, &T)) {
-        for (piece, p) in self.pieces.iter().enumerate().filter(|(_, p)| !p.load(Ordering::Relaxed).is_null()) {
-            let p = p.load(Ordering::Acquire); // Acquire: see `get`
-            // SAFETY: as in `get`.
-            (0..Self::EACH).for_each(|i| f((piece * Self::EACH + i) as u32, unsafe { &*p.add(i) }));
+    pub(super) fn each(&self, f: impl FnMut(u32, &T)) {
+        self.each_in(0..(PIECES * Self::EACH) as u32, f);
+    }
+
+    /// The same for a range of numbers.
+    pub(super) fn each_in(&self, range: Range<u32>, mut f: impl FnMut(u32, &T)) {
+        let (begin, end) = (range.start as usize, range.end as usize);
+        for piece in begin / Self::EACH..end.div_ceil(Self::EACH).min(PIECES) {
+            let p = self.pieces[piece].load(Ordering::Acquire); // Acquire: see `get`
+            if p.is_null() {
+                continue;
+            }
+            let first = piece * Self::EACH;
+            for i in begin.max(first)..end.min(first + Self::EACH) {
+                // SAFETY: as in `get`.
+                f(i as u32, unsafe { &*p.add(i - first) });
+            }
         }
     }
 }

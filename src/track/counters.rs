@@ -366,13 +366,16 @@ pub(super) enum Half {
     Allocated,
 }
 
-/// Adds up what sites below `totals.len()` have done. A sum of counters that run on: a block that is allocated or freed
-/// meanwhile may be in it or not.
-pub(super) fn sum_sites(totals: &mut [Totals], half: Half) {
-    let mut add = |i: u32, cell: &Cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t));
-    add(super::sites::UNKNOWN, &LAST);
-    each_table(|table| table.sites.each(&mut add));
-    SAMPLED.sites.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t)));
+/// Adds up what the sites from `first` on have done, as many as there are `totals`. A sum of counters that run on: a block
+/// that is allocated or freed meanwhile may be in it or not.
+pub(super) fn sum_sites(first: u32, totals: &mut [Totals], half: Half) {
+    let range = first..first + totals.len() as u32;
+    let at = |i: u32| (i - first) as usize;
+    if range.contains(&super::sites::UNKNOWN) {
+        LAST.add_to(half, &mut totals[at(super::sites::UNKNOWN)]);
+    }
+    each_table(|table| table.sites.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)])));
+    SAMPLED.sites.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)]));
 }
 
 /// The same for tags. Blocks without a tag are not counted by it.

@@ -3,15 +3,19 @@
 //! Everything here may be called while all threads run, and takes the locks of pages one at a time, for microseconds.
 
 use super::counters::Half;
-use super::{Ending, Estimate, Live, Totals, counters, sites, tags, word};
+use super::word::{self, Birth};
+use super::{Ending, Estimate, Live, Totals, counters, sites, tags};
 use crate::pages::{loose, shard};
 
-/// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all. `dying` are
-/// addresses of blocks, in order, that were freed though their words do not say so yet.
+/// Blocks that a page may have.
+pub(crate) const MOST_BIRTHS: usize = shard::MOST_WORDS;
+
+/// Gives `f` each tracked block that lives, once; one that is born or dies meanwhile, once or not at all. `is_dying` knows
+/// the addresses of blocks that were freed though their words do not say so yet. `room` holds [`MOST_BIRTHS`].
 ///
-/// `f` may allocate. The walk itself takes some memory of the allocator's own.
-pub(crate) fn each_live(dying: &[usize], f: &mut dyn FnMut(Live)) {
-    let live = |birth: word::Birth, block_size: usize| Live {
+/// `f` may allocate.
+pub(crate) fn each_live(room: &mut [Birth], is_dying: impl Fn(usize) -> bool, f: &mut dyn FnMut(Live)) {
+    let live = |birth: Birth, block_size: usize| Live {
         site: birth.site,
         tag: birth.tag,
         rate: birth.rate,
@@ -20,11 +24,10 @@ pub(crate) fn each_live(dying: &[usize], f: &mut dyn FnMut(Live)) {
         epoch: birth.epoch,
     };
     // A page's words are copied with its lock held, because `f` may need that lock.
-    let mut births = Vec::new();
     shard::each_tracked(
-        &mut births,
-        |word, block| word::read(word).filter(|_| dying.binary_search(&block.addr()).is_err()),
-        |births, block_size| births.drain(..).for_each(|birth| f(live(birth, block_size))),
+        room,
+        |word, block| word::read(word).filter(|_| !is_dying(block.addr())),
+        |births, block_size| births.iter().for_each(|&birth| f(live(birth, block_size))),
     );
     loose::each(|word, bytes| {
         if let Some(birth) = word::read(word) {
@@ -33,23 +36,31 @@ pub(crate) fn each_live(dying: &[usize], f: &mut dyn FnMut(Live)) {
     });
 }
 
-/// What each site has done since the start. `dying` adds the blocks that were freed though their words do not say so yet: it
-/// is called after all other deaths were read, or one of them might be counted twice, and before the births.
-pub(crate) fn sites(dying: impl FnOnce(&mut [Totals])) -> Vec<Totals> {
-    let mut totals = vec![Totals::NONE; sites::count() as usize];
-    counters::sum_sites(&mut totals, Half::Freed);
-    dying(&mut totals);
-    counters::sum_sites(&mut totals, Half::Allocated);
-    totals
+/// Sites in use: each is below this.
+pub(crate) fn site_count() -> u32 {
+    sites::count()
 }
 
-/// What each tag has done since the start, likewise. What had no tag is the sum of all sites less these.
-pub(crate) fn tags(dying: impl FnOnce(&mut [Totals])) -> Vec<Totals> {
-    let mut totals = vec![Totals::NONE; tags::count()];
-    counters::sum_tags(&mut totals, Half::Freed);
-    dying(&mut totals);
-    counters::sum_tags(&mut totals, Half::Allocated);
-    totals
+/// Tags in use: each is below this.
+pub(crate) fn tag_count() -> usize {
+    tags::count()
+}
+
+/// What sites from `first` on have done since the start. `dying` adds the blocks that were freed though their words do not
+/// say so yet: it is called after all other deaths were read, or one of them might be counted twice, and before the births.
+pub(crate) fn sites(first: u32, totals: &mut [Totals], dying: impl FnOnce(&mut [Totals])) {
+    totals.fill(Totals::NONE);
+    counters::sum_sites(first, totals, Half::Freed);
+    dying(totals);
+    counters::sum_sites(first, totals, Half::Allocated);
+}
+
+/// What the first tags have done since the start, likewise. What had no tag is the sum of all sites less these.
+pub(crate) fn tags(totals: &mut [Totals], dying: impl FnOnce(&mut [Totals])) {
+    totals.fill(Totals::NONE);
+    counters::sum_tags(totals, Half::Freed);
+    dying(totals);
+    counters::sum_tags(totals, Half::Allocated);
 }
 
 /// The name of a tag.
@@ -91,7 +102,7 @@ impl Estimate {
     }
 
     /// One block more.
-    pub(crate) fn add(&mut self, birth: &word::Birth, block_size: u64) {
+    pub(crate) fn add(&mut self, birth: &Birth, block_size: u64) {
         let (w, size) = (birth.rate.weight(block_size), birth.requested as f64);
         self.blocks += w.weight;
         self.bytes += w.weight * size;

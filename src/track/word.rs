@@ -20,7 +20,7 @@ pub(crate) const TAGS: usize = 1 << TAG;
 const LARGEST: u64 = (1 << (SIZE_LOW + SIZE_HIGH)) - 1;
 
 /// What is known of a tracked block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Birth {
     pub(crate) site: u32,
     pub(crate) tag: u16,
