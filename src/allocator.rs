@@ -226,6 +226,7 @@ pub(crate) struct Hooks;
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         track::configure(config);
+        clock::begin();
         if help {
             config::env::help(config, track::method(), os::warn);
         }

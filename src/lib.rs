@@ -7,6 +7,8 @@ mod allocator;
 mod arena;
 mod config;
 #[cfg(not(loom))]
+pub mod dump;
+#[cfg(not(loom))]
 pub mod export;
 #[cfg(not(loom))]
 mod generation;

@@ -4,14 +4,15 @@
 //! cut has a last frame that says why, like `(cut: depth limit)`; a site without a stack has the one frame `(unknown)`
 //! or `(overflow)`.
 
-#[cfg(feature = "json")]
-mod json;
 #[cfg(feature = "pprof")]
 mod pprof;
 #[cfg(feature = "pprof")]
 mod proto;
-
 #[cfg(feature = "json")]
-pub use json::{ReadError, VERSION, from_json, json};
+mod read;
+
+pub use crate::dump::{VERSION, json, raw};
 #[cfg(feature = "pprof")]
 pub use pprof::pprof;
+#[cfg(feature = "json")]
+pub use read::{ReadError, from_file, from_json};

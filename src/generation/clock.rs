@@ -2,6 +2,7 @@
 //!
 //! Threads report what they allocated in steps of at least 64 KiB, so the clock is behind by up to that for each thread.
 
+use crate::os;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Bytes of an epoch, by default.
@@ -11,6 +12,19 @@ static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 static EPOCH: AtomicU64 = AtomicU64::new(0);
 static DUE: AtomicU64 = AtomicU64::new(YOUNG_BYTES);
 static STEP: AtomicU64 = AtomicU64::new(YOUNG_BYTES);
+
+/// When the process began, in nanoseconds since 1970.
+static BEGAN: AtomicU64 = AtomicU64::new(0);
+
+/// Before the first block.
+pub(crate) fn begin() {
+    BEGAN.store(os::unix_nanos(), Ordering::Relaxed); // Relaxed: before there is anybody to read it
+}
+
+/// When the process began, in nanoseconds since 1970.
+pub(crate) fn began() -> u64 {
+    BEGAN.load(Ordering::Relaxed)
+}
 
 /// A thread has allocated so many more bytes. Relaxed throughout: the clock orders nothing, it counts.
 pub(crate) fn allocated(bytes: usize) {

@@ -16,6 +16,7 @@
 //! | [`prefetch`] | a hint to the processor |
 //! | [`resident`] | resident bytes of the process |
 //! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
+//! | [`unix_nanos`] | the time of day |
 //! | [`warn`] | one line to standard error |
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
@@ -42,7 +43,7 @@ mod unix;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, processors, purge,
-    register_barrier, release, reserve, resident, seed, set_huge, warn,
+    register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, warn,
 };
 
 /// Begins to fetch what stands at an address, whatever address that is.

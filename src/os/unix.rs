@@ -207,6 +207,14 @@ pub(crate) fn resident() -> Option<usize> {
     Some(text.split(' ').nth(1)?.parse::<usize>().ok()? * page_size())
 }
 
+/// Now, in nanoseconds since 1970 by the system's clock.
+pub(crate) fn unix_nanos() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut now) };
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+}
+
 static SEEDS: AtomicU64 = AtomicU64::new(0);
 
 /// A number that is another one at each call and in each process; not zero.

@@ -77,7 +77,7 @@ fn diff(later: &Snapshot, earlier: &Snapshot, by: By, names: &mut dyn Names) -> 
             });
         }
     }
-    let one_process = later.parts.pid == earlier.parts.pid;
+    let one_process = later.same_process(earlier);
     let first = earlier.epoch().min(later.epoch());
     let step = later.epoch_step().max(earlier.epoch_step());
     let is_old = |epoch: u64| one_process && (epoch & !(step - 1)).saturating_add(step) <= first;

@@ -35,6 +35,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trim;
+#[cfg(feature = "json")]
+mod unchecked;
 
 pub(crate) use crate::config::Mode;
 pub use data::{Code, Ending, Module, Peak, Row, Site, Tag};
@@ -51,6 +53,8 @@ pub(crate) use data::DELETED;
 pub(crate) use modules::loaded;
 #[cfg(feature = "symbols")]
 pub(crate) use path::module as function_module;
+#[cfg(feature = "json")]
+pub(crate) use unchecked::{Said, Unchecked};
 
 use crate::stats::Stats;
 use std::time::{Duration, SystemTime};
@@ -76,6 +80,7 @@ pub struct Snapshot {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Parts {
     pub(crate) unix_nanos: u64,
+    pub(crate) began_unix_nanos: u64,
     pub(crate) pid: u32,
     pub(crate) mode: Mode,
     pub(crate) epoch_step: u64,
@@ -106,6 +111,16 @@ impl Snapshot {
     /// When it was taken.
     pub fn time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.parts.unix_nanos)
+    }
+
+    /// When the process began, or rather its allocator. With [`pid`](Snapshot::pid) it tells one process from others.
+    pub fn began(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.parts.began_unix_nanos)
+    }
+
+    /// Whether two snapshots are of the same process.
+    pub fn same_process(&self, other: &Snapshot) -> bool {
+        (self.parts.pid, self.parts.began_unix_nanos) == (other.parts.pid, other.parts.began_unix_nanos)
     }
 
     /// The allocator's clock when it was taken.

@@ -3,10 +3,11 @@
 use super::aggregate::Aggregate;
 use super::peaks::{self, SEEN};
 use super::{Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked, modules};
+use crate::generation::clock;
+use crate::os;
 use crate::reading::{self, Room};
 use crate::stats::{Stats, stats};
 use crate::track::{Totals, read};
-use std::time::SystemTime;
 
 /// Reads everything that is tracked.
 ///
@@ -35,9 +36,9 @@ fn take(stats: Stats) -> Snapshot {
         let mut tag = |number, totals: &Totals| tags.push((number, read::tag_name(number).to_string(), *totals));
         reading::totals(room, &mut site, &mut tag);
     });
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut parts = assemble(stats, blocks, sites, tags);
-    parts.unix_nanos = since.as_nanos() as u64;
+    parts.unix_nanos = os::unix_nanos();
+    parts.began_unix_nanos = clock::began();
     parts.pid = std::process::id();
     parts.mode = crate::track::process_mode();
     parts.modules = modules::loaded();
@@ -80,6 +81,7 @@ pub(super) fn assemble(
     tags.sort_unstable_by_key(|t| t.0);
     let mut parts = Parts {
         unix_nanos: 0,
+        began_unix_nanos: 0,
         pid: 0,
         mode: Mode::Off,
         epoch_step,
@@ -135,7 +137,7 @@ pub(super) fn sum_up(parts: &mut Parts) {
 }
 
 /// All that lives less what is tracked, in blocks and in bytes of whole blocks.
-fn untracked(stats: &Stats, rows: &[Row]) -> Untracked {
+pub(super) fn untracked(stats: &Stats, rows: &[Row]) -> Untracked {
     let (mut blocks, mut bytes) = ((0.0, 0.0), (0.0, 0.0));
     for row in rows {
         let size = row.block_size as f64;

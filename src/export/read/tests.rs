@@ -1,6 +1,8 @@
 use super::*;
+use crate::export::json;
 use crate::snapshot::testing::{Table, names, random, shop};
 use crate::snapshot::{By, Filter, Mode};
+use crate::snapshot::{Names, Place};
 use serde_json::Value;
 
 const SCHEMA: &str = include_str!("../../../docs/snapshot.schema.json");
@@ -170,14 +172,14 @@ fn what_is_no_snapshot_is_refused_in_one_line() {
     assert!(with("\"exact\"", "\"ex\\nact\"").contains("unknown variant"));
     // What contradicts itself.
     assert!(with("\"rows\":[{\"site\":0", "\"rows\":[{\"site\":1").contains("site 1"));
-    assert!(with("\"rows\":[{\"site\":0", "\"rows\":[{\"site\":99").contains("rows are not in order"));
-    assert!(with("\"number\":3", "\"number\":2").contains("sites are not in order"));
+    assert!(with("\"rows\":[{\"site\":0", "\"rows\":[{\"site\":99").contains("a row names site 99"));
+    assert!(with("\"number\":3", "\"number\":2").contains("two sites 2"));
     assert!(
-        with("\"live\":{\"blocks\":1.0,\"bytes\":1.0", "\"live\":{\"blocks\":1.0,\"bytes\":5.0")
+        with("\"live\":{\"blocks\":1,\"bytes\":1,", "\"live\":{\"blocks\":1,\"bytes\":5,")
             .contains("not those of its rows")
     );
     assert!(with("\"epoch_step\":1", "\"epoch_step\":3").contains("power of two"));
-    assert!(with("\"address\":1,\"frames\":[{", "\"address\":1,\"frames\":[],\"x\":[{").contains("no frame"));
+    assert!(with("\"place\":[null,1],\"frames\":[{", "\"place\":[null,1],\"frames\":[],\"x\":[{").contains("no frame"));
 }
 
 /// Names from a file do not speak for this process, nor for a module that lies elsewhere.

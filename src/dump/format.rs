@@ -1,0 +1,254 @@
+//! The parts of a snapshot's file: JSON as `docs/snapshot.schema.json` has it, whoever writes it. Nothing here allocates.
+
+use super::json::Json;
+use crate::snapshot::{Difference, Ending, Mode, Peak, Row, Sum, Untracked};
+use crate::stats::Stats;
+
+/// What the file calls itself.
+pub(crate) const FORMAT: &str = "tenure snapshot";
+
+/// The version of the format. It changes when a reader of the one before would misread what is written.
+pub const VERSION: u64 = 1;
+
+/// Where code lies in memory, and to which module it belongs. In a list, in order.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) base: u64,
+    pub(crate) module: u32,
+}
+
+/// What is known of the process and the moment.
+pub(crate) struct Moment {
+    pub(crate) unix_nanos: u64,
+    pub(crate) began_unix_nanos: u64,
+    pub(crate) pid: u32,
+    pub(crate) mode: Mode,
+    pub(crate) epoch_step: u64,
+}
+
+/// What a site or a tag has done; what lives of it, where that is summed up already.
+pub(crate) struct Done<'a> {
+    pub(crate) allocated: &'a Sum,
+    pub(crate) freed: &'a Sum,
+    pub(crate) live: Option<(&'a Sum, &'a Peak)>,
+}
+
+/// The file: `snapshot` writes the members of that part, `names` the elements of the other.
+pub(crate) fn file(j: &mut Json<'_>, snapshot: impl FnOnce(&mut Json<'_>), names: impl FnOnce(&mut Json<'_>)) {
+    j.object(|j| {
+        j.key("format").text(FORMAT);
+        j.key("version").number(VERSION);
+        j.key("writer").text(concat!("tenure ", env!("CARGO_PKG_VERSION")));
+        j.key("snapshot").object(snapshot);
+        j.key("names").array(names);
+    });
+}
+
+pub(crate) fn moment(j: &mut Json<'_>, m: &Moment) {
+    j.key("unix_nanos").number(m.unix_nanos);
+    j.key("began_unix_nanos").number(m.began_unix_nanos);
+    j.key("pid").number(m.pid.into());
+    j.key("mode");
+    match m.mode {
+        Mode::Off => j.text("off"),
+        Mode::Exact => j.text("exact"),
+        Mode::Sampled { mean } => j.object(|j| j.key("sampled").object(|j| j.key("mean").number(mean))),
+    }
+    j.key("epoch_step").number(m.epoch_step);
+}
+
+pub(crate) fn sum(j: &mut Json<'_>, sum: &Sum) {
+    j.object(|j| {
+        j.key("blocks").float(sum.blocks);
+        j.key("bytes").float(sum.bytes);
+        j.key("blocks_variance").float(sum.blocks_variance);
+        j.key("bytes_variance").float(sum.bytes_variance);
+        j.key("samples").number(sum.samples);
+    });
+}
+
+pub(crate) fn untracked(j: &mut Json<'_>, untracked: &Untracked) {
+    let difference = |j: &mut Json<'_>, d: &Difference| {
+        j.object(|j| {
+            j.key("value").float(d.value);
+            j.key("standard_error").float(d.standard_error);
+        });
+    };
+    j.object(|j| {
+        difference(j.key("blocks"), &untracked.blocks);
+        difference(j.key("bytes"), &untracked.bytes);
+    });
+}
+
+fn done(j: &mut Json<'_>, done: &Done<'_>) {
+    if let Some((live, peak)) = done.live {
+        sum(j.key("live"), live);
+        j.key("peak").object(|j| {
+            j.key("blocks").float(peak.blocks);
+            j.key("bytes").float(peak.bytes);
+        });
+    }
+    sum(j.key("allocated"), done.allocated);
+    sum(j.key("freed"), done.freed);
+}
+
+/// A place in a module, or an address that lies in none.
+pub(crate) fn place(j: &mut Json<'_>, spans: &[Span], address: u64) {
+    let before = spans.partition_point(|s| s.start <= address);
+    j.array(|j| match spans[..before].last().filter(|s| address < s.end) {
+        Some(span) => {
+            j.number(span.module.into());
+            j.number(address.wrapping_sub(span.base));
+        }
+        None => {
+            j.null();
+            j.number(address);
+        }
+    });
+}
+
+/// A site. `stack` writes its places, and says how the stack ended.
+pub(crate) fn site(
+    j: &mut Json<'_>,
+    number: u32,
+    sizes: (u64, u64),
+    did: &Done<'_>,
+    stack: impl FnOnce(&mut Json<'_>) -> Ending,
+) {
+    j.object(|j| {
+        j.key("number").number(number.into());
+        let mut ending = Ending::Complete;
+        j.key("stack").array(|j| ending = stack(j));
+        j.key("ending").text(match ending {
+            Ending::Complete => "complete",
+            Ending::Depth => "depth",
+            Ending::NoRules => "no_rules",
+            Ending::Complex => "complex",
+            Ending::Foreign => "foreign",
+        });
+        done(j, did);
+        j.key("smallest").number(sizes.0);
+        j.key("largest").number(sizes.1);
+    });
+}
+
+pub(crate) fn tag(j: &mut Json<'_>, number: u16, name: &str, did: &Done<'_>) {
+    j.object(|j| {
+        j.key("number").number(number.into());
+        j.key("name").text(name);
+        done(j, did);
+    });
+}
+
+pub(crate) fn row(j: &mut Json<'_>, row: &Row) {
+    j.object(|j| {
+        j.key("site").number(row.site.into());
+        j.key("tag").number(row.tag.into());
+        j.key("block_size").number(row.block_size);
+        j.key("epoch").number(row.epoch);
+        sum(j.key("live"), &row.live);
+    });
+}
+
+/// A module; `build_id` writes that. `code` gives each range's first address, the address after it, and where it stands in
+/// the file.
+pub(crate) fn module(
+    j: &mut Json<'_>,
+    path: &[u8],
+    build_id: impl FnOnce(&mut Json<'_>),
+    base: u64,
+    code: impl Iterator<Item = (u64, u64, u64)>,
+) {
+    j.object(|j| {
+        j.key("path").bytes(path);
+        build_id(j.key("build_id"));
+        j.key("base").number(base);
+        j.key("code").array(|j| {
+            for (start, end, file_offset) in code {
+                j.object(|j| {
+                    j.key("start").number(start.wrapping_sub(base));
+                    j.key("end").number(end.wrapping_sub(base));
+                    j.key("file_offset").number(file_offset);
+                });
+            }
+        });
+    });
+}
+
+pub(crate) fn stats(j: &mut Json<'_>, stats: &Stats) {
+    // Whoever adds a field to one of these is led here.
+    let Stats {
+        live,
+        live_blocks,
+        allocated_blocks,
+        freed_blocks,
+        reserved,
+        committed,
+        peak_committed,
+        resident,
+        due,
+        purged,
+        holes,
+        fragmentation,
+        in_magazines,
+        in_depots,
+        sent_home,
+        own,
+        threads,
+        ref large,
+        epoch,
+        ref classes,
+    } = *stats;
+    j.object(|j| {
+        for (key, value) in [
+            ("live", live as u64),
+            ("live_blocks", live_blocks),
+            ("allocated_blocks", allocated_blocks),
+            ("freed_blocks", freed_blocks),
+            ("reserved", reserved as u64),
+            ("committed", committed as u64),
+            ("peak_committed", peak_committed as u64),
+            ("resident", resident as u64),
+            ("due", due as u64),
+            ("purged", purged as u64),
+            ("holes", holes as u64),
+            ("fragmentation", fragmentation as u64),
+            ("in_magazines", in_magazines as u64),
+            ("in_depots", in_depots as u64),
+            ("sent_home", sent_home),
+            ("own", own as u64),
+            ("threads", threads as u64),
+            ("epoch", epoch),
+        ] {
+            j.key(key).number(value);
+        }
+        j.key("large").object(|j| {
+            let crate::stats::LargeStats { live_blocks, live, allocated_blocks } = *large;
+            j.key("live_blocks").number(live_blocks as u64);
+            j.key("live").number(live as u64);
+            j.key("allocated_blocks").number(allocated_blocks);
+        });
+        j.key("classes").array(|j| {
+            for class in classes.iter() {
+                let crate::stats::ClassStats {
+                    block_size,
+                    live_blocks,
+                    allocated_blocks,
+                    pages,
+                    page_bytes,
+                    cached_blocks,
+                } = *class;
+                j.object(|j| {
+                    j.key("block_size").number(block_size as u64);
+                    j.key("live_blocks").number(live_blocks);
+                    j.key("allocated_blocks").number(allocated_blocks);
+                    j.key("pages").number(pages as u64);
+                    j.key("page_bytes").number(page_bytes as u64);
+                    j.key("cached_blocks").number(cached_blocks);
+                });
+            }
+        });
+    });
+}
