@@ -1,14 +1,16 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
 use crate::arena;
-use crate::config::{self, Config, HugePages, Mode, bounds};
+use crate::config::{self, Config, Dumps, HugePages, Mode, bounds};
 use crate::generation::{clock, helper};
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
+use crate::sync::{AtomicBool, AtomicPtr, Ordering};
 use crate::track::{self, State, rate::Rate, unwind};
 use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 /// The allocator. Make it the program's global one:
@@ -88,6 +90,21 @@ impl Tenure {
     pub const fn max_tags(mut self, tags: u32) -> Self {
         assert!(2 <= tags && tags <= *bounds::TAGS.end(), "there are 2 to 4096 tags");
         self.config.tags = tags;
+        self
+    }
+
+    /// When snapshots are written to files, and to which. Default: never.
+    pub const fn dumps(mut self, dumps: Dumps) -> Self {
+        self.config.dumps = dumps;
+        self
+    }
+
+    /// Whether a report of what is held is printed on standard error when the process exits. Default: `false`.
+    ///
+    /// The report is [`dump::leaks`](crate::dump::leaks); names of functions are looked up for it. Exits that run no code
+    /// (`_exit`, `abort`, a signal) print none.
+    pub const fn leaks(mut self, wanted: bool) -> Self {
+        self.config.leaks = wanted;
         self
     }
 
@@ -227,6 +244,7 @@ impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         track::configure(config);
         clock::begin();
+        NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: whoever misses it looks again
         if help {
             config::env::help(config, track::method(), os::warn);
         }
@@ -279,26 +297,73 @@ impl SlowPath for Hooks {
 
     fn allocated(bytes: usize) {
         clock::allocated(bytes);
+        begin_if_due();
     }
 
     fn due(bytes: usize) {
         helper::due(bytes);
     }
 
+    fn grown() {
+        tell(|listener| (listener.grown)());
+    }
+
+    fn failed(bytes: usize) {
+        tell(|listener| (listener.failed)(bytes));
+    }
+
     fn after_fork_in_child() {
         helper::after_fork_in_child();
+        NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: there is no other thread
     }
 }
 
-/// A library with this allocator in it stays loaded for ever, though `dlclose` was called: its blocks may outlive it, and
-/// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
-extern "C" fn init() {
-    process::pin_library((&raw const INIT).cast());
-    unwind::init();
+/// Whoever stands above the allocator and is to hear of what happens in it. No lock is held when a function is called, and
+/// none of them may allocate.
+pub(crate) struct Listener {
+    /// What the process runs with is known; or this is a forked child. Called soon after, once.
+    pub(crate) begin: fn(),
+    /// More memory is in use than a moment ago.
+    pub(crate) grown: fn(),
+    /// There is no memory for so many bytes.
+    pub(crate) failed: fn(usize),
 }
 
-#[used]
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
-static INIT: extern "C" fn() = init;
+static LISTENER: AtomicPtr<Listener> = AtomicPtr::new(null_mut());
+/// Whether [`Listener::begin`] is still to be called.
+static NOT_BEGUN: AtomicBool = AtomicBool::new(false);
+
+fn tell(f: impl FnOnce(&Listener)) {
+    // Relaxed: a listener is a constant of the program.
+    let listener = LISTENER.load(Ordering::Relaxed);
+    if !listener.is_null() {
+        // SAFETY: listeners live for ever.
+        f(unsafe { &*listener });
+    }
+}
+
+fn begin_if_due() {
+    // Relaxed: one thread exchanges it, and what is begun does not depend on others.
+    if NOT_BEGUN.load(Ordering::Relaxed) && NOT_BEGUN.swap(false, Ordering::Relaxed) {
+        tell(|listener| (listener.begin)());
+    }
+}
+
+/// Has a listener hear of things from now on.
+pub(crate) fn listen(listener: &'static Listener) {
+    LISTENER.store((&raw const *listener).cast_mut(), Ordering::Relaxed); // Relaxed: as above
+    // Where this is the program's allocator, there is a first operation now, and what is begun is begun before `main`.
+    drop(std::hint::black_box(Box::new(0u8)));
+    begin_if_due();
+}
+
+/// Called by the loader. `here` is an address in the program or the library that this allocator is in.
+///
+/// A library with this allocator in it stays loaded for ever, though `dlclose` was called: its blocks may outlive it, and
+/// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
+pub(crate) fn init(here: *const c_void) {
+    process::pin_library(here);
+    unwind::init();
+}
 
 const _: () = assert!(Rate::EXACT.0 == EVERY);

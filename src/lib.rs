@@ -39,7 +39,7 @@ mod track;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;
-pub use config::{HugePages, Mode};
+pub use config::{Dumps, HugePages, Mode, Signal};
 #[cfg(not(loom))]
 pub use mode::{ExactScope, exact_scope, mode, set_mode, stack_method};
 #[cfg(not(loom))]
@@ -52,3 +52,15 @@ pub use snapshot::{Snapshot, snapshot};
 pub use stats::{ClassStats, LargeStats, Stats, stats};
 #[cfg(not(loom))]
 pub use symbols::Symbols;
+
+/// The loader calls this before `main`, or when it loads the library that this crate is in.
+#[cfg(not(loom))]
+extern "C" fn init() {
+    allocator::init((&raw const INIT).cast());
+    dump::init();
+}
+
+#[cfg(not(loom))]
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+static INIT: extern "C" fn() = init;

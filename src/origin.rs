@@ -1,6 +1,6 @@
 //! Where a value's block came from; and how much is traced, now and at most.
 
-use crate::reading::{self, Held, Room};
+use crate::reading::{self, Held, Room, Who};
 use crate::scope::Tag;
 use crate::snapshot::{Ending, Frame, Names, Place, loaded, outermost_of_interest};
 use crate::sync::{AtomicU64, Ordering};
@@ -103,7 +103,11 @@ pub fn reset_peak() {
 
 fn current() -> f64 {
     let mut live = 0.0f64;
-    let mut site = |_, totals: &Totals| live += totals.allocated.bytes - totals.freed.bytes;
-    reading::untracked(|| Room::with(|room| reading::totals(room, &mut site, &mut |_, _| ())));
+    let mut add = |who, totals: &Totals| {
+        if let Who::Site(_) = who {
+            live += totals.allocated.bytes - totals.freed.bytes;
+        }
+    };
+    reading::untracked(|| Room::with(|room| reading::totals(room, &mut add)));
     live.max(0.0)
 }

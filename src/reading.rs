@@ -82,9 +82,16 @@ pub(crate) fn each_live(room: &mut Room<'_>, f: &mut dyn FnMut(Live)) {
     read::each_live(room.births, |block| dying.binary_search_by_key(&block, |d| d.block).is_ok(), f);
 }
 
-/// Gives `site` what each site has done since the start, and then `tag` the same of each tag; tag 0 is what had none.
-/// Does not allocate; `site` and `tag` may.
-pub(crate) fn totals(room: &mut Room<'_>, site: &mut dyn FnMut(u32, &Totals), tag: &mut dyn FnMut(u16, &Totals)) {
+/// Who has done something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Site(u32),
+    /// 0: no tag.
+    Tag(u16),
+}
+
+/// Gives `f` what each site has done since the start, and then the same of each tag, 0 first. Does not allocate; `f` may.
+pub(crate) fn totals(room: &mut Room<'_>, f: &mut dyn FnMut(Who, &Totals)) {
     let tags = read::tag_count().min(room.tags.len());
     read::tags(&mut room.tags[..tags], |totals| {
         for dying in dying(room.dying).iter().filter(|dying| dying.birth.tag != 0) {
@@ -105,7 +112,7 @@ pub(crate) fn totals(room: &mut Room<'_>, site: &mut dyn FnMut(u32, &Totals), ta
         });
         for (number, totals) in (first..).zip(&*part) {
             none.join(totals);
-            site(number, totals);
+            f(Who::Site(number), totals);
         }
     }
     // What has no tag is counted by site only. The tags were read first, so that nothing of them is missing in the sites.
@@ -113,8 +120,8 @@ pub(crate) fn totals(room: &mut Room<'_>, site: &mut dyn FnMut(u32, &Totals), ta
         none.allocated.less(&of_tag.allocated);
         none.freed.less(&of_tag.freed);
     }
-    tag(0, &none);
-    (1..).zip(&room.tags[1..tags]).for_each(|(number, totals)| tag(number, totals));
+    f(Who::Tag(0), &none);
+    (1..).zip(&room.tags[1..tags]).for_each(|(number, totals)| f(Who::Tag(number), totals));
 }
 
 /// Blocks that are dying.

@@ -3,7 +3,8 @@
 //! Read once, before the process' first allocation; ignored where the process runs with more rights than its caller.
 //! It overrides the builder, which can lock it out. Nothing here allocates.
 
-use super::{Config, HugePages, Mode, bounds};
+use super::dumps::{self, Dumps, Signal};
+use super::{Config, HugePages, Mode, Size, bounds};
 use std::ffi::CStr;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -21,6 +22,8 @@ pub(crate) enum Wrong {
 
 const NUMBER: &str = "a whole number in the range that `TENURE=help` shows";
 const SIZE: &str = "a size in bytes, or with KiB, MiB or GiB";
+const DUMP: &str = "exit, failure, peak:SIZE, every:TIME (30s, 5min, 1h) or signal:NAME (USR2)";
+const PATTERN: &str = "a path, with %p for the process, %n for the number and %% for a %";
 const SWITCH: &str = "on or off";
 
 impl fmt::Display for Wrong {
@@ -41,7 +44,7 @@ pub(crate) struct Parsed {
 }
 
 /// Applies each word of `text` to a configuration. A word that is wrong is given to `complain` and changes nothing.
-pub(crate) fn parse(text: &str, config: Config, mut complain: impl FnMut(&str, Wrong)) -> Parsed {
+pub(crate) fn parse(text: &'static str, config: Config, mut complain: impl FnMut(&str, Wrong)) -> Parsed {
     let mut parsed = Parsed { config, help: false };
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         if let Err(wrong) = parsed.apply(word) {
@@ -52,7 +55,7 @@ pub(crate) fn parse(text: &str, config: Config, mut complain: impl FnMut(&str, W
 }
 
 impl Parsed {
-    fn apply(&mut self, word: &str) -> Result<(), Wrong> {
+    fn apply(&mut self, word: &'static str) -> Result<(), Wrong> {
         let (key, value) = match word.split_once('=') {
             Some((key, value)) => (key.trim(), Some(value.trim())),
             None => (word, None),
@@ -61,8 +64,9 @@ impl Parsed {
         match (key, value) {
             ("off", None) => config.mode = Mode::Off,
             ("exact", None) => config.mode = Mode::Exact,
+            ("leaks", None) => config.leaks = true,
             ("help", None) => self.help = true,
-            ("off" | "exact" | "help", Some(_)) => return Err(Wrong::NoValue),
+            ("off" | "exact" | "leaks" | "help", Some(_)) => return Err(Wrong::NoValue),
             ("sampled", None) => config.mode = Mode::SAMPLED,
             ("sampled", Some(value)) => {
                 config.mode = Mode::Sampled { mean: size(value).filter(|&mean| mean > 0).ok_or(Wrong::Value(SIZE))? }
@@ -85,10 +89,44 @@ impl Parsed {
                     _ => return Err(Wrong::Value("auto, always or never")),
                 }
             }
+            ("dump", value) => value.and_then(|v| dump(&mut config.dumps, v)).ok_or(Wrong::Value(DUMP))?,
+            ("dump_path", value) => {
+                config.dumps.path = value.filter(|v| dumps::is_pattern(v)).ok_or(Wrong::Value(PATTERN))?
+            }
+            ("dump_keep", value) => config.dumps.keep = number(value, 1..=dumps::MOST_KEPT)?,
+            ("dump_size", value) => {
+                let bytes = value.and_then(size).filter(|n| dumps::FILE_BYTES.contains(n));
+                config.dumps.most_bytes = bytes.ok_or(Wrong::Value("a size of 32MiB to 1024GiB"))?
+            }
             _ => return Err(Wrong::Word),
         }
         Ok(())
     }
+}
+
+/// One more occasion to write a dump.
+fn dump(dumps: &mut Dumps, when: &str) -> Option<()> {
+    match when.split_once(':') {
+        None if when == "exit" => dumps.exit = true,
+        None if when == "failure" => dumps.failure = true,
+        Some(("peak", value)) => dumps.peak = size(value).filter(|&bytes| bytes > 0)?,
+        Some(("every", value)) => dumps.every_secs = seconds(value).filter(|&secs| secs > 0)?,
+        Some(("signal", value)) => dumps.signal = Some(Signal::named(value)?),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// A whole number of seconds, minutes or hours.
+fn seconds(text: &str) -> Option<u32> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let each = match unit.trim() {
+        "s" => 1,
+        "min" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    digits.parse::<u32>().ok()?.checked_mul(each)
 }
 
 fn number(value: Option<&str>, range: RangeInclusive<u32>) -> Result<u32, Wrong> {
@@ -154,7 +192,37 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
         HugePages::Never => "never",
     };
     line(format_args!("  huge_pages={huge:<11} transparent huge pages: auto | always | never"));
+    let leaks = if config.leaks { "(it does)" } else { "" };
+    line(format_args!("  leaks {leaks:<16} prints what is held at exit"));
+    line(format_args!("  dump=WHEN              writes a snapshot to a file: {DUMP}"));
+    line(format_args!("                         now: {}", Occasions(config.dumps)));
+    line(format_args!("  dump_path={} {PATTERN}", config.dumps.path));
+    line(format_args!("  dump_keep={:<12} files that are kept: 1 to {}", config.dumps.keep, dumps::MOST_KEPT));
+    line(format_args!("  dump_size={}         bytes of a file: 32MiB to 1024GiB", Size(config.dumps.most_bytes)));
     line(format_args!("  help                   this text. Call stacks: {method}"));
+}
+
+/// The occasions on which dumps are written, in the words of the variable.
+struct Occasions(Dumps);
+
+impl fmt::Display for Occasions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Dumps { exit, failure, signal, every_secs, peak, .. } = self.0;
+        let mut first = true;
+        let mut say = |is: bool, what: fmt::Arguments<'_>| {
+            let before = if first { "dump=" } else { ",dump=" };
+            first &= !is;
+            if is { write!(f, "{before}{what}") } else { Ok(()) }
+        };
+        say(exit, format_args!("exit"))?;
+        say(failure, format_args!("failure"))?;
+        say(peak > 0, format_args!("peak:{}", Size(peak)))?;
+        say(every_secs > 0, format_args!("every:{every_secs}s"))?;
+        if let Some(signal) = signal {
+            say(true, format_args!("signal:{}", signal.name()))?;
+        }
+        if first { write!(f, "never") } else { Ok(()) }
+    }
 }
 
 fn switch(on: bool) -> &'static str {
@@ -173,7 +241,7 @@ impl fmt::Display for Range {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> (Parsed, Vec<(String, Wrong)>) {
+    fn parsed(text: &'static str) -> (Parsed, Vec<(String, Wrong)>) {
         let mut wrong = Vec::new();
         let parsed = parse(text, Config::DEFAULT, |word, what| wrong.push((word.to_owned(), what)));
         (parsed, wrong)
@@ -201,6 +269,49 @@ mod tests {
     }
 
     #[test]
+    fn dumps() {
+        let (p, wrong) = parsed(
+            "leaks,dump=exit,dump=peak:2GiB,dump=every:5min,dump=signal:SIGUSR2,dump_path=/tmp/%p-%n,dump_keep=3,dump_size=40MiB",
+        );
+        assert_eq!(wrong, []);
+        let right =
+            Dumps::new().at_exit().at_peak(2 << 30).every_secs(300).on_signal(Signal::Usr2).path("/tmp/%p-%n").keep(3);
+        assert_eq!((p.config.leaks, p.config.dumps), (true, right.max_bytes(40 << 20)));
+        assert_eq!(Occasions(p.config.dumps).to_string(), "dump=exit,dump=peak:2GiB,dump=every:300s,dump=signal:USR2");
+        assert_eq!(Occasions(Dumps::new()).to_string(), "never");
+        assert_eq!(
+            Occasions(Dumps::new().on_failure().on_signal(Signal::Hup)).to_string(),
+            "dump=failure,dump=signal:HUP"
+        );
+        for word in [
+            "dump",
+            "dump=",
+            "dump=now",
+            "dump=exit:1",
+            "dump=peak",
+            "dump=peak:0",
+            "dump=peak:much",
+            "dump=every:30",
+            "dump=every:0s",
+            "dump=every:9999999h",
+            "dump=signal:KILL",
+            "dump=signal:9",
+            "dump=signal:65",
+            "dump_path",
+            "dump_path=",
+            "dump_path=%t",
+            "dump_path=%",
+            "dump_keep=0",
+            "dump_keep=257",
+            "dump_size=1MiB",
+            "leaks=1",
+        ] {
+            let (p, wrong) = parsed(word);
+            assert_eq!((wrong.len(), p.config.dumps), (1, Dumps::new()), "{word}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_changes_nothing_else() {
         for (word, what) in [
             ("exakt", Wrong::Word),
@@ -217,7 +328,7 @@ mod tests {
             ("sites=4294967297", Wrong::Value(NUMBER)),
             ("helper", Wrong::Value(SWITCH)),
         ] {
-            let (p, wrong) = parsed(&format!("tags=7,{word},off"));
+            let (p, wrong) = parsed(format!("tags=7,{word},off").leak());
             assert_eq!(wrong, [(word.to_owned(), what)]);
             assert_eq!((p.config.tags, p.config.mode, p.config.depth), (7, Mode::Off, Config::DEFAULT.depth), "{word}");
         }

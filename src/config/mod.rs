@@ -1,7 +1,10 @@
 //! What the builder of [`Tenure`](crate::Tenure) sets, and the environment changes.
 
+pub(crate) mod dumps;
 #[cfg(not(loom))]
 pub(crate) mod env;
+
+pub use dumps::{Dumps, Signal};
 
 /// When fresh memory asks the system for transparent huge pages.
 ///
@@ -50,10 +53,21 @@ impl std::fmt::Display for Mode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {
             Mode::Off | Mode::Sampled { mean: 0 } => write!(f, "off"),
-            Mode::Sampled { mean } if mean % (1 << 20) == 0 => write!(f, "sampled={}MiB", mean >> 20),
-            Mode::Sampled { mean } if mean % (1 << 10) == 0 => write!(f, "sampled={}KiB", mean >> 10),
-            Mode::Sampled { mean } => write!(f, "sampled={mean}"),
+            Mode::Sampled { mean } => write!(f, "sampled={}", Size(mean)),
             Mode::Exact => write!(f, "exact"),
+        }
+    }
+}
+
+/// Bytes as the environment takes them.
+pub(crate) struct Size(pub(crate) u64);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.into_iter().find(|(shift, _)| self.0 > 0 && self.0 % (1 << shift) == 0) {
+            Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
+            None => write!(f, "{}", self.0),
         }
     }
 }
@@ -68,6 +82,9 @@ pub(crate) struct Config {
     pub(crate) depth: u32,
     pub(crate) sites: u32,
     pub(crate) tags: u32,
+    /// Whether a report of what is held is printed at exit.
+    pub(crate) leaks: bool,
+    pub(crate) dumps: Dumps,
     /// Whether the environment variable is read.
     pub(crate) environment: bool,
 }
@@ -92,6 +109,8 @@ impl Config {
         depth: 64,
         sites: 1 << 18,
         tags: 1024,
+        leaks: false,
+        dumps: Dumps::new(),
         environment: true,
     };
 }
@@ -99,16 +118,30 @@ impl Config {
 /// The effective configuration: what the process' first allocation found in its `Tenure`.
 #[cfg(not(loom))]
 pub(crate) mod current {
-    use super::{Config, HugePages};
+    use super::{Config, Dumps, HugePages};
     use crate::sync::{AtomicBool, AtomicU8, Ordering};
+    use std::cell::UnsafeCell;
 
     static HUGE_PAGES: AtomicU8 = AtomicU8::new(HugePages::Auto as u8);
     static NO_HELPER: AtomicBool = AtomicBool::new(false);
+    static LEAKS: AtomicBool = AtomicBool::new(false);
 
+    /// Written once, before `DUMPS_CHOSEN` is set, and never again.
+    struct Chosen(UnsafeCell<Dumps>);
+    // SAFETY: see above; who reads it has seen that it is set.
+    unsafe impl Sync for Chosen {}
+    static DUMPS: Chosen = Chosen(UnsafeCell::new(Dumps::new()));
+    static DUMPS_CHOSEN: AtomicBool = AtomicBool::new(false);
+
+    /// Before the process' first operation, under a lock, once.
     pub(crate) fn set(config: &Config) {
         // Relaxed: independent switches, read on slow paths; a thread that misses one for a moment does no harm.
         HUGE_PAGES.store(config.huge_pages as u8, Ordering::Relaxed);
         NO_HELPER.store(!config.helper_thread, Ordering::Relaxed);
+        LEAKS.store(config.leaks, Ordering::Relaxed);
+        // SAFETY: nobody reads it yet.
+        unsafe { *DUMPS.0.get() = config.dumps };
+        DUMPS_CHOSEN.store(true, Ordering::Release); // Release: who sees this sees what was chosen
     }
 
     pub(crate) fn huge_pages() -> HugePages {
@@ -121,5 +154,19 @@ pub(crate) mod current {
 
     pub(crate) fn helper_thread() -> bool {
         !NO_HELPER.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn leaks() -> bool {
+        LEAKS.load(Ordering::Relaxed)
+    }
+
+    /// None before the process' first operation.
+    pub(crate) fn dumps() -> Dumps {
+        // Acquire: see `set`.
+        if !DUMPS_CHOSEN.load(Ordering::Acquire) {
+            return Dumps::new();
+        }
+        // SAFETY: written before it was set, and never again.
+        unsafe { *DUMPS.0.get() }
     }
 }

@@ -1,10 +1,130 @@
-//! Snapshots as files.
+//! Snapshots written to files: when asked for, when something happens, and when memory is out.
+//!
+//! ```no_run
+//! tenure::dump::to("/tmp/service.json")?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`Dumps`](crate::Dumps) has them written by themselves: at exit, before an allocation fails, on a signal, at a peak, again
+//! and again. By the builder ([`Tenure::dumps`](crate::Tenure::dumps)) or by the environment, without a new build:
+//!
+//! ```sh
+//! TENURE=exact,dump=peak:2GiB,dump=signal:USR2,dump_path=/tmp/service.%p.%n.json ./service
+//! ```
+//!
+//! **What is in a file**: everything that is in a [`Snapshot`](crate::Snapshot), as JSON by
+//! [a schema](https://github.com/tenure-rs/tenure/blob/main/docs/snapshot.schema.json). A dump is *raw*: call stacks are places
+//! in modules, which are named by path and build id, and functions have no names. Read it with
+//! [`export::from_file`](crate::export), which finds the names where the modules' files are, on whichever machine, or with
+//! the program `tenure` (`cargo install tenure --features cli`), which prints and converts it.
+//!
+//! **How it is written.** Without allocating, from memory that the program was linked with (2 MiB that cost nothing until
+//! they are used), by whichever thread has the occasion, while all threads run on. So it can be written when memory is out.
+//! It takes some 50 ns a live tracked block and 3 µs a call stack. Two threads write one after the other.
+//!
+//! **Files** are new, and only their owner may read them. A file has its name only when it is whole: what a process that is
+//! killed has written until then is there and complete, and the one that it was writing ends in `.part`. One line on standard
+//! error says what was written and why, or what kept it from being written.
 
-mod format;
+pub(crate) mod format;
 mod json;
-mod text;
+mod leaks;
+mod live;
+mod occasion;
+mod place;
+pub(crate) mod text;
 
-#[cfg(feature = "json")]
-pub(crate) use format::FORMAT;
-pub use format::VERSION;
-pub use text::{json, raw};
+pub use leaks::leaks;
+pub(crate) use occasion::init;
+
+use crate::config::{Dumps, current};
+use crate::os::file::Errno;
+use crate::os::process::this_thread;
+use crate::os::{self, lock::Futex};
+use crate::sync::{AtomicU64, Ordering};
+use std::cell::UnsafeCell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Writes a snapshot of this process to a new file.
+///
+/// Does not allocate; waits for a dump that another thread is writing. The path is cut nowhere: one of more than 3,800 bytes
+/// is an error, as is a file of that name, and whatever the system says. After an error nothing is left behind.
+pub fn to(path: impl AsRef<Path>) -> io::Result<()> {
+    let most = current::dumps().most_bytes;
+    let path = path.as_ref().as_os_str().as_bytes();
+    let done = with_writer(|writer| writer.series.at(path, |file| live::write(writer.space, file, most)));
+    done.and_then(|done| done).map(|_| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
+}
+
+/// Writes a snapshot of this process to the next file of the series that [`Dumps`](crate::Dumps) describes, as if one of the
+/// occasions had come that it names. It need not name any.
+///
+/// Errors and cost as for [`to`].
+pub fn now() -> io::Result<()> {
+    next(&current::dumps(), |_, _| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
+}
+
+/// Writes the next file of a series, and tells its path and its bytes; or the path and what went wrong.
+fn next(dumps: &Dumps, tell: impl FnOnce(&place::Path, Result<u64, Errno>)) -> Result<(), Errno> {
+    with_writer(|Writer { series, space }| {
+        let done = series.next(dumps, |file| live::write(space, file, dumps.most_bytes));
+        tell(&series.path, done);
+        done.map(|_| ())
+    })?
+}
+
+/// What whoever writes a dump needs.
+struct Writer<'a> {
+    series: &'a mut place::Series,
+    space: &'a mut live::Workspace,
+}
+
+/// The one that there is.
+struct Static {
+    /// The process and the thread that have it; 0: none.
+    owner: AtomicU64,
+    series: UnsafeCell<place::Series>,
+    space: UnsafeCell<MaybeUninit<live::Workspace>>,
+}
+
+// SAFETY: only the owner touches the cells.
+unsafe impl Sync for Static {}
+
+static WRITER: Static = Static {
+    owner: AtomicU64::new(0),
+    series: UnsafeCell::new(place::Series::new()),
+    space: UnsafeCell::new(MaybeUninit::zeroed()),
+};
+
+/// Runs `f` with what a writer needs, one thread at a time.
+fn with_writer<T>(f: impl FnOnce(Writer<'_>) -> T) -> Result<T, Errno> {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            WRITER.owner.store(0, Ordering::Release); // Release: the next owner sees what this one left
+        }
+    }
+    let pid = std::process::id();
+    let me = u64::from(pid) << 32 | u64::from(this_thread());
+    loop {
+        let owner = WRITER.owner.load(Ordering::Relaxed); // Relaxed: the exchange looks again
+        if owner == me {
+            return Err(Errno::BUSY); // a signal handler, in the middle of one
+        }
+        // What another process' thread had at a fork, nobody has here.
+        let free = owner == 0 || owner >> 32 != u64::from(pid);
+        // Acquire: what the last owner left must be seen.
+        if free && WRITER.owner.compare_exchange(owner, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            break;
+        }
+        static NAP: Futex = Futex::new(0);
+        os::futex_wait(&NAP, 0, 5);
+    }
+    let _back = Back;
+    // SAFETY: this thread is the owner; a zeroed workspace is one.
+    let (series, space) = unsafe { (&mut *WRITER.series.get(), (*WRITER.space.get()).assume_init_mut()) };
+    Ok(f(Writer { series, space }))
+}

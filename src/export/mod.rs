@@ -11,7 +11,8 @@ mod proto;
 #[cfg(feature = "json")]
 mod read;
 
-pub use crate::dump::{VERSION, json, raw};
+pub use crate::dump::format::VERSION;
+pub use crate::dump::text::{json, raw};
 #[cfg(feature = "pprof")]
 pub use pprof::pprof;
 #[cfg(feature = "json")]

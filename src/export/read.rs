@@ -1,7 +1,7 @@
 //! Reading a snapshot's file.
 
 use crate::Symbols;
-use crate::dump::{FORMAT, VERSION};
+use crate::dump::format::{FORMAT, VERSION};
 use crate::reading::untracked;
 use crate::snapshot::{Code, Ending, Frame, Mode, Module, Peak, Row, Said, Snapshot, Sum, Unchecked, Untracked};
 use crate::stats::Stats;

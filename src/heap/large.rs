@@ -37,7 +37,10 @@ fn slices_for(size: usize) -> Option<usize> {
 /// A large block, and whether it reads as zero. Null if memory is out.
 pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> (*mut u8, bool) {
     let Some(n) = slices_for(size).filter(|_| align <= 1 << 46) else { return (std::ptr::null_mut(), false) };
-    let Some(run) = slices::take(n, align) else { return (std::ptr::null_mut(), false) };
+    let Some(run) = slices::take(n, align) else {
+        S::failed(size);
+        return (std::ptr::null_mut(), false);
+    };
     // SAFETY: the run is ours.
     unsafe { page::write_large(run.at, n, slices::is_huge(n, align)) };
     ALLOCATED.fetch_add(1, Ordering::Relaxed); // Relaxed: statistics
@@ -47,6 +50,7 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
     // SAFETY: the block is ours, and not yet anybody's.
     unsafe { draw::<S>(config, run.at, size, n * SLICE) };
     shard::balance(run.grown);
+    S::grown();
     (run.at, run.zero)
 }
 
@@ -170,6 +174,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
             resized::<S>(config, block, size, have * SLICE);
             S::allocated((n - have) * SLICE);
             shard::balance(run.grown);
+            S::grown();
             return block;
         }
     }

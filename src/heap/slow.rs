@@ -46,7 +46,10 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, s
         None => match alloc_gated::<S>(heap, words, class) {
             Got::Block(block) => return block,
             Got::Tracked(block, rate) => (block, rate),
-            Got::OutOfMemory => return null_mut(),
+            Got::OutOfMemory => {
+                S::failed(size);
+                return null_mut();
+            }
         },
     };
     // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
@@ -380,6 +383,7 @@ impl Heap {
         }
         if self.grown.get() > 0 {
             shard::balance(self.grown.replace(0));
+            S::grown();
         }
         if self.due.get() > 0 {
             S::due(self.due.replace(0));

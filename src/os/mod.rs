@@ -16,7 +16,7 @@
 //! | [`prefetch`] | a hint to the processor |
 //! | [`resident`] | resident bytes of the process |
 //! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
-//! | [`unix_nanos`] | the time of day |
+//! | [`unix_nanos`], [`uptime_ms`] | the time of day; a clock that is never set |
 //! | [`warn`] | one line to standard error |
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
@@ -24,10 +24,13 @@
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
+//! | [`file::File`] | a file that nobody else may read, which is made new and written without allocation |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
 
+#[cfg(not(loom))]
+pub(crate) mod file;
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
 pub(crate) mod lock;
@@ -43,7 +46,7 @@ mod unix;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, processors, purge,
-    register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, warn,
+    register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
 };
 
 /// Begins to fetch what stands at an address, whatever address that is.

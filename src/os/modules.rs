@@ -27,6 +27,15 @@ pub(crate) fn each_module(mut f: &mut dyn FnMut(Loaded<'_>)) {
     unsafe { libc::dl_iterate_phdr(Some(call), (&raw mut f).cast()) };
 }
 
+/// Writes the path of the program's file, and says how long it is; `None` if there is no room. Nothing where there is no
+/// `/proc`. Does not allocate.
+pub(crate) fn program_path(to: &mut [u8]) -> Option<usize> {
+    // SAFETY: a C string, and a buffer as long as said.
+    let n = unsafe { libc::readlink(c"/proc/self/exe".as_ptr(), to.as_mut_ptr().cast(), to.len()) };
+    // What fills the buffer may have been cut.
+    Some(usize::try_from(n).unwrap_or(0)).filter(|&n| n < to.len())
+}
+
 impl Loaded<'_> {
     /// As the loader names it; empty for the program itself.
     pub(crate) fn path(&self) -> &[u8] {

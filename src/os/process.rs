@@ -1,6 +1,8 @@
 //! Threads and processes: the end of a thread, `fork`, and a helper thread.
 
+use crate::config::Signal;
 use libc::c_void;
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 
@@ -58,6 +60,61 @@ pub(crate) fn spawn(f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
         }
     };
     super::unix::preserving_errno(|| [128 << 10, 2 << 20].into_iter().any(try_with))
+}
+
+/// The number of this thread, as the system has it. Never 0.
+pub(crate) fn this_thread() -> u32 {
+    // SAFETY: no preconditions. The system call, because older C libraries have no function for it.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// Has a function run when the process exits: after `main` has returned, or `exit` was called. `false` if refused. The C
+/// library may allocate, from itself.
+pub(crate) fn at_exit(f: extern "C" fn()) -> bool {
+    // SAFETY: the function lives as long as the program: libraries with this allocator stay loaded.
+    unsafe { libc::atexit(f) == 0 }
+}
+
+fn number(signal: Signal) -> libc::c_int {
+    match signal {
+        Signal::Hup => libc::SIGHUP,
+        Signal::Quit => libc::SIGQUIT,
+        Signal::Usr1 => libc::SIGUSR1,
+        Signal::Usr2 => libc::SIGUSR2,
+        Signal::Urg => libc::SIGURG,
+        Signal::Io => libc::SIGIO,
+        Signal::Pwr => libc::SIGPWR,
+        Signal::Winch => libc::SIGWINCH,
+    }
+}
+
+/// Has a handler run on a signal, on whichever thread gets it. `false` if the system refuses.
+///
+/// # Safety
+/// The handler does only what is safe in one, and leaves `errno` alone.
+pub(crate) unsafe fn on_signal(signal: Signal, handler: extern "C" fn(i32)) -> bool {
+    // SAFETY: zeroes are a valid struct, and its set is initialised; by the caller's promise the handler is one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as extern "C" fn(i32) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigemptyset(&mut action.sa_mask);
+        libc::sigaction(number(signal), &action, null_mut()) == 0
+    }
+}
+
+/// Lets a signal reach this thread, which [`spawn`] has shut off from all, and gives the thread a name.
+pub(crate) fn wait_for_signal(signal: Option<Signal>, name: &CStr) {
+    // SAFETY: the set is initialised by the first call; the name is a C string.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, name.as_ptr());
+        if let Some(signal) = signal {
+            let mut set = MaybeUninit::uninit();
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigaddset(set.as_mut_ptr(), number(signal));
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), null_mut());
+        }
+    }
 }
 
 /// Keeps the library that holds an address loaded for ever; does nothing if that is the program itself. Takes the loader's

@@ -215,6 +215,14 @@ pub(crate) fn unix_nanos() -> u64 {
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
+/// Milliseconds of a clock that is never set.
+pub(crate) fn uptime_ms() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
 static SEEDS: AtomicU64 = AtomicU64::new(0);
 
 /// A number that is another one at each call and in each process; not zero.

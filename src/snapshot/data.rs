@@ -142,7 +142,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn key(&self) -> (u32, u16, u64, u64) {
+    pub(crate) fn key(&self) -> (u32, u16, u64, u64) {
         (self.site, self.tag, self.block_size, self.epoch)
     }
 }

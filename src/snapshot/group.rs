@@ -107,12 +107,9 @@ impl Snapshot {
         })
     }
 
-    /// The `n` lines of code that hold most: `group_by(By::Line, names).top(n)` without those that hold nothing.
+    /// The `n` lines of code that hold most: `group_by(By::Line, names).held().top(n)`.
     pub fn top(&self, n: usize, names: &mut dyn Names) -> Groups {
-        let mut groups = self.group_by(By::Line, names);
-        let hold = groups.partition_point(|group| group.live.samples > 0);
-        groups.groups.truncate(hold);
-        groups.top(n)
+        self.group_by(By::Line, names).held().top(n)
     }
 
     /// Whether sites were left out.
@@ -178,6 +175,12 @@ impl Groups {
     /// Why names are missing, and what to set; a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Without the groups that hold nothing.
+    pub fn held(mut self) -> Groups {
+        self.groups.retain(|group| group.live.samples > 0);
+        self
     }
 
     /// In another order.

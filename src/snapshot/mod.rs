@@ -50,7 +50,7 @@ pub use take::snapshot;
 pub(crate) use trim::line as outermost_of_interest;
 
 pub(crate) use data::DELETED;
-pub(crate) use modules::loaded;
+pub(crate) use modules::{Found, Noted, loaded};
 #[cfg(feature = "symbols")]
 pub(crate) use path::module as function_module;
 #[cfg(feature = "json")]

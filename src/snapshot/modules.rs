@@ -1,7 +1,7 @@
 //! The program and its libraries.
 
 use super::{Code, Module};
-use crate::os::modules::{Loaded, each_module};
+use crate::os::modules::{Loaded, each_module, program_path};
 
 /// What is loaded now, as far as it holds code. Allocates, but not under the loader's lock.
 pub(crate) fn loaded() -> Vec<Module> {
@@ -11,75 +11,98 @@ pub(crate) fn loaded() -> Vec<Module> {
 /// Tries with room for so many modules and bytes of names first.
 fn loaded_with(mut modules: usize, mut bytes: usize) -> Vec<Module> {
     loop {
-        let mut found = Found {
-            modules: Vec::with_capacity(modules),
-            code: Vec::with_capacity(modules),
-            text: Vec::with_capacity(bytes),
-            all: true,
-        };
-        each_module(&mut |m| found.note(&m));
+        let (mut each, mut code) = (vec![Noted::default(); modules], vec![NO_CODE; modules]);
+        let mut text = vec![0; bytes];
+        let mut found = Found::new(&mut each, &mut code, &mut text);
+        found.look();
         if found.all {
-            return found.modules();
+            let mut all = Vec::new();
+            found.each(|path, build_id, base, code| {
+                let path = String::from_utf8_lossy(path).into_owned();
+                let build_id = build_id.iter().map(|b| format!("{b:02x}")).collect();
+                all.push(Module { path, build_id, base, code: code.to_vec() });
+            });
+            return all;
         }
         // More was loaded than there is room for.
         (modules, bytes) = (modules * 4, bytes * 4);
     }
 }
 
-/// What is noted under the loader's lock, where nothing may be allocated.
-struct Found {
-    /// Base, and how much of `code`, and of `text` for the path and the build id.
-    modules: Vec<(u64, usize, usize, usize)>,
-    code: Vec<Code>,
-    text: Vec<u8>,
+const NO_CODE: Code = Code { start: 0, end: 0, file_offset: 0 };
+
+/// What is loaded, noted in memory of whoever asks: under the loader's lock nothing may be allocated.
+pub(crate) struct Found<'a> {
+    modules: &'a mut [Noted],
+    code: &'a mut [Code],
+    text: &'a mut [u8],
+    used: Noted,
+    /// How many modules were noted.
+    n: usize,
+    /// Whether there was room for all.
     all: bool,
 }
 
-impl Found {
-    /// Notes a module if there is room, so that nothing is allocated.
+/// The base of a module, and how much of the code and of the text it has.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Noted {
+    base: u64,
+    ranges: usize,
+    path: usize,
+    build_id: usize,
+}
+
+impl<'a> Found<'a> {
+    pub(crate) fn new(modules: &'a mut [Noted], code: &'a mut [Code], text: &'a mut [u8]) -> Self {
+        Found { modules, code, text, used: Noted::default(), n: 0, all: true }
+    }
+
+    /// Notes what is loaded and holds code, as far as there is room. Takes the loader's lock; does not allocate.
+    pub(crate) fn look(&mut self) {
+        each_module(&mut |m| self.note(&m));
+    }
+
     fn note(&mut self, module: &Loaded<'_>) {
-        let (build_id, path) = (module.build_id(), module.path());
-        let room = |len: usize, capacity: usize, more: usize| capacity - len >= more;
-        self.all &= room(self.modules.len(), self.modules.capacity(), 1)
-            && room(self.code.len(), self.code.capacity(), module.code().count())
-            && room(self.text.len(), self.text.capacity(), path.len() + build_id.len());
-        if self.all {
-            self.modules.push((module.base() as u64, module.code().count(), path.len(), build_id.len()));
-            self.code.extend(module.code().map(|c| Code {
-                start: c.start as u64,
-                end: c.end as u64,
-                file_offset: c.file_offset as u64,
-            }));
-            self.text.extend_from_slice(path);
-            self.text.extend_from_slice(build_id);
+        let (build_id, ranges) = (module.build_id(), module.code().count());
+        let at = self.used.path;
+        let (Some(code), Some(text)) = (self.code.get_mut(self.used.ranges..), self.text.get_mut(at..)) else { return };
+        let path = match module.path() {
+            [] => program_path(text),
+            path => copy(path, text),
+        };
+        let id = path.and_then(|path| copy(build_id, &mut text[path..]));
+        match (self.modules.get_mut(self.n), path, id) {
+            _ if ranges == 0 => (),
+            (Some(free), Some(path), Some(build_id)) if ranges <= code.len() => {
+                for (free, c) in code.iter_mut().zip(module.code()) {
+                    *free = Code { start: c.start as u64, end: c.end as u64, file_offset: c.file_offset as u64 };
+                }
+                *free = Noted { base: module.base() as u64, ranges, path, build_id };
+                self.n += 1;
+                self.used.ranges += ranges;
+                self.used.path += path + build_id;
+            }
+            _ => self.all = false,
         }
     }
 
-    fn modules(&self) -> Vec<Module> {
+    /// Gives `f` the path, build id, base and code of each.
+    pub(crate) fn each(&self, mut f: impl FnMut(&[u8], &[u8], u64, &[Code])) {
         let (mut code, mut text) = (&self.code[..], &self.text[..]);
-        let mut all = Vec::with_capacity(self.modules.len());
-        for &(base, ranges, path, build_id) in &self.modules {
-            let (own, rest) = code.split_at(ranges);
-            let (path, after) = text.split_at(path);
-            let (build_id, after) = after.split_at(build_id);
+        for m in &self.modules[..self.n] {
+            let (own, rest) = code.split_at(m.ranges);
+            let (path, after) = text.split_at(m.path);
+            let (build_id, after) = after.split_at(m.build_id);
             (code, text) = (rest, after);
-            if own.is_empty() {
-                continue;
-            }
-            let path = match path {
-                [] => program(),
-                path => String::from_utf8_lossy(path).into_owned(),
-            };
-            let build_id = build_id.iter().map(|b| format!("{b:02x}")).collect();
-            all.push(Module { path, build_id, base, code: own.to_vec() });
+            f(path, build_id, m.base, own);
         }
-        all
     }
 }
 
-/// The program's file.
-fn program() -> String {
-    std::fs::read_link("/proc/self/exe").map_or_else(|_| String::new(), |p| p.to_string_lossy().into_owned())
+/// How many bytes were copied; `None` if there is no room.
+fn copy(bytes: &[u8], to: &mut [u8]) -> Option<usize> {
+    to.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(bytes.len())
 }
 
 #[cfg(test)]

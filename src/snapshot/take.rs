@@ -5,7 +5,7 @@ use super::peaks::{self, SEEN};
 use super::{Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked, modules};
 use crate::generation::clock;
 use crate::os;
-use crate::reading::{self, Room};
+use crate::reading::{self, Room, Who};
 use crate::stats::{Stats, stats};
 use crate::track::{Totals, read};
 
@@ -27,14 +27,12 @@ fn take(stats: Stats) -> Snapshot {
     let (mut sites, mut tags) = (Vec::new(), Vec::new());
     Room::with(|room| {
         reading::each_live(room, &mut |block| blocks.add(block));
-        let mut site = |number, totals: &Totals| {
+        reading::totals(room, &mut |who, totals| match who {
             // Numbers go to sites before anything is counted for them.
-            if totals.allocated.blocks > 0.0 {
-                sites.push((number, *totals));
-            }
-        };
-        let mut tag = |number, totals: &Totals| tags.push((number, read::tag_name(number).to_string(), *totals));
-        reading::totals(room, &mut site, &mut tag);
+            Who::Site(number) if totals.allocated.blocks > 0.0 => sites.push((number, *totals)),
+            Who::Site(_) => (),
+            Who::Tag(number) => tags.push((number, read::tag_name(number).to_string(), *totals)),
+        });
     });
     let mut parts = assemble(stats, blocks, sites, tags);
     parts.unix_nanos = os::unix_nanos();
@@ -99,7 +97,7 @@ pub(super) fn assemble(
 }
 
 fn new_site(number: u32, totals: Totals) -> Site {
-    let none = totals.smallest > totals.largest;
+    let (smallest, largest) = totals.sizes();
     Site {
         number,
         stack: Vec::new(),
@@ -107,8 +105,8 @@ fn new_site(number: u32, totals: Totals) -> Site {
         live: Sum::default(),
         allocated: totals.allocated.into(),
         freed: totals.freed.into(),
-        smallest: if none { 0 } else { totals.smallest },
-        largest: if none { 0 } else { totals.largest },
+        smallest,
+        largest,
         peak: Peak::default(),
     }
 }

@@ -79,6 +79,13 @@ pub(crate) struct Totals {
     pub(crate) largest: u64,
 }
 
+impl Totals {
+    /// The smallest and the largest size requested; 0 where nothing was allocated.
+    pub(crate) fn sizes(&self) -> (u64, u64) {
+        if self.smallest > self.largest { (0, 0) } else { (self.smallest, self.largest) }
+    }
+}
+
 /// Whether every thread tracks every block, and the rate of the samples where none does. Two switches: a thread that sees
 /// one change before the other tracks more or less for a moment, and each block says how it came to be tracked.
 static EXACT: AtomicBool = AtomicBool::new(false);

@@ -1,0 +1,159 @@
+//! Files that are made where nothing may be allocated: they appear whole, or not at all.
+
+use std::ffi::CStr;
+use std::fmt;
+
+/// Why the system refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub(crate) i32);
+
+impl Errno {
+    /// There is a file of that name.
+    pub(crate) const EXISTS: Errno = Errno(libc::EEXIST);
+
+    /// What should be a path is too long, or not one.
+    pub(crate) const NO_PATH: Errno = Errno(libc::ENAMETOOLONG);
+    /// Somebody is at it.
+    pub(crate) const BUSY: Errno = Errno(libc::EBUSY);
+
+    fn last() -> Errno {
+        // SAFETY: the address of this thread's errno is always valid.
+        Errno(unsafe { *libc::__errno_location() })
+    }
+}
+
+/// In words. Does not allocate, which `std::io::Error` does.
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0u8; 128];
+        // SAFETY: the buffer is as long as said, and what is written is a C string.
+        let known = unsafe { libc::strerror_r(self.0, text.as_mut_ptr().cast(), text.len()) } == 0;
+        let words = CStr::from_bytes_until_nul(&text).ok().and_then(|t| t.to_str().ok()).filter(|_| known);
+        write!(f, "{} (os error {})", words.unwrap_or("an error without a name"), self.0)
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(crate) struct File(libc::c_int);
+
+impl File {
+    /// Makes a file that only its owner may read. Fails if there is something of that name, a symbolic link included.
+    pub(crate) fn create(path: &CStr) -> Result<File, Errno> {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        loop {
+            // SAFETY: a C string, and a mode as `O_CREAT` wants it.
+            let fd = unsafe { libc::open(path.as_ptr(), flags, 0o600 as libc::c_uint) };
+            match fd {
+                0.. => return Ok(File(fd)),
+                _ if Errno::last() == Errno(libc::EINTR) => (),
+                _ => return Err(Errno::last()),
+            }
+        }
+    }
+
+    pub(crate) fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            // SAFETY: so many bytes are there to be read.
+            let n = unsafe { libc::write(self.0, bytes.as_ptr().cast(), bytes.len()) };
+            match n {
+                1.. => bytes = &bytes[n as usize..],
+                0 => return Err(Errno(libc::EIO)),
+                _ if Errno::last() == Errno(libc::EINTR) => (),
+                _ => return Err(Errno::last()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes it, and says whether all went well: some systems only know then.
+    pub(crate) fn close(self) -> Result<(), Errno> {
+        let fd = self.0;
+        std::mem::forget(self);
+        // SAFETY: the descriptor is ours, and not used again. After `EINTR` it is closed too.
+        match unsafe { libc::close(fd) } {
+            0 => Ok(()),
+            _ if Errno::last() == Errno(libc::EINTR) => Ok(()),
+            _ => Err(Errno::last()),
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+/// Gives a file another name, unless there is something of that name.
+pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<(), Errno> {
+    // SAFETY: C strings. The system call, because older C libraries have no function for it.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    match if done == 0 { return Ok(()) } else { Errno::last() } {
+        // Kernels before 3.15, and file systems that do not know the flag: a second name, and the first one goes.
+        Errno(libc::ENOSYS) | Errno(libc::EINVAL) => {
+            // SAFETY: C strings.
+            if unsafe { libc::link(from.as_ptr(), to.as_ptr()) } != 0 {
+                return Err(Errno::last());
+            }
+            remove(from);
+            Ok(())
+        }
+        error => Err(error),
+    }
+}
+
+/// Whether there is something of that name, a symbolic link included.
+pub(crate) fn exists(path: &CStr) -> bool {
+    // SAFETY: a C string.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::F_OK, libc::AT_SYMLINK_NOFOLLOW) == 0 }
+}
+
+/// Removes a file if it is there.
+pub(crate) fn remove(path: &CStr) {
+    // SAFETY: a C string.
+    unsafe { libc::unlink(path.as_ptr()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_is_new_private_and_never_replaces_another() {
+        let dir = std::env::temp_dir().join(format!("tenure-file-{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a directory");
+        let path = |name: &str| CString::new(dir.join(name).as_os_str().as_bytes()).expect("a path");
+        let (part, whole) = (path("part"), path("whole"));
+        let mut file = File::create(&part).expect("a file");
+        assert_eq!(File::create(&part).expect_err("it is there"), Errno::EXISTS);
+        file.write_all(b"some").and_then(|()| file.close()).expect("written");
+        let mode = std::fs::metadata(dir.join("part")).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        rename_new(&part, &whole).expect("renamed");
+        assert_eq!(std::fs::read(dir.join("whole")).expect("a file"), b"some");
+        File::create(&part).expect("the name is free");
+        assert_eq!(rename_new(&part, &whole), Err(Errno::EXISTS));
+        assert_eq!(std::fs::read(dir.join("whole")).expect("a file"), b"some");
+        std::os::unix::fs::symlink("nowhere", dir.join("link")).expect("a link");
+        assert_eq!(File::create(&path("link")).expect_err("a link"), Errno::EXISTS);
+        let error = File::create(&path("no/such")).expect_err("no directory").to_string();
+        assert_eq!(error, "No such file or directory (os error 2)");
+        remove(&part);
+        assert!(!dir.join("part").exists());
+        std::fs::remove_dir_all(&dir).expect("gone");
+    }
+}
