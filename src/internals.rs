@@ -39,6 +39,11 @@ pub fn check() {
     heap::census::check_all();
 }
 
+/// [`dump::to`](crate::dump::to) with another bound on the file's bytes, which may be below what users can choose.
+pub fn dump_within(path: &str, most: u64) -> std::io::Result<()> {
+    crate::dump::within(path.as_bytes(), most)
+}
+
 /// The current epoch.
 pub fn epoch() -> u64 {
     clock::epoch()

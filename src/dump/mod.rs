@@ -53,8 +53,11 @@ use std::path::Path;
 /// Does not allocate; waits for a dump that another thread is writing. The path is cut nowhere: one of more than 3,800 bytes
 /// is an error, as is a file of that name, and whatever the system says. After an error nothing is left behind.
 pub fn to(path: impl AsRef<Path>) -> io::Result<()> {
-    let most = current::dumps().most_bytes;
-    let path = path.as_ref().as_os_str().as_bytes();
+    within(path.as_ref().as_os_str().as_bytes(), current::dumps().most_bytes)
+}
+
+/// The same with a bound on the file's bytes.
+pub(crate) fn within(path: &[u8], most: u64) -> io::Result<()> {
     let done = with_writer(|writer| writer.series.at(path, |file| live::write(writer.space, file, most)));
     done.and_then(|done| done).map(|_| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
 }
