@@ -45,12 +45,39 @@ impl Snapshot {
     /// **Errors.** Of two snapshots of one process, a sampled block that lives in both is the same sample, and adds
     /// nothing to the error of the difference; what was born or died in between does. The blocks' epochs tell which are
     /// which, but for those born in the epoch of the earlier snapshot: they count as two samples, so that the error
-    /// stated is too large rather than too small. Snapshots of two processes (which must not be compared by
-    /// [`By::Site`]) are independent: their errors are added in full.
+    /// stated is too large rather than too small. Snapshots of two processes are independent: their errors are added in
+    /// full.
     ///
     /// Looks up names and allocates, as [`group_by`](Snapshot::group_by) does.
     pub fn diff(&self, earlier: &Snapshot, by: By, names: &mut dyn Names) -> Diff {
-        crate::reading::untracked(|| diff(self, earlier, by, names))
+        crate::reading::untracked(|| {
+            let by_number = self.same_process(earlier);
+            let (before, after) = (Keyed::new(earlier, by, by_number, names), Keyed::new(self, by, by_number, names));
+            names.finish();
+            diff(self, earlier, by, (after, before), names.notes())
+        })
+    }
+
+    /// The same where each snapshot has names of its own: snapshots from files, of two processes or two builds of a program.
+    /// What has the same name is the same: of two builds, [`By::Function`] says more than [`By::Line`], whose lines move.
+    pub fn diff_of_two(
+        &self,
+        names: &mut dyn Names,
+        earlier: &Snapshot,
+        names_of_earlier: &mut dyn Names,
+        by: By,
+    ) -> Diff {
+        crate::reading::untracked(|| {
+            let by_number = self.same_process(earlier);
+            let after = Keyed::new(self, by, by_number, names);
+            let before = Keyed::new(earlier, by, by_number, names_of_earlier);
+            names.finish();
+            names_of_earlier.finish();
+            let mut notes = names.notes();
+            notes.extend(names_of_earlier.notes());
+            notes.dedup();
+            diff(self, earlier, by, (after, before), notes)
+        })
     }
 }
 
@@ -65,8 +92,7 @@ struct Both {
     old_later: Sum,
 }
 
-fn diff(later: &Snapshot, earlier: &Snapshot, by: By, names: &mut dyn Names) -> Diff {
-    let (before, after) = (Keyed::new(earlier, by, names), Keyed::new(later, by, names));
+fn diff(later: &Snapshot, earlier: &Snapshot, by: By, (after, before): (Keyed, Keyed), notes: Vec<String>) -> Diff {
     let mut groups: Vec<Both> = Vec::new();
     let mut known = HashMap::new();
     for keyed in [&after, &before] {
@@ -104,9 +130,8 @@ fn diff(later: &Snapshot, earlier: &Snapshot, by: By, names: &mut dyn Names) -> 
     changes.retain(|c| c.bytes.value != 0.0 || c.blocks.value != 0.0);
     let names_in_order = |a: &Change, b: &Change| a.name.cmp(&b.name).then_with(|| a.location.cmp(&b.location));
     changes.sort_by(|a, b| b.bytes.value.abs().total_cmp(&a.bytes.value.abs()).then_with(|| names_in_order(a, b)));
-    names.finish();
     let heading = Heading::new(later);
-    Diff { by, changes, total: all.change(backward), others: (0, 0.0), heading, notes: names.notes() }
+    Diff { by, changes, total: all.change(backward), others: (0, 0.0), heading, notes }
 }
 
 impl Both {

@@ -87,7 +87,7 @@ impl Snapshot {
     /// result belongs to the caller.
     pub fn group_by(&self, by: By, names: &mut dyn Names) -> Groups {
         crate::reading::untracked(|| {
-            let keyed = Keyed::new(self, by, names);
+            let keyed = Keyed::new(self, by, true, names);
             let mut groups = sums(self, &keyed);
             for (group, label) in groups.iter_mut().zip(keyed.labels) {
                 (group.name, group.location, group.stack) = (label.name, label.location, label.stack);

@@ -24,7 +24,7 @@ pub enum By {
     Tag,
     /// The size of the block: the size class', or a large block's own.
     SizeClass,
-    /// The whole call stack, every frame at its address.
+    /// The whole call stack, every frame at its address. From one process to another, by its functions and lines.
     Site,
     /// The functions of the call stack, without those of the allocator, the standard library and the start of a
     /// thread; and where one or several of them repeat without a gap, as in recursion, they count once.
@@ -70,7 +70,8 @@ impl Numbers {
 }
 
 impl Keyed {
-    pub(super) fn new(snapshot: &Snapshot, by: By, names: &mut dyn Names) -> Keyed {
+    /// `by_number`: whether equal numbers of sites are equal sites, as in snapshots of one process.
+    pub(super) fn new(snapshot: &Snapshot, by: By, by_number: bool, names: &mut dyn Names) -> Keyed {
         let mut numbers = Numbers::default();
         let parts = &snapshot.parts;
         let (mut rows, mut sites, mut tags) = (Vec::with_capacity(parts.rows.len()), Vec::new(), Vec::new());
@@ -90,7 +91,7 @@ impl Keyed {
                 rows.extend(parts.rows.iter().map(|r| of(r.tag)));
             }
             _ => {
-                sites.extend(parts.sites.iter().map(|s| site(snapshot, s, by, names, &mut numbers)));
+                sites.extend(parts.sites.iter().map(|s| site(snapshot, s, by, by_number, names, &mut numbers)));
                 let mut at = 0;
                 for row in &parts.rows {
                     at += parts.sites[at..].partition_point(|s| s.number < row.site);
@@ -124,7 +125,14 @@ fn each_frame(snapshot: &Snapshot, site: &Site, names: &mut dyn Names, mut more:
     }
 }
 
-fn site(snapshot: &Snapshot, site: &Site, by: By, names: &mut dyn Names, numbers: &mut Numbers) -> u32 {
+fn site(
+    snapshot: &Snapshot,
+    site: &Site,
+    by: By,
+    by_number: bool,
+    names: &mut dyn Names,
+    numbers: &mut Numbers,
+) -> u32 {
     if let By::Site | By::Folded = by {
         let all = frames(snapshot, site, names);
         let line = trim::line(&all);
@@ -133,7 +141,11 @@ fn site(snapshot: &Snapshot, site: &Site, by: By, names: &mut dyn Names, numbers
         let mut trimmed = trim::trimmed(&all);
         trimmed.extend(site.ending.missing().map(Frame::instead));
         if by == By::Site {
-            return numbers.of(site.number.to_string(), || Label { name, location, stack: trimmed });
+            let key = match by_number {
+                true => site.number.to_string(),
+                false => all.iter().flat_map(|f| [f.function.to_string(), self::location(f), "\n".into()]).collect(),
+            };
+            return numbers.of(key, || Label { name, location, stack: trimmed });
         }
         let folded = trim::folded(trimmed, |a, b| a.function == b.function);
         let key = folded.iter().flat_map(|f| [&f.function, "\n"]).collect();
