@@ -1,17 +1,44 @@
 //! Snapshots in the formats of other tools: each a function of a snapshot.
 //!
-//! Reports leave out the frames of the allocator and the standard library; exports keep every frame. A stack that was
-//! cut has a last frame that says why, like `(cut: depth limit)`; a site without a stack has the one frame `(unknown)`
-//! or `(overflow)`.
+//! | function | for | feature |
+//! | --- | --- | --- |
+//! | `pprof` | `go tool pprof`, and what else reads its profiles | `pprof` |
+//! | [`folded`] | flame graphs of any maker; `grep`, `sort` | |
+//! | `flame_graph`, `flame_graph_diff` | a browser | `flamegraph` |
+//! | `dhat` | the viewer of valgrind's DHAT | `json` |
+//! | [`openmetrics`] | Prometheus, and what else scrapes | |
+//! | `json`, `from_json` | programs of your own; keeping a snapshot | `json` |
+//!
+//! Reports leave out the frames of the allocator and the standard library; exports keep every frame, but for flame graphs,
+//! which leave out those at both ends. A stack that was cut has a last frame that says why, like `(cut: depth limit)`; a
+//! site without a stack has the one frame `(unknown)` or `(overflow)`.
+//!
+//! `docs/exports.md` in tenure's repository shows each of them with what its consumer makes of it.
 
 #[cfg(feature = "json")]
+mod dhat;
+#[cfg(feature = "flamegraph")]
+mod flame_graph;
+mod folded;
+#[cfg(feature = "json")]
 mod json;
+mod openmetrics;
 #[cfg(feature = "pprof")]
 mod pprof;
 #[cfg(feature = "pprof")]
 mod proto;
+mod rounded;
+mod stacks;
+mod value;
 
 #[cfg(feature = "json")]
+pub use dhat::dhat;
+#[cfg(feature = "flamegraph")]
+pub use flame_graph::{flame_graph, flame_graph_diff};
+pub use folded::folded;
+#[cfg(feature = "json")]
 pub use json::{ReadError, VERSION, from_json, json};
+pub use openmetrics::{OPENMETRICS_CONTENT_TYPE, OpenMetrics, openmetrics};
 #[cfg(feature = "pprof")]
 pub use pprof::pprof;
+pub use value::Value;

@@ -1,6 +1,7 @@
 //! pprof's `profile.proto`.
 
 use super::proto::Message;
+use super::rounded::Rounded;
 use crate::reading::untracked;
 use crate::snapshot::{Code, Frame, Mode, Names, Place, Site, Snapshot, Sum, Tag};
 use flate2::{Compression, write::GzEncoder};
@@ -269,22 +270,6 @@ fn comments(snapshot: &Snapshot) -> [String; 3] {
         ),
         format!("not tracked: {:.0} bytes of blocks (standard error {:.0})", left.value, left.standard_error),
     ]
-}
-
-/// Rounds a run of numbers so that their sum stays right.
-#[derive(Clone, Copy, Default)]
-struct Rounded {
-    exact: f64,
-    given: u64,
-}
-
-impl Rounded {
-    fn next(&mut self, value: f64) -> u64 {
-        self.exact += value;
-        let now = (self.exact.round() as u64).saturating_sub(self.given);
-        self.given += now;
-        now
-    }
 }
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ pub(super) fn location(frame: &Frame) -> String {
 }
 
 /// A sentence on how the figures of a snapshot came to be.
-pub(super) fn method(mode: Mode) -> String {
+pub(crate) fn method(mode: Mode) -> String {
     match mode {
         Mode::Off => "tracking is off: what is shown was tracked before".into(),
         Mode::Exact => "every allocation is tracked".into(),
