@@ -1,11 +1,13 @@
 //! The format of valgrind's DHAT, for its viewer.
 
+use super::allocator::is_allocator;
 use super::rounded::Rounded;
-use super::stacks::{Stacks, Texts};
+use super::stacks::{Asked, Stacks, Texts};
 use crate::reading::untracked;
 use crate::snapshot::{Frame, Names, Site, Snapshot, tracking};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// JSON for DHAT's viewer, `dh_view.html` (valgrind has it in `/usr/libexec/valgrind`), file version 2.
@@ -20,8 +22,11 @@ use std::sync::Arc;
 /// | times | bytes allocated by tracked blocks, so that `/MB` reads "of each megabyte that was allocated" |
 ///
 /// The line `Mode` at the viewer's head says how blocks were tracked, and that t-gmax is t-end. Bytes are as requested. What
-/// is estimated is rounded so that sums are off by less than 1. All frames are there, inlined ones too, each with its address
-/// within the call.
+/// is estimated is rounded so that sums are off by less than 1.
+///
+/// The viewer's tree begins at the leaf, so the allocator's own frames are left out. All others are there, inlined ones
+/// too, each with its address within the call. Stacks that differ in the allocator's frames only are one, and its Max is
+/// the sum of theirs.
 ///
 /// Looks up the names of all frames, each address once: see [`Names`]. Allocates, untracked, some 200 bytes for each site
 /// and address beyond what it gives.
@@ -29,13 +34,26 @@ pub fn dhat(snapshot: &Snapshot, names: &mut dyn Names) -> String {
     untracked(|| {
         let mut texts = Texts::default();
         let mut stacks = Stacks::new(snapshot, names, line);
+        let mut allocators =
+            Asked::new(|line| is_allocator(line.split_once(": ").map_or(line, |(_, function)| function)));
         let mut point = Point::rounded();
-        let pps: Vec<Point> = snapshot
-            .sites()
-            .iter()
+        let (mut pps, mut known) = (Vec::new(), HashMap::new());
+        for site in snapshot.sites() {
+            let mut stack = stacks.of(site, &mut texts);
+            let own = stack.iter().rposition(|&frame| allocators.of(&texts, frame)).map_or(0, |last| last + 1);
+            stack.drain(..if own < stack.len() { own } else { 0 });
             // Number 0 is the root.
-            .map(|site| point(site, stacks.of(site, &mut texts).iter().map(|frame| frame + 1).collect()))
-            .collect();
+            stack.iter_mut().for_each(|frame| *frame += 1);
+            // The viewer takes no stack twice.
+            let new = point(site);
+            match known.get(&stack) {
+                Some(&i) => Point::join(&mut pps[i], new),
+                None => {
+                    known.insert(stack.clone(), pps.len());
+                    pps.push(Point { fs: stack, ..new });
+                }
+            }
+        }
         names.finish();
         let te = pps.iter().map(|p| p.tb).sum();
         let root = ["[root]".into()];
@@ -102,15 +120,27 @@ struct Point {
 }
 
 impl Point {
-    fn rounded() -> impl FnMut(&Site, Vec<u32>) -> Point {
+    /// A point for each site, without its frames.
+    fn rounded() -> impl FnMut(&Site) -> Point {
         let mut round = [Rounded::default(); 4];
-        move |site, fs| {
+        move |site| {
             let [tb, tbk] = [round[0].next(site.allocated.bytes), round[1].next(site.allocated.blocks)];
             let [eb, ebk] = [round[2].next(site.live.bytes), round[3].next(site.live.blocks)];
             // No sum is made of these, but none may be less than what lives.
             let (mb, mbk) = ((site.peak.bytes.round() as u64).max(eb), (site.peak.blocks.round() as u64).max(ebk));
-            Point { tb, tbk, mb, mbk, gb: eb, gbk: ebk, eb, ebk, fs }
+            Point { tb, tbk, mb, mbk, gb: eb, gbk: ebk, eb, ebk, fs: Vec::new() }
         }
+    }
+
+    fn join(&mut self, other: Point) {
+        self.tb += other.tb;
+        self.tbk += other.tbk;
+        self.mb += other.mb;
+        self.mbk += other.mbk;
+        self.gb += other.gb;
+        self.gbk += other.gbk;
+        self.eb += other.eb;
+        self.ebk += other.ebk;
     }
 }
 

@@ -3,25 +3,24 @@
 use super::Value;
 use super::folded::Merged;
 use super::rounded::Rounded;
-use super::stacks::Texts;
+use super::stacks::{Asked, Texts};
 use crate::reading::untracked;
-use crate::snapshot::{Names, Snapshot, is_runtime, tracking};
+use crate::snapshot::{Frame, Names, Snapshot, is_runtime, outermost_of_interest, tracking};
 use inferno::flamegraph::color::{BasicPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
 
 /// A flame graph as an SVG, to be opened in a browser: a click on a frame zooms, Ctrl-F searches.
 ///
 /// The width of a frame is what it and all that it called hold, in bytes or blocks. Title and subtitle say what is shown,
-/// how it was tracked, and the total with its 95 % interval. Frames of the allocator, the standard library and the start
-/// of a thread are left out at both ends of a stack, so that it begins at the program's first function and ends at the
-/// line that reports put the block down to; in between they stay. A stack that has no other frames is whole. Frames
-/// narrower than a tenth of a thousandth of the picture are not drawn.
+/// how it was tracked, and the total with its 95 % interval. As in reports, frames of the allocator, the standard library
+/// and the start of a thread are left out, so that a stack ends at the line that reports put the block down to; one that
+/// has no others is a single frame. Frames narrower than a hundredth of a percent of the picture are not drawn.
 ///
 /// Looks up names and allocates as [`folded`](super::folded) does, and some 200 bytes for each frame that is drawn.
 pub fn flame_graph(snapshot: &Snapshot, names: &mut dyn Names, value: Value) -> String {
     untracked(|| {
         let mut merged = Merged::default();
-        merged.add(snapshot, names, value, 0, between());
+        merged.add(snapshot, names, value, 0, trimmed());
         names.finish();
         let title = format!("{}: {}", value.title(), value.total(snapshot));
         let subtitle = about(snapshot);
@@ -50,13 +49,13 @@ pub fn flame_graph_diff(
 ) -> String {
     untracked(|| {
         let mut merged = Merged::default();
-        merged.add(later, names, value, 0, between());
+        merged.add(later, names, value, 0, trimmed());
         match earlier_names {
             Some(names) => {
-                merged.add(earlier, names, value, 1, between());
+                merged.add(earlier, names, value, 1, trimmed());
                 names.finish();
             }
-            None => merged.add(earlier, names, value, 1, between()),
+            None => merged.add(earlier, names, value, 1, trimmed()),
         }
         names.finish();
         let title = format!("{}: {}; before: {}", value.title(), value.total(later), value.total(earlier));
@@ -76,21 +75,20 @@ fn about(snapshot: &Snapshot) -> String {
     format!("{}; pid {}", tracking(snapshot.mode()), snapshot.pid())
 }
 
-/// Cuts stacks, leaf first, to what stands between runtime frames at both ends.
-fn between() -> impl FnMut(&Texts, Vec<u32>) -> Vec<u32> {
-    let mut known: Vec<Option<bool>> = Vec::new();
-    move |texts, mut stack| {
-        known.resize(texts.all().len(), None);
-        let mut own = |&frame: &u32| {
-            let frame = frame as usize;
-            !*known[frame].get_or_insert_with(|| is_runtime(&texts.all()[frame]))
-        };
-        if let (Some(first), Some(last)) = (stack.iter().position(&mut own), stack.iter().rposition(own)) {
-            stack.truncate(last + 1);
-            stack.drain(..first);
-        }
-        stack
+/// Stacks, leaf first, as reports show them.
+fn trimmed() -> impl FnMut(&Texts, Vec<u32>) -> Vec<u32> {
+    let mut runtime = Asked::new(is_runtime);
+    move |texts, stack| {
+        let own: Vec<u32> = stack.iter().copied().filter(|&frame| !runtime.of(texts, frame)).collect();
+        if own.is_empty() { line(texts, &stack).into_iter().collect() } else { own }
     }
+}
+
+/// The one frame that says anything of a stack that has none of the program's.
+fn line(texts: &Texts, stack: &[u32]) -> Option<u32> {
+    let frames: Vec<_> = stack.iter().map(|&f| Frame::new(&texts.all()[f as usize], None, None)).collect();
+    let line = outermost_of_interest(&frames)?;
+    frames.iter().position(|f| f == line).map(|i| stack[i])
 }
 
 fn draw(

@@ -9,12 +9,14 @@
 //! | [`openmetrics`] | Prometheus, and what else scrapes | |
 //! | `json`, `from_json` | programs of your own; keeping a snapshot | `json` |
 //!
-//! Reports leave out the frames of the allocator and the standard library; exports keep every frame, but for flame graphs,
-//! which leave out those at both ends. A stack that was cut has a last frame that says why, like `(cut: depth limit)`; a
-//! site without a stack has the one frame `(unknown)` or `(overflow)`.
+//! Reports and flame graphs leave out the frames of the allocator and the standard library; the other exports keep every
+//! frame, but for the allocator's own in DHAT's. A stack that was cut has a last frame that says why, like
+//! `(cut: depth limit)`; a site without a stack has the one frame `(unknown)` or `(overflow)`.
 //!
 //! `docs/exports.md` in tenure's repository shows each of them with what its consumer makes of it.
 
+#[cfg(any(feature = "json", feature = "pprof"))]
+mod allocator;
 #[cfg(feature = "json")]
 mod dhat;
 #[cfg(feature = "flamegraph")]

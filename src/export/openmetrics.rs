@@ -174,24 +174,15 @@ impl Series {
     /// The first groups, and what is left over.
     fn of(groups: &[Group], most: usize, labels: impl Fn(&Group) -> Vec<(&'static str, String)>) -> Vec<Series> {
         let (first, rest) = groups.split_at(groups.len().min(most));
-        let mut all: Vec<Series> = Vec::new();
-        for group in first {
-            let labels = labels(group);
-            // A program may call its tag as we call what has none.
-            match all.iter_mut().find(|series| series.labels == labels) {
-                Some(series) => {
-                    series.live += group.live;
-                    series.allocated = series.allocated.zip(group.allocated).map(|(a, b)| a + b);
-                }
-                None => all.push(Series { labels, live: group.live, allocated: group.allocated }),
-            }
-        }
+        let series = |g: &Group| Series { labels: labels(g), live: g.live, allocated: g.allocated };
+        let mut all: Vec<Series> = first.iter().map(series).collect();
         if let Some(group) = rest.first() {
             let mut labels = labels(group);
             labels
                 .iter_mut()
                 .for_each(|(name, value)| *value = if *name == "function" { String::new() } else { "(others)".into() });
             let live = rest.iter().map(|g| g.live).sum();
+            // A program may have a tag of that name.
             match all.iter_mut().find(|series| series.labels == labels) {
                 Some(series) => series.live += live,
                 None => all.push(Series { labels, live, allocated: None }),
@@ -202,7 +193,8 @@ impl Series {
 }
 
 fn groups(text: &mut Text, name: &str, what: &str, all: &[Series]) {
-    let live: [(&str, fn(&Sum) -> Estimate); 2] = [("bytes", Sum::bytes), ("blocks", Sum::blocks)];
+    type Figure = fn(&Sum) -> Estimate;
+    let live: [(&str, Figure); 2] = [("bytes", Sum::bytes), ("blocks", Sum::blocks)];
     for (unit, estimate) in live {
         let name = format!("tenure_{name}_live_{unit}");
         text.family(&name, Kind::Gauge, &format!("Live tracked {unit} of {what}."));

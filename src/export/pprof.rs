@@ -1,5 +1,6 @@
 //! pprof's `profile.proto`.
 
+use super::allocator::PATTERN;
 use super::proto::Message;
 use super::rounded::Rounded;
 use crate::reading::untracked;
@@ -46,10 +47,6 @@ mod field {
     pub(super) const COMMENT: u32 = 13;
     pub(super) const DEFAULT_SAMPLE_TYPE: u32 = 14;
 }
-
-/// Functions between the program and its blocks: readers leave them out, and what they call, unless they are told not to.
-const ALLOCATOR: &str = "<?tenure::(allocator|heap|track)::.*|(__rustc::)?__rust_(alloc|realloc|alloc_zeroed)|alloc::alloc::.*|\
-                         <?alloc::(alloc::Global|raw_vec::).*";
 
 #[derive(Default)]
 struct Profile {
@@ -248,7 +245,7 @@ impl Profile {
         }
         let default = self.string("inuse_space");
         self.message.number(field::DEFAULT_SAMPLE_TYPE, default);
-        let drop = self.string(ALLOCATOR);
+        let drop = self.string(PATTERN);
         self.message.number(field::DROP_FRAMES, drop);
     }
 }

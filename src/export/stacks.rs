@@ -29,6 +29,24 @@ impl Texts {
     }
 }
 
+/// Answers to a question about texts, each asked once.
+pub(super) struct Asked {
+    question: fn(&str) -> bool,
+    answers: Vec<Option<bool>>,
+}
+
+impl Asked {
+    pub(super) fn new(question: fn(&str) -> bool) -> Asked {
+        Asked { question, answers: Vec::new() }
+    }
+
+    pub(super) fn of(&mut self, texts: &Texts, number: u32) -> bool {
+        self.answers.resize(texts.all.len(), None);
+        let text = &texts.all[number as usize];
+        *self.answers[number as usize].get_or_insert_with(|| (self.question)(text))
+    }
+}
+
 /// What stands for a frame; the address is `None` where the frame stands for one that is not there.
 type TextOf = fn(Option<u64>, &Frame) -> Cow<'_, str>;
 
@@ -49,7 +67,7 @@ impl<'a> Stacks<'a> {
     /// that says so.
     pub(super) fn of(&mut self, site: &Site, texts: &mut Texts) -> Vec<u32> {
         let mut stack = Vec::with_capacity(site.stack.len() * 2 + 1);
-        let instead = |what| texts_of_instead(self.text_of, what);
+        let instead = |what| (self.text_of)(None, &Frame::instead(what)).into_owned();
         if site.stack.is_empty() {
             stack.push(texts.number(&instead(site.without_stack())));
         }
@@ -63,10 +81,6 @@ impl<'a> Stacks<'a> {
         stack.extend(site.ending.missing().map(|what| texts.number(&instead(what))));
         stack
     }
-}
-
-fn texts_of_instead(text_of: TextOf, what: &str) -> String {
-    text_of(None, &Frame::instead(what)).into_owned()
 }
 
 /// A function's name as one frame of a folded stack: no `;`, which parts frames, no control character, and no number behind
