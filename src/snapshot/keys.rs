@@ -90,7 +90,8 @@ impl Keyed {
                 rows.extend(parts.rows.iter().map(|r| of(r.tag)));
             }
             _ => {
-                sites.extend(parts.sites.iter().map(|s| site(snapshot, s, by, names, &mut numbers)));
+                let mut own = Own::new();
+                sites.extend(parts.sites.iter().map(|s| site(snapshot, s, by, names, &mut own, &mut numbers)));
                 let mut at = 0;
                 for row in &parts.rows {
                     at += parts.sites[at..].partition_point(|s| s.number < row.site);
@@ -104,27 +105,33 @@ impl Keyed {
 
 /// All frames of a site, leaf first; of one without a stack, a frame that says so.
 pub(super) fn frames(snapshot: &Snapshot, site: &Site, names: &mut dyn Names) -> Vec<Frame> {
+    if site.stack.is_empty() {
+        return vec![Frame::instead(site.without_stack())];
+    }
     let mut all = Vec::with_capacity(site.stack.len() * 2);
-    each_frame(snapshot, site, names, |frames| {
-        all.extend_from_slice(frames);
-        true
-    });
+    for &address in &site.stack {
+        all.extend_from_slice(&names.frames(&Place::new(address, &snapshot.parts.modules)));
+    }
     all
 }
 
-/// Hands out the frames at one address after the other until that is enough.
-fn each_frame(snapshot: &Snapshot, site: &Site, names: &mut dyn Names, mut more: impl FnMut(&[Frame]) -> bool) {
-    if site.stack.is_empty() {
-        more(&[Frame::instead(site.without_stack())]);
-    }
+/// Of each address that was seen, the first frame that is the program's: taking names apart is what costs, and sites share
+/// their addresses.
+type Own = HashMap<u64, Option<usize>>;
+
+/// The frame that a site is put down to. The stack is named no further than that.
+fn line(snapshot: &Snapshot, site: &Site, names: &mut dyn Names, own: &mut Own) -> Option<Frame> {
     for &address in &site.stack {
-        if !more(&names.frames(&Place::new(address, &snapshot.parts.modules))) {
-            break;
+        let frames = names.frames(&Place::new(address, &snapshot.parts.modules));
+        let first = own.entry(address).or_insert_with(|| frames.iter().position(|f| !trim::is_runtime(&f.function)));
+        if let Some(frame) = first.and_then(|i| frames.get(i)) {
+            return Some(frame.clone());
         }
     }
+    trim::line(&frames(snapshot, site, names)).cloned()
 }
 
-fn site(snapshot: &Snapshot, site: &Site, by: By, names: &mut dyn Names, numbers: &mut Numbers) -> u32 {
+fn site(snapshot: &Snapshot, site: &Site, by: By, names: &mut dyn Names, own: &mut Own, numbers: &mut Numbers) -> u32 {
     if let By::Site | By::Folded = by {
         let all = frames(snapshot, site, names);
         let line = trim::line(&all);
@@ -139,13 +146,7 @@ fn site(snapshot: &Snapshot, site: &Site, by: By, names: &mut dyn Names, numbers
         let key = folded.iter().flat_map(|f| [&f.function, "\n"]).collect();
         return numbers.of(key, || Label { name, location, stack: folded });
     }
-    // The stack as far as it has to be named.
-    let mut seen = Vec::new();
-    each_frame(snapshot, site, names, |frames| {
-        seen.extend_from_slice(frames);
-        frames.iter().all(|f| trim::is_runtime(&f.function))
-    });
-    let Some(frame) = trim::line(&seen) else { return numbers.of(String::new(), Label::default) };
+    let Some(frame) = &line(snapshot, site, names, own) else { return numbers.of(String::new(), Label::default) };
     let at = location(frame);
     let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
     let outside = if frame.named { "(not Rust)" } else { frame.function.split('+').next().unwrap_or("") };
