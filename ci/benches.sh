@@ -5,3 +5,4 @@ cd "$(dirname "$0")/.."
 cargo bench --quiet -p tenure-benches --bench table -- --smoke
 cargo bench --quiet -p tenure-benches --bench modes -- --smoke
 cargo bench --quiet -p tenure-benches --bench criterion -- --test
+cargo bench --quiet -p tenure-benches --bench exports --features exports -- --smoke

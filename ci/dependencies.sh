@@ -14,3 +14,5 @@ check() {
 }
 check "gimli libc libm once_cell" --no-default-features
 check "addr2line adler2 backtrace cfg-if gimli libc libm memchr miniz_oxide object once_cell rustc-demangle"
+check "ahash arrayvec bytemuck cfg-if getrandom gimli inferno itoa libc libm log memchr num-format once_cell quick-xml rgb str_stack zerocopy" \
+    --no-default-features --features flamegraph

@@ -1,6 +1,8 @@
 //! pprof's `profile.proto`.
 
+use super::allocator::PATTERN;
 use super::proto::Message;
+use super::rounded::Rounded;
 use crate::reading::untracked;
 use crate::snapshot::{Code, Frame, Mode, Names, Place, Site, Snapshot, Sum, Tag};
 use flate2::{Compression, write::GzEncoder};
@@ -45,10 +47,6 @@ mod field {
     pub(super) const COMMENT: u32 = 13;
     pub(super) const DEFAULT_SAMPLE_TYPE: u32 = 14;
 }
-
-/// Functions between the program and its blocks: readers leave them out, and what they call, unless they are told not to.
-const ALLOCATOR: &str = "<?tenure::(allocator|heap|track)::.*|(__rustc::)?__rust_(alloc|realloc|alloc_zeroed)|alloc::alloc::.*|\
-                         <?alloc::(alloc::Global|raw_vec::).*";
 
 #[derive(Default)]
 struct Profile {
@@ -247,7 +245,7 @@ impl Profile {
         }
         let default = self.string("inuse_space");
         self.message.number(field::DEFAULT_SAMPLE_TYPE, default);
-        let drop = self.string(ALLOCATOR);
+        let drop = self.string(PATTERN);
         self.message.number(field::DROP_FRAMES, drop);
     }
 }
@@ -269,22 +267,6 @@ fn comments(snapshot: &Snapshot) -> [String; 3] {
         ),
         format!("not tracked: {:.0} bytes of blocks (standard error {:.0})", left.value, left.standard_error),
     ]
-}
-
-/// Rounds a run of numbers so that their sum stays right.
-#[derive(Clone, Copy, Default)]
-struct Rounded {
-    exact: f64,
-    given: u64,
-}
-
-impl Rounded {
-    fn next(&mut self, value: f64) -> u64 {
-        self.exact += value;
-        let now = (self.exact.round() as u64).saturating_sub(self.given);
-        self.given += now;
-        now
-    }
 }
 
 #[cfg(test)]

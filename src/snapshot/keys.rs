@@ -91,7 +91,9 @@ impl Keyed {
                 rows.extend(parts.rows.iter().map(|r| of(r.tag)));
             }
             _ => {
-                sites.extend(parts.sites.iter().map(|s| site(snapshot, s, by, by_number, names, &mut numbers)));
+                let mut naming = Naming { snapshot, by, by_number, names, own: HashMap::new(), numbers };
+                sites.extend(parts.sites.iter().map(|s| naming.site(s)));
+                numbers = naming.numbers;
                 let mut at = 0;
                 for row in &parts.rows {
                     at += parts.sites[at..].partition_point(|s| s.number < row.site);
@@ -105,77 +107,85 @@ impl Keyed {
 
 /// All frames of a site, leaf first; of one without a stack, a frame that says so.
 pub(super) fn frames(snapshot: &Snapshot, site: &Site, names: &mut dyn Names) -> Vec<Frame> {
+    if site.stack.is_empty() {
+        return vec![Frame::instead(site.without_stack())];
+    }
     let mut all = Vec::with_capacity(site.stack.len() * 2);
-    each_frame(snapshot, site, names, |frames| {
-        all.extend_from_slice(frames);
-        true
-    });
+    for &address in &site.stack {
+        all.extend_from_slice(&names.frames(&Place::new(address, &snapshot.parts.modules)));
+    }
     all
 }
 
-/// Hands out the frames at one address after the other until that is enough.
-fn each_frame(snapshot: &Snapshot, site: &Site, names: &mut dyn Names, mut more: impl FnMut(&[Frame]) -> bool) {
-    if site.stack.is_empty() {
-        more(&[Frame::instead(site.without_stack())]);
-    }
-    for &address in &site.stack {
-        if !more(&names.frames(&Place::new(address, &snapshot.parts.modules))) {
-            break;
-        }
-    }
-}
-
-fn site(
-    snapshot: &Snapshot,
-    site: &Site,
+/// What groups sites by their stacks.
+struct Naming<'a> {
+    snapshot: &'a Snapshot,
     by: By,
     by_number: bool,
-    names: &mut dyn Names,
-    numbers: &mut Numbers,
-) -> u32 {
-    if let By::Site | By::Folded = by {
-        let all = frames(snapshot, site, names);
-        let line = trim::line(&all);
-        let (name, location) =
-            (line.map_or(String::new(), |f| f.function.to_string()), line.map_or(String::new(), location));
-        let mut trimmed = trim::trimmed(&all);
-        trimmed.extend(site.ending.missing().map(Frame::instead));
-        if by == By::Site {
-            let key = match by_number {
-                true => site.number.to_string(),
-                false => all.iter().flat_map(|f| [f.function.to_string(), self::location(f), "\n".into()]).collect(),
-            };
-            return numbers.of(key, || Label { name, location, stack: trimmed });
+    names: &'a mut dyn Names,
+    /// Of each address that was seen, the first frame that is the program's: taking names apart is what costs, and sites
+    /// share their addresses.
+    own: HashMap<u64, Option<usize>>,
+    numbers: Numbers,
+}
+
+impl Naming<'_> {
+    /// The frame that a site is put down to. The stack is named no further than that.
+    fn line(&mut self, site: &Site) -> Option<Frame> {
+        for &address in &site.stack {
+            let frames = self.names.frames(&Place::new(address, &self.snapshot.parts.modules));
+            let is_own = |f: &Frame| !trim::is_runtime(&f.function);
+            let first = self.own.entry(address).or_insert_with(|| frames.iter().position(is_own));
+            if let Some(frame) = first.and_then(|i| frames.get(i)) {
+                return Some(frame.clone());
+            }
         }
-        let folded = trim::folded(trimmed, |a, b| a.function == b.function);
-        let key = folded.iter().flat_map(|f| [&f.function, "\n"]).collect();
-        return numbers.of(key, || Label { name, location, stack: folded });
+        trim::line(&frames(self.snapshot, site, self.names)).cloned()
     }
-    // The stack as far as it has to be named.
-    let mut seen = Vec::new();
-    each_frame(snapshot, site, names, |frames| {
-        seen.extend_from_slice(frames);
-        frames.iter().all(|f| trim::is_runtime(&f.function))
-    });
-    let Some(frame) = trim::line(&seen) else { return numbers.of(String::new(), Label::default) };
-    let at = location(frame);
-    let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
-    let outside = if frame.named { "(not Rust)" } else { frame.function.split('+').next().unwrap_or("") };
-    let name = match by {
-        By::Module => or(path::module(&frame.function), outside),
-        By::Crate => or(path::krate(&frame.function), outside),
-        By::File => frame.file.as_deref().unwrap_or("(no file)").to_string(),
-        _ => frame.function.to_string(),
-    };
-    let key = if by == By::Line && frame.line.is_some() { at.clone() } else { name.clone() };
-    numbers.of(key, || {
-        let one = matches!(by, By::Line | By::Function);
-        Label {
-            name,
-            location: if one { at } else { String::new() },
-            stack: one.then(|| frame.clone()).into_iter().collect(),
+
+    /// The number of the group that a site belongs to.
+    fn site(&mut self, site: &Site) -> u32 {
+        if let By::Site | By::Folded = self.by {
+            let all = frames(self.snapshot, site, self.names);
+            let line = trim::line(&all);
+            let (name, location) =
+                (line.map_or(String::new(), |f| f.function.to_string()), line.map_or(String::new(), location));
+            let mut trimmed = trim::trimmed(&all);
+            trimmed.extend(site.ending.missing().map(Frame::instead));
+            if self.by == By::Site {
+                let key = match self.by_number {
+                    true => site.number.to_string(),
+                    false => {
+                        all.iter().flat_map(|f| [f.function.to_string(), self::location(f), "\n".into()]).collect()
+                    }
+                };
+                return self.numbers.of(key, || Label { name, location, stack: trimmed });
+            }
+            let folded = trim::folded(trimmed, |a, b| a.function == b.function);
+            let key = folded.iter().flat_map(|f| [&f.function, "\n"]).collect();
+            return self.numbers.of(key, || Label { name, location, stack: folded });
         }
-    })
+        let Some(frame) = &self.line(site) else { return self.numbers.of(String::new(), Label::default) };
+        let at = location(frame);
+        let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
+        let outside = if frame.named { "(not Rust)" } else { frame.function.split('+').next().unwrap_or("") };
+        let by = self.by;
+        let name = match by {
+            By::Module => or(path::module(&frame.function), outside),
+            By::Crate => or(path::krate(&frame.function), outside),
+            By::File => frame.file.as_deref().unwrap_or("(no file)").to_string(),
+            _ => frame.function.to_string(),
+        };
+        let key = if by == By::Line && frame.line.is_some() { at.clone() } else { name.clone() };
+        self.numbers.of(key, || {
+            let one = matches!(by, By::Line | By::Function);
+            Label {
+                name,
+                location: if one { at } else { String::new() },
+                stack: one.then(|| frame.clone()).into_iter().collect(),
+            }
+        })
+    }
 }
 
 /// `file:line`, as far as it is known.
@@ -188,7 +198,7 @@ pub(super) fn location(frame: &Frame) -> String {
 }
 
 /// A sentence on how the figures of a snapshot came to be.
-pub(super) fn method(mode: Mode) -> String {
+pub(crate) fn method(mode: Mode) -> String {
     match mode {
         Mode::Off => "tracking is off: what is shown was tracked before".into(),
         Mode::Exact => "every allocation is tracked".into(),

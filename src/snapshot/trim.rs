@@ -37,7 +37,7 @@ const BARE: &[&str] = &[
 const BARE_BEGINS: &[&str] = &["__rust_", "__rg_", "__rdl_", "__rustc"];
 
 /// Whether a function is of the allocator, the standard library, or the start of a thread.
-pub(super) fn is_runtime(function: &str) -> bool {
+pub(crate) fn is_runtime(function: &str) -> bool {
     if BARE.contains(&function) || BARE_BEGINS.iter().any(|b| function.starts_with(b)) {
         return true;
     }

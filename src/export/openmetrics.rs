@@ -1,0 +1,228 @@
+//! OpenMetrics, for Prometheus and what else scrapes.
+
+mod text;
+
+use crate::reading::untracked;
+use crate::snapshot::{By, Estimate, Group, Mode, Names, Snapshot, Sum};
+use crate::stats::Stats;
+use std::collections::BTreeMap;
+use text::{Kind, Text};
+
+/// What a server sends as the `Content-Type` of [`openmetrics`].
+pub const OPENMETRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How many series [`openmetrics`] may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenMetrics {
+    sites: usize,
+    tags: usize,
+}
+
+/// The most lines or tags that can be asked for.
+const MOST: usize = 1000;
+
+impl Default for OpenMetrics {
+    fn default() -> Self {
+        OpenMetrics { sites: 20, tags: 20 }
+    }
+}
+
+impl OpenMetrics {
+    /// 20 lines of source, and 20 tags.
+    pub fn new() -> OpenMetrics {
+        OpenMetrics::default()
+    }
+
+    /// How many lines of source have series of their own: those that hold the most bytes. At most 1,000.
+    pub fn sites(self, sites: usize) -> OpenMetrics {
+        OpenMetrics { sites: sites.min(MOST), ..self }
+    }
+
+    /// How many tags have series of their own: those that hold the most bytes. At most 1,000.
+    pub fn tags(self, tags: usize) -> OpenMetrics {
+        OpenMetrics { tags: tags.min(MOST), ..self }
+    }
+
+    /// No more series than this are written, whatever the snapshot holds: 30 of the process, 5 for each of 88 size
+    /// classes, 4 for each of 65 ages, 6 for each line and each tag, and 6 for what is left over of each.
+    pub fn most_series(&self) -> usize {
+        30 + 5 * 88 + 4 * 65 + 6 * (self.sites + 1) + 6 * (self.tags + 1)
+    }
+}
+
+/// OpenMetrics text, to be sent with [`OPENMETRICS_CONTENT_TYPE`]. All names begin with `tenure_`.
+///
+/// - **The process**: the figures of [`Stats`](crate::Stats), of all blocks, tracked or not, and whole blocks; what is
+///   tracked and what is not.
+/// - **`class`**: each size class in use, by `block_size`.
+/// - **`site`**: what stacks have in common by the line of the program that they end at, as [`By::Line`] has it, so that a
+///   series outlives a restart; by `function` and `site` (`file:line`). The largest by live bytes; what is left is summed
+///   in `site="(others)"`.
+/// - **`tag`**: likewise by `tag`, with `tag="(no tag)"` and `tag="(others)"`.
+/// - **`age`**: by `age_epochs`, the epochs since birth rounded down to a power of two: `0`, `1`, `2`, `4`, ...
+///
+/// What is estimated has its standard error beside it, in a gauge `..._standard_error`. What was allocated is a counter;
+/// what is left over has none, because what comes and goes there would make it fall. Counters of the process are readings
+/// while threads run, so that one may be lower than the one before by what a magazine holds.
+///
+/// No more than [`OpenMetrics::most_series`] series. Looks up names and allocates as
+/// [`group_by`](Snapshot::group_by) does.
+pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetrics) -> String {
+    untracked(|| {
+        let mut text = Text::default();
+        process(&mut text, snapshot);
+        classes(&mut text, snapshot.stats());
+        let labels = |g: &Group| {
+            let site = if g.location.is_empty() { &g.name } else { &g.location };
+            vec![("function", g.name.clone()), ("site", site.clone())]
+        };
+        let sites = Series::of(&snapshot.group_by(By::Line, names), options.sites, labels);
+        groups(&mut text, "site", "the stacks that end at a line of the program", &sites);
+        let labels = |g: &Group| vec![("tag", g.name.clone())];
+        let tags = Series::of(&snapshot.group_by(By::Tag, names), options.tags, labels);
+        groups(&mut text, "tag", "a tag", &tags);
+        ages(&mut text, snapshot);
+        text.end()
+    })
+}
+
+fn process(text: &mut Text, snapshot: &Snapshot) {
+    let s = snapshot.stats();
+    let mode = match snapshot.mode() {
+        Mode::Off => "off",
+        Mode::Exact => "exact",
+        Mode::Sampled { .. } => "sampled",
+    };
+    text.family("tenure_tracking", Kind::Info, "How blocks come to be tracked.");
+    text.sample(&[("mode", mode), ("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    if let Mode::Sampled { mean } = snapshot.mode() {
+        text.gauge("tenure_sampling_mean_bytes", "Bytes between samples, on average.", mean as f64);
+    }
+    for (name, help, bytes) in [
+        ("live", "Live blocks.", s.live),
+        ("committed", "Memory that is physical as far as the allocator knows.", s.committed),
+        ("peak_committed", "The largest that committed bytes have been.", s.peak_committed),
+        ("reserved", "Address space reserved from the system.", s.reserved),
+        ("resident", "The whole process, as the system counts it; 0 where it does not.", s.resident),
+        ("due", "Free memory that is due to be purged; part of committed bytes.", s.due),
+        ("holes", "Memory given back inside pages that are in use.", s.holes),
+        ("fragmentation", "Committed less live bytes.", s.fragmentation),
+        ("in_magazines", "Free blocks in threads' magazines.", s.in_magazines),
+        ("in_depots", "Free blocks in depots.", s.in_depots),
+        ("own", "Address space of the allocator's own tables.", s.own),
+        ("large_live", "Live blocks of more than 64 KiB.", s.large.live),
+    ] {
+        text.gauge(&format!("tenure_{name}_bytes"), help, bytes as f64);
+    }
+    for (name, help, n) in [
+        ("live_blocks", "Live blocks.", s.live_blocks as f64),
+        ("large_live_blocks", "Live blocks of more than 64 KiB.", s.large.live_blocks as f64),
+        ("threads", "Threads that have allocated or freed and not ended.", s.threads as f64),
+    ] {
+        text.gauge(&format!("tenure_{name}"), help, n);
+    }
+    for (name, help, n) in [
+        ("purged_bytes", "Memory given back, but for holes.", s.purged as u64),
+        ("allocated_blocks", "Blocks allocated.", s.allocated_blocks),
+        ("freed_blocks", "Blocks freed.", s.freed_blocks),
+        ("sent_home_blocks", "Blocks sent home to their pages.", s.sent_home),
+        ("large_allocated_blocks", "Blocks of more than 64 KiB allocated.", s.large.allocated_blocks),
+        ("epochs", "Ticks of the allocator's clock.", s.epoch),
+    ] {
+        text.family(&format!("tenure_{name}"), Kind::Counter, help);
+        text.value(n as f64);
+    }
+    let untracked = snapshot.untracked().bytes;
+    let tracked = snapshot.tracked().bytes();
+    for (name, help, value, error) in [
+        ("tracked", "Live tracked blocks, as requested.", tracked.value, tracked.standard_error),
+        ("untracked", "Live blocks that are not tracked.", untracked.value, untracked.standard_error),
+    ] {
+        text.gauge(&format!("tenure_{name}_bytes"), help, value);
+        text.gauge(&format!("tenure_{name}_bytes_standard_error"), "Of the estimate.", error);
+    }
+}
+
+fn classes(text: &mut Text, stats: &Stats) {
+    let used: Vec<_> = stats.classes.iter().filter(|c| c.page_bytes > 0 || c.allocated_blocks > 0).collect();
+    let sizes: Vec<String> = used.iter().map(|c| c.block_size.to_string()).collect();
+    let mut family = |name: &str, kind: Kind, help: &str, of: &dyn Fn(usize) -> u64| {
+        text.family(name, kind, help);
+        sizes.iter().enumerate().for_each(|(i, size)| text.sample(&[("block_size", size)], of(i) as f64));
+    };
+    family("tenure_class_live_bytes", Kind::Gauge, "Live blocks of a size class.", &|i| {
+        used[i].live_blocks * used[i].block_size as u64
+    });
+    family("tenure_class_live_blocks", Kind::Gauge, "Live blocks of a size class.", &|i| used[i].live_blocks);
+    family("tenure_class_page_bytes", Kind::Gauge, "Pages of a size class.", &|i| used[i].page_bytes as u64);
+    family("tenure_class_cached_blocks", Kind::Gauge, "Free blocks of a size class in magazines and depots.", &|i| {
+        used[i].cached_blocks
+    });
+    family("tenure_class_allocated_blocks", Kind::Counter, "Blocks of a size class allocated.", &|i| {
+        used[i].allocated_blocks
+    });
+}
+
+/// A group, as far as it has series.
+struct Series {
+    labels: Vec<(&'static str, String)>,
+    live: Sum,
+    allocated: Option<Sum>,
+}
+
+impl Series {
+    /// The first groups, and what is left over.
+    fn of(groups: &[Group], most: usize, labels: impl Fn(&Group) -> Vec<(&'static str, String)>) -> Vec<Series> {
+        let (first, rest) = groups.split_at(groups.len().min(most));
+        let series = |g: &Group| Series { labels: labels(g), live: g.live, allocated: g.allocated };
+        let mut all: Vec<Series> = first.iter().map(series).collect();
+        if let Some(group) = rest.first() {
+            let mut labels = labels(group);
+            labels
+                .iter_mut()
+                .for_each(|(name, value)| *value = if *name == "function" { String::new() } else { "(others)".into() });
+            let live = rest.iter().map(|g| g.live).sum();
+            // A program may have a tag of that name.
+            match all.iter_mut().find(|series| series.labels == labels) {
+                Some(series) => series.live += live,
+                None => all.push(Series { labels, live, allocated: None }),
+            }
+        }
+        all
+    }
+}
+
+fn groups(text: &mut Text, name: &str, what: &str, all: &[Series]) {
+    type Figure = fn(&Sum) -> Estimate;
+    let live: [(&str, Figure); 2] = [("bytes", Sum::bytes), ("blocks", Sum::blocks)];
+    for (unit, estimate) in live {
+        let name = format!("tenure_{name}_live_{unit}");
+        text.family(&name, Kind::Gauge, &format!("Live tracked {unit} of {what}."));
+        all.iter().for_each(|s| text.sample(&s.labels, estimate(&s.live).value));
+        text.family(&format!("{name}_standard_error"), Kind::Gauge, "Of the estimate.");
+        all.iter().for_each(|s| text.sample(&s.labels, estimate(&s.live).standard_error));
+    }
+    for (unit, estimate) in live {
+        let help = format!("Tracked {unit} of {what} allocated since the start.");
+        text.family(&format!("tenure_{name}_allocated_{unit}"), Kind::Counter, &help);
+        for (series, allocated) in all.iter().filter_map(|s| Some((s, s.allocated?))) {
+            text.sample(&series.labels, estimate(&allocated).value);
+        }
+    }
+}
+
+fn ages(text: &mut Text, snapshot: &Snapshot) {
+    let mut by_age: BTreeMap<u64, Sum> = BTreeMap::new();
+    for row in snapshot.rows() {
+        let age = snapshot.epoch().saturating_sub(row.epoch);
+        *by_age.entry(if age == 0 { 0 } else { 1 << age.ilog2() }).or_default() += row.live;
+    }
+    let all: Vec<Series> = by_age
+        .into_iter()
+        .map(|(age, live)| Series { labels: vec![("age_epochs", age.to_string())], live, allocated: None })
+        .collect();
+    groups(text, "age", "an age", &all);
+}
+
+#[cfg(test)]
+mod tests;
