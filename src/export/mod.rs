@@ -32,10 +32,10 @@ mod proto;
 mod read;
 mod rounded;
 mod stacks;
-mod value;
 
 pub use crate::dump::format::VERSION;
 pub use crate::dump::text::{json, raw};
+pub use crate::snapshot::Value;
 #[cfg(feature = "json")]
 pub use dhat::dhat;
 #[cfg(feature = "flamegraph")]
@@ -46,4 +46,3 @@ pub use openmetrics::{OPENMETRICS_CONTENT_TYPE, OpenMetrics, openmetrics};
 pub use pprof::pprof;
 #[cfg(feature = "json")]
 pub use read::{ReadError, from_file, from_json};
-pub use value::Value;

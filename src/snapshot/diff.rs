@@ -62,10 +62,10 @@ impl Snapshot {
     /// What has the same name is the same: of two builds, [`By::Function`] says more than [`By::Line`], whose lines move.
     pub fn diff_of_two(
         &self,
-        names: &mut dyn Names,
         earlier: &Snapshot,
-        names_of_earlier: &mut dyn Names,
         by: By,
+        names: &mut dyn Names,
+        names_of_earlier: &mut dyn Names,
     ) -> Diff {
         crate::reading::untracked(|| {
             let by_number = self.same_process(earlier);

@@ -1,23 +1,8 @@
 //! Live blocks by what they have in common.
 
 use super::keys::Keyed;
-use super::{By, Frame, Mode, Names, Snapshot, Sum, Untracked};
+use super::{By, Frame, Mode, Names, Snapshot, Sum, Untracked, Value};
 use std::ops::Deref;
-
-/// What comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Order {
-    /// The most live bytes.
-    #[default]
-    LiveBytes,
-    /// The most live blocks.
-    LiveBlocks,
-    /// The most bytes allocated since the start.
-    AllocatedBytes,
-    /// The most blocks allocated since the start.
-    AllocatedBlocks,
-}
 
 /// Live blocks that have something in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +87,7 @@ impl Snapshot {
                 heading: Heading::new(self),
                 notes: names.notes(),
             };
-            all.sort(Order::LiveBytes);
+            all.sort(Value::LiveBytes);
             all
         })
     }
@@ -184,7 +169,7 @@ impl Groups {
     }
 
     /// In another order.
-    pub fn order_by(mut self, order: Order) -> Groups {
+    pub fn order_by(mut self, order: Value) -> Groups {
         self.sort(order);
         self
     }
@@ -199,12 +184,12 @@ impl Groups {
         self
     }
 
-    fn sort(&mut self, order: Order) {
+    fn sort(&mut self, order: Value) {
         let rank = |g: &Group| match order {
-            Order::LiveBytes => g.live.bytes,
-            Order::LiveBlocks => g.live.blocks,
-            Order::AllocatedBytes => g.allocated.map_or(0.0, |a| a.bytes),
-            Order::AllocatedBlocks => g.allocated.map_or(0.0, |a| a.blocks),
+            Value::LiveBytes => g.live.bytes,
+            Value::LiveBlocks => g.live.blocks,
+            Value::AllocatedBytes => g.allocated.map_or(0.0, |a| a.bytes),
+            Value::AllocatedBlocks => g.allocated.map_or(0.0, |a| a.blocks),
         };
         // By name where they are equal, so that two reports of the same read alike.
         let names = |a: &Group, b: &Group| a.name.cmp(&b.name).then_with(|| a.location.cmp(&b.location));

@@ -1,9 +1,10 @@
 //! What rows may have in common.
 
+use super::words::{NoWord, Word};
 use super::{Frame, Mode, Names, Place, Site, Snapshot, path, trim};
 use std::collections::HashMap;
 
-/// What a group has in common.
+/// What a group has in common. As a word: `line`, `function`, `module`, `crate`, `file`, `tag`, `size`, `site` or `folded`.
 ///
 /// The first five look at one frame of each stack: the first that is not of the allocator, the standard library or the
 /// start of a thread; where calls were inlined, of the inlined function.
@@ -29,6 +30,27 @@ pub enum By {
     /// The functions of the call stack, without those of the allocator, the standard library and the start of a
     /// thread; and where one or several of them repeat without a gap, as in recursion, they count once.
     Folded,
+}
+
+impl Word for By {
+    const WORDS: &[(&str, By)] = &[
+        ("line", By::Line),
+        ("function", By::Function),
+        ("module", By::Module),
+        ("crate", By::Crate),
+        ("file", By::File),
+        ("tag", By::Tag),
+        ("size", By::SizeClass),
+        ("site", By::Site),
+        ("folded", By::Folded),
+    ];
+}
+
+impl std::str::FromStr for By {
+    type Err = NoWord;
+    fn from_str(text: &str) -> Result<By, NoWord> {
+        By::of_word(text)
+    }
 }
 
 /// What tells one group from another, and what is shown of it.

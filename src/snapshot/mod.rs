@@ -37,18 +37,22 @@ mod tests;
 mod trim;
 #[cfg(feature = "json")]
 mod unchecked;
+mod value;
+mod words;
 
 pub(crate) use crate::config::Mode;
 pub use data::{Code, Ending, Module, Peak, Row, Site, Tag};
 pub use diff::{Change, Diff};
 pub use filter::Filter;
-pub use group::{Group, Groups, Order};
+pub use group::{Group, Groups};
 pub use keys::By;
 pub(crate) use keys::method as tracking;
 pub use names::{Frame, Names, Place};
 pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
 pub(crate) use trim::{is_runtime, line as outermost_of_interest};
+pub use value::Value;
+pub use words::NoWord;
 
 pub(crate) use data::DELETED;
 pub(crate) use modules::{Found, Noted, loaded};

@@ -1,7 +1,7 @@
 //! Groups, differences and filters of snapshots that are made up.
 
 use crate::snapshot::testing::{Table, names, random, shop, totals};
-use crate::snapshot::{By, Filter, Mode, Order, Snapshot, Sum};
+use crate::snapshot::{By, Filter, Mode, Snapshot, Sum, Value};
 use crate::track::Live;
 use crate::track::rate::Rate;
 
@@ -92,11 +92,11 @@ fn groups_add_up_to_the_whole() {
 fn orders() {
     let shop = shop().snapshot();
     let first = |order| shop.group_by(By::Module, &mut names()).order_by(order)[0].name.clone();
-    assert_eq!(first(Order::LiveBlocks), "shop::cart");
+    assert_eq!(first(Value::LiveBlocks), "shop::cart");
     let mut made = self::shop();
     made.sites[5].1 = totals(1, 1 << 30);
     let by_module = made.snapshot().group_by(By::Module, &mut names());
-    assert_eq!(by_module.clone().order_by(Order::AllocatedBytes)[0].name, "parser::expr");
+    assert_eq!(by_module.clone().order_by(Value::AllocatedBytes)[0].name, "parser::expr");
     assert_eq!(by_module[0].name, "shop::cart");
 }
 

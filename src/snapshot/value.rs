@@ -1,9 +1,10 @@
-//! What the width of a frame, or the number behind a stack, stands for.
+//! What is shown of blocks: the order of a table, the width of a frame, the number behind a stack.
 
-use crate::snapshot::{Site, Snapshot, Sum};
+use super::words::{NoWord, Word};
+use super::{Site, Snapshot, Sum};
 use crate::stats::{Bytes, Count};
 
-/// What an export of stacks shows; of tracked blocks, and bytes as requested.
+/// What is shown of tracked blocks; bytes are as requested. As a word: `live-bytes` and so on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
@@ -26,20 +27,25 @@ impl Value {
         }
     }
 
-    pub(super) fn of(self, site: &Site) -> f64 {
+    pub(crate) fn of(self, site: &Site) -> f64 {
         let sum = self.sum(site);
         if self.is_bytes() { sum.bytes } else { sum.blocks }
+    }
+
+    /// Whether it is of what lives.
+    pub fn is_live(self) -> bool {
+        matches!(self, Value::LiveBytes | Value::LiveBlocks)
     }
 
     fn is_bytes(self) -> bool {
         matches!(self, Value::LiveBytes | Value::AllocatedBytes)
     }
 
-    pub(super) fn unit(self) -> &'static str {
+    pub(crate) fn unit(self) -> &'static str {
         if self.is_bytes() { "bytes" } else { "blocks" }
     }
 
-    pub(super) fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Value::LiveBytes => "Live bytes",
             Value::LiveBlocks => "Live blocks",
@@ -49,7 +55,7 @@ impl Value {
     }
 
     /// The total of a snapshot for people, with its 95 % interval unless it is exact.
-    pub(super) fn total(self, snapshot: &Snapshot) -> String {
+    pub(crate) fn total(self, snapshot: &Snapshot) -> String {
         let sum: Sum = snapshot.sites().iter().map(|s| self.sum(s)).sum();
         let estimate = if self.is_bytes() { sum.bytes() } else { sum.blocks() };
         let total = self.text(estimate.value);
@@ -63,5 +69,21 @@ impl Value {
     fn text(self, value: f64) -> String {
         let whole = value.max(0.0).round();
         if self.is_bytes() { Bytes(whole as usize).to_string() } else { format!("{} blocks", Count(whole as u64)) }
+    }
+}
+
+impl Word for Value {
+    const WORDS: &[(&str, Value)] = &[
+        ("live-bytes", Value::LiveBytes),
+        ("live-blocks", Value::LiveBlocks),
+        ("allocated-bytes", Value::AllocatedBytes),
+        ("allocated-blocks", Value::AllocatedBlocks),
+    ];
+}
+
+impl std::str::FromStr for Value {
+    type Err = NoWord;
+    fn from_str(text: &str) -> Result<Value, NoWord> {
+        Value::of_word(text)
     }
 }

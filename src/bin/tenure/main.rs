@@ -1,0 +1,87 @@
+//! `tenure`: prints, compares and converts snapshots that were written to files.
+//!
+//! Made with `--features cli`; `tenure --help` says how it is used.
+
+mod args;
+mod convert;
+
+use args::{Args, Command, HELP};
+use std::io::Write;
+use std::process::ExitCode;
+use tenure::export::from_file;
+use tenure::snapshot::Filter;
+use tenure::{Snapshot, Symbols, Tenure};
+
+#[global_allocator]
+static ALLOC: Tenure = Tenure::new();
+
+fn main() -> ExitCode {
+    match Args::parse(std::env::args_os()).and_then(|args| run(&args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            eprintln!("tenure: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), String> {
+    match &args.command {
+        Command::Help => print(HELP),
+        Command::Version => print(concat!("tenure ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Show { file } => {
+            let (snapshot, mut symbols) = read(args, file)?;
+            let groups = snapshot.group_by(args.by, &mut symbols).order_by(args.value);
+            let groups = if args.value.is_live() { groups.held() } else { groups };
+            print(&format!("{}\n{:#}", about(&snapshot), groups.top(args.top)))
+        }
+        Command::Diff { earlier, later } => {
+            let (before, mut names_before) = read(args, earlier)?;
+            let (after, mut names_after) = read(args, later)?;
+            let diff = after.diff_of_two(&before, args.by, &mut names_after, &mut names_before);
+            print(&format!("from  {}\nto    {}\n{:#}", about(&before), about(&after), diff.top(args.top)))
+        }
+        Command::Convert { file, format, to } => {
+            let (snapshot, mut symbols) = read(args, file)?;
+            let since = args.since.as_deref().map(|earlier| read(args, earlier)).transpose()?;
+            let bytes = convert::convert(*format, args.value, (&snapshot, &mut symbols), since)?;
+            match to.to_str() {
+                Some("-") => write(&bytes),
+                _ => std::fs::write(to, &bytes).map_err(|e| format!("{}: {e}", to.display())),
+            }
+        }
+    }
+}
+
+/// A snapshot and whoever names its functions.
+fn read(args: &Args, path: &std::path::Path) -> Result<(Snapshot, Symbols), String> {
+    let (snapshot, mut symbols) = from_file(path).map_err(|e| e.to_string())?;
+    for directory in &args.search {
+        symbols = symbols.search(directory);
+    }
+    if args.include.is_empty() && args.exclude.is_empty() {
+        return Ok((snapshot, symbols));
+    }
+    let filter = args.include.iter().fold(Filter::new(), |filter, pattern| filter.include(pattern));
+    let filter = args.exclude.iter().fold(filter, |filter, pattern| filter.exclude(pattern));
+    Ok((snapshot.filter(&filter, &mut symbols), symbols))
+}
+
+/// What a snapshot is of.
+fn about(snapshot: &Snapshot) -> String {
+    let program = snapshot.modules().first().map_or("", |m| m.file_name());
+    let lived = snapshot.time().duration_since(snapshot.began()).unwrap_or_default();
+    format!("{program}, process {}, {:.1} s after its start", snapshot.pid(), lived.as_secs_f64())
+}
+
+fn print(text: &str) -> Result<(), String> {
+    write(text.as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), String> {
+    match std::io::stdout().lock().write_all(bytes) {
+        // Whoever reads has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(|e| format!("standard output: {e}")),
+    }
+}
