@@ -48,6 +48,10 @@ fn the_backtrace_crate_says_the_same() {
             if by_symbol || expected.is_empty() && plain.is_empty() {
                 continue;
             }
+            // The crate takes the first byte behind a function for the function's.
+            if plain.len() == 1 && !plain[0].named && object.symbol(offset).is_none() && object.symbol(offset - 1).is_some() {
+                continue;
+            }
             compared += 1;
             lines += usize::from(plain.iter().any(|f| f.line.is_some()));
             inlined += usize::from(plain.len() > 1);
