@@ -405,3 +405,6 @@ impl Units {
         units
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,12 @@ impl Fuel {
         if self.0 > 0 { Ok(()) } else { Err(Bad) }
     }
 
+    /// A fraction of it, so that tests need not wait.
+    #[cfg(test)]
+    pub(super) fn divided(self, by: u64) -> Fuel {
+        Fuel(self.0 / by)
+    }
+
     pub(super) fn is_spent(&self) -> bool {
         self.0 == 0
     }
