@@ -25,6 +25,7 @@
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
 //! | [`file::File`] | a file that nobody else may read, which is made new and written without allocation |
+//! | [`mapped::Mapped`] | a file's bytes, read in place; `None` if refused |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
@@ -34,6 +35,8 @@ pub(crate) mod file;
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
 pub(crate) mod lock;
+#[cfg(all(feature = "symbols", not(loom)))]
+pub(crate) mod mapped;
 #[cfg(not(loom))]
 pub(crate) mod modules;
 #[cfg(not(loom))]

@@ -88,7 +88,7 @@ impl Loaded<'_> {
 
 /// Looks through ELF notes: three words (length of the name, length of the contents, type), the name, the contents, each
 /// padded to four bytes.
-fn find_gnu_id(mut notes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn find_gnu_id(mut notes: &[u8]) -> Option<&[u8]> {
     const NT_GNU_BUILD_ID: u32 = 3;
     loop {
         let word = |i: usize| Some(u32::from_ne_bytes(notes.get(4 * i..4 * i + 4)?.try_into().ok()?));

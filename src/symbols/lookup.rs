@@ -1,101 +1,167 @@
-//! Looking an address up in this process.
+//! Looking an address of a module up in the module's files.
 
-use crate::snapshot::{Frame, Module, Place};
+use super::dwarf::{Called, Info};
+use super::elf::Elf;
+use super::find::{self, Files};
+use super::qualify::{self, Crates};
+use super::reasons::Absence;
+use super::symtab::Symtab;
+use crate::snapshot::{Frame, Module, Place, loaded};
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is held for speed while a report is made, and what was learnt.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
-    #[cfg(feature = "symbols")]
-    tables: std::collections::HashMap<String, Option<super::symtab::Symtab>>,
-    #[cfg(feature = "symbols")]
-    crates: super::qualify::Crates,
-    #[cfg(feature = "symbols")]
-    knows_own_crate: bool,
+    objects: HashMap<u32, Result<Object, Absence>>,
+    crates: Crates,
+    own: Option<Own>,
 }
 
-#[cfg(not(feature = "symbols"))]
-impl Lookup {
-    pub(super) fn is_late(_: &Module) -> bool {
-        false
-    }
-
-    pub(super) fn frames(&mut self, _: &Place<'_>) -> Vec<Frame> {
-        Vec::new()
-    }
-
-    pub(super) fn finish(&mut self) {}
+/// The files of a module, opened.
+#[derive(Debug)]
+struct Object {
+    info: Option<Info>,
+    symbols: Option<(Symtab, Arc<Elf>)>,
+    /// Why debug information is not read though it is there.
+    fault: Option<String>,
 }
 
-/// What was loaded at the first look-up of the process. The `backtrace` crate reads its list of modules then, and never
-/// again: what lies in a module that came later has no name, or a wrong one if it came to where another had been.
-#[cfg(feature = "symbols")]
-static AT_FIRST: std::sync::OnceLock<Vec<Module>> = std::sync::OnceLock::new();
+/// Which module this crate's code is in, and where.
+#[derive(Debug)]
+struct Own {
+    /// `None` once it was looked up, or if it is nowhere.
+    module: Option<Module>,
+    address: u64,
+}
 
-#[cfg(feature = "symbols")]
+/// The frames at an address, and why there are no more of them if the file is to blame.
+pub(super) type Answer = (Vec<Frame>, Option<String>);
+
 impl Lookup {
-    /// Whether a module came after the first look-up, too late to have names.
-    pub(super) fn is_late(module: &Module) -> bool {
-        !AT_FIRST.get_or_init(crate::snapshot::loaded).contains(module)
-    }
-
-    /// The frames at a place, the innermost first; none if it has no name. The place's module is not late.
-    pub(super) fn frames(&mut self, place: &Place<'_>) -> Vec<Frame> {
-        if !self.knows_own_crate {
-            self.learn_own_crate(place);
+    /// The frames at a place, the innermost first; none if it has no name. `id`: of the module, among those of `Symbols`.
+    pub(super) fn frames(
+        &mut self,
+        id: u32,
+        module: &Module,
+        address: u64,
+        directories: &[PathBuf],
+    ) -> Result<Answer, Absence> {
+        let object = self.objects.entry(id).or_insert_with(|| {
+            let program = std::fs::read_link("/proc/self/exe");
+            let is_program = program.is_ok_and(|p| p.to_string_lossy() == module.path.as_str());
+            find::find(module, directories, is_program).map(|files| Object::open(files, module))
+        });
+        let object = object.as_mut().map_err(|absence| absence.clone())?;
+        // Most stacks begin with frames of this crate, whose directory may have any name.
+        let own = self.own.get_or_insert_with(Own::here);
+        if own.module.as_ref().is_some_and(|own| own.path == module.path && own.build_id == module.build_id) {
+            own.module = None;
+            let place = Place { address: module.base.wrapping_add(own.address), module: Some(module) };
+            object.frames(&place, own.address, &mut self.crates);
         }
-        self.named(place)
+        let place = Place { address, module: Some(module) };
+        let frames = object.frames(&place, address.wrapping_sub(module.base), &mut self.crates);
+        Ok((frames, object.fault()))
     }
 
-    fn named(&mut self, place: &Place<'_>) -> Vec<Frame> {
-        let mut frames = resolve(place);
-        if frames.iter().any(super::qualify::is_bare) {
-            let whole = self.whole_name(place);
-            super::qualify::qualify(&mut frames, whole.as_deref(), &mut self.crates);
+    /// Gives back the files and what was read of them: it may be many times what the names take.
+    pub(super) fn finish(&mut self) {
+        self.objects = HashMap::new();
+    }
+}
+
+impl Own {
+    fn here() -> Own {
+        let code = Own::here as fn() -> Own as usize as u64;
+        let module = loaded().into_iter().find(|m| m.contains(code));
+        let address = module.as_ref().map_or(0, |m| code.wrapping_sub(m.base));
+        Own { module, address }
+    }
+}
+
+impl Object {
+    fn open(files: Files, module: &Module) -> Object {
+        let path = module.path.as_str();
+        let (mut info, mut fault) = (None, None);
+        if let Some(elf) = files.all.first().filter(|elf| elf.has_debug_info()) {
+            // Beside the file itself lies what was split off it, unless this is of another place.
+            let beside = if Path::new(path).exists() { Path::new(path) } else { &elf.path };
+            match Info::read(elf.clone(), files.shared, beside) {
+                Ok(read) => info = Some(read),
+                Err(why) => fault = Some(why),
+            }
+        }
+        // Of several files the one that has most: a stripped one names only what other modules use.
+        let tables = files.all.into_iter().filter_map(|elf| Some((Symtab::read(&elf)?, elf)));
+        let symbols = tables.max_by_key(|(table, _)| table.len());
+        Object { info, symbols, fault }
+    }
+
+    fn fault(&self) -> Option<String> {
+        match &self.info {
+            Some(info) if info.is_spent() => Some("its debug information makes no sense".into()),
+            _ => self.fault.clone(),
+        }
+    }
+
+    /// `address`: in the file.
+    fn frames(&mut self, place: &Place<'_>, address: u64, crates: &mut Crates) -> Vec<Frame> {
+        let mut frames = self.plain(place, address);
+        if frames.iter().any(qualify::is_bare) {
+            let whole = self.symbol(address);
+            qualify::qualify(&mut frames, whole.as_deref(), crates);
         }
         frames
     }
 
-    /// The name of the function at a place as the symbol table has it.
-    fn whole_name(&mut self, place: &Place<'_>) -> Option<String> {
-        let module = place.module?;
-        let path = &module.path;
-        let table = self.tables.entry(path.clone()).or_insert_with(|| super::symtab::Symtab::read(path));
-        let name = table.as_ref()?.name(place.address.wrapping_sub(module.base))?;
-        Some(format!("{:#}", backtrace::SymbolName::new(name)))
-    }
-
-    /// Most stacks begin with frames of this crate, whose directory may have any name.
-    fn learn_own_crate(&mut self, place: &Place<'_>) {
-        let own = Lookup::is_late as fn(&Module) -> bool as usize as u64;
-        if let Some(module) = place.module.filter(|m| m.contains(own)) {
-            self.knows_own_crate = true;
-            self.named(&Place { address: own, module: Some(module) });
+    /// The frames as the files have them.
+    fn plain(&mut self, place: &Place<'_>, address: u64) -> Vec<Frame> {
+        let called = self.info.as_mut().map_or(Vec::new(), |info| info.frames(address));
+        if called.is_empty() {
+            return self.symbol(address).map(|name| Frame::new(&name, None, None)).into_iter().collect();
         }
+        let frame =
+            |Called { function, file, line }| match function.as_deref().map(demangled).or_else(|| self.symbol(address))
+            {
+                Some(function) => Some(Frame { file, ..Frame::new(&function, None, line) }),
+                None => file.map(|file| Frame { file: Some(file), line, ..Frame::unnamed(place) }),
+            };
+        called.into_iter().filter_map(frame).collect()
     }
 
-    /// Gives back the debug information that was read: it may be many times what the names take.
-    pub(super) fn finish(&mut self) {
-        self.tables = Default::default();
-        backtrace::clear_symbol_cache();
+    /// The name of the function at an address as the symbol table has it.
+    fn symbol(&self, address: u64) -> Option<String> {
+        let (table, elf) = self.symbols.as_ref()?;
+        table.name(elf, address).map(demangled)
     }
 }
 
-#[cfg(feature = "symbols")]
-fn resolve(place: &Place<'_>) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    // The crate takes an address for one that a call returns to, and looks up the one before it.
-    let returns_to = std::ptr::without_provenance_mut((place.address as usize).wrapping_add(1));
-    backtrace::resolve(returns_to, |symbol| {
-        let file = symbol.filename().map(|p| p.to_string_lossy());
-        // `#`: without the compiler's hash.
-        match symbol.name().map(|n| format!("{n:#}")) {
-            Some(function) => frames.push(Frame::new(&function, file.as_deref(), symbol.lineno())),
-            None if file.is_some() => {
-                let file = file.as_deref().map(Into::into);
-                frames.push(Frame { file, line: symbol.lineno(), ..Frame::unnamed(place) });
+/// A name for people, without the compiler's hash.
+pub(super) fn demangled(name: &[u8]) -> String {
+    /// A name in a file may stand for one that is longer than memory.
+    const LONGEST: usize = 64 << 10;
+    struct Short(String);
+    impl Write for Short {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            if self.0.len() + text.len() > LONGEST {
+                return Err(fmt::Error);
             }
-            None => (),
+            self.0.push_str(text);
+            Ok(())
         }
-    });
-    frames
+    }
+    let Some(name) = std::str::from_utf8(name).ok().and_then(|name| rustc_demangle::try_demangle(name).ok()) else {
+        return String::from_utf8_lossy(&name[..name.len().min(LONGEST)]).into_owned();
+    };
+    let mut short = Short(String::new());
+    if write!(short, "{name:#}").is_err() {
+        short.0.push('…');
+    }
+    short.0
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,41 @@
 //! Addresses become functions and lines: off the hot path, cached, in bounded memory.
 
+mod cache;
 mod display;
+#[cfg(feature = "symbols")]
+mod dwarf;
+#[cfg(feature = "symbols")]
+mod elf;
+#[cfg(feature = "symbols")]
+mod find;
+#[cfg(feature = "symbols")]
+mod fuel;
+#[cfg(feature = "symbols")]
+mod lines;
+#[cfg(feature = "symbols")]
 mod lookup;
+#[cfg(not(feature = "symbols"))]
+#[path = "no_lookup.rs"]
+mod lookup;
+mod modules;
 #[cfg(feature = "symbols")]
 mod qualify;
 mod reasons;
 #[cfg(feature = "symbols")]
 mod symtab;
+#[cfg(feature = "symbols")]
+mod unit;
 
 use crate::reading::untracked;
 use crate::snapshot::{Frame, Module, Names, Place, loaded};
+use cache::Cache;
 use lookup::Lookup;
-use reasons::Reasons;
-use std::collections::{HashMap, HashSet};
+use modules::Modules;
+use reasons::{Absence, Reasons};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Names for the addresses of a snapshot, remembered from one report to the next.
+/// Names for the addresses of snapshots, remembered from one report to the next.
 ///
 /// An address is looked up in the debug information of its module's file, at the address itself (snapshots hold
 /// addresses within calls), with every inlined call. A program needs line tables for that:
@@ -29,30 +49,45 @@ use std::sync::Arc;
 /// table, so leave that in (no `strip`); that of an inlined one is put together from its file's, without its type:
 /// `alloc::vec::push`. With `debug = 1` (or `true`) they are whole.
 ///
-/// Where names are missing, reports show module and offset (`libc.so.6+0x27ab4`) and end with a sentence on why that is
-/// and what to set. A snapshot of another process is named only as far as the same modules lie at the same addresses
-/// here; [`export::from_json`](crate::export) brings its own names along.
+/// **Snapshots of other processes, builds and machines** are named alike: nothing but the module's file is asked, and
+/// it is taken only if it is of the same build. It is looked for, in this order,
 ///
-/// **Cost**: the first look-up in a module reads its debug information, which takes from tens of milliseconds to
-/// seconds, and memory in proportion; that is given back after each report. Further ones take some microseconds, and
-/// less than one where the answer is remembered. Allocates, untracked; takes the loader's lock and that of the
-/// `backtrace` crate. Do not use it in a signal handler.
+/// 1. where it was loaded from; the program of this process, also if its file is gone or another one by now;
+/// 2. in each directory of [`search`](Symbols::search): `DIR/name`, `DIR/name.debug`, and by its build id
+///    `DIR/.build-id/xx/yyyy.debug` or `DIR/xx/yyyy.debug`, there also without `.debug`;
+/// 3. in `/usr/lib/debug/.build-id`;
+///
+/// and where it was stripped, the debug file that it names (`.gnu_debuglink`), beside it, in `.debug` beside it, below
+/// `/usr/lib/debug`, and in the directories of `search`. Debug information may be compressed with zlib, split off
+/// (`.dwo`, `.dwp`), or shared between files by `dwz`. The build id must be the same. A module without one is taken to be
+/// the file of its name if code lies in the same places in both, and a note says so.
+///
+/// Where names are missing, reports show module and offset (`libc.so.6+0x27ab4`) and end with a sentence on why that is
+/// and what to do. Names that came with a snapshot ([`export::from_json`](crate::export)) need no files, and look for none.
+///
+/// **What a file says is not trusted**: a spoiled or hostile one costs names, bounded time and bounded memory, no more.
+///
+/// **Cost**: files are mapped, not read. The first look-up in a module makes a table of its units; each unit that is
+/// looked into then takes some milliseconds, and memory in proportion: 48 MiB for each module at most, a table of symbols
+/// (16 bytes for each function), and what is compressed in full. All that is given back after each report. Further
+/// look-ups take some microseconds, and less than one where the answer is remembered. Allocates, untracked; takes the
+/// loader's lock. Do not use it in a signal handler.
 ///
 /// **Without the feature `symbols`** there are no names, and reports say so.
 #[derive(Debug)]
 pub struct Symbols {
     cache: Cache,
-    /// The modules that addresses can be looked up in.
-    modules: Vec<Module>,
+    modules: Modules,
     source: Source,
     lookup: Lookup,
+    directories: Vec<PathBuf>,
     reasons: Reasons,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// This process.
-    Here,
+    /// The files of modules.
+    Files,
     /// Only what the cache was filled with.
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
     Given,
@@ -61,6 +96,9 @@ enum Source {
 /// Bytes that names may take, unless it is said otherwise.
 const BYTES: usize = 16 << 20;
 
+/// The number of what lies in no module.
+const NOWHERE: u32 = 0;
+
 impl Default for Symbols {
     fn default() -> Self {
         Symbols::new()
@@ -68,83 +106,123 @@ impl Default for Symbols {
 }
 
 impl Symbols {
-    /// Names from this process, remembered in 16 MiB at most.
+    /// Names from the files of modules, remembered in 16 MiB at most.
     pub fn new() -> Symbols {
         Symbols::with_capacity(BYTES)
     }
 
-    /// Names from this process, remembered in about so many bytes at most. What was not used for longest goes first.
+    /// Names from the files of modules, remembered in about so many bytes at most. What was not used for longest goes
+    /// first.
     pub fn with_capacity(bytes: usize) -> Symbols {
-        let modules = untracked(loaded);
-        Symbols {
-            cache: Cache::new(bytes),
-            modules,
-            source: Source::Here,
-            lookup: Lookup::default(),
-            reasons: Reasons::default(),
-        }
+        Symbols::from_source(Source::Files, bytes)
+    }
+
+    fn from_source(source: Source, bytes: usize) -> Symbols {
+        let (modules, lookup, directories, reasons) = Default::default();
+        Symbols { cache: Cache::new(bytes), modules, source, lookup, directories, reasons }
+    }
+
+    /// Also looks for files in this directory, after those that were given before: a build's output, or debug files of
+    /// a distribution. See [`Symbols`] for the names that are tried there; subdirectories are not searched.
+    ///
+    /// ```no_run
+    /// # fn show(snapshot: &tenure::Snapshot) {
+    /// // Taken on another machine, of a program that is stripped there.
+    /// let mut symbols = tenure::Symbols::new().search("/builds/shop-1.4.2").search("/builds/debug");
+    /// println!("{}", snapshot.top(10, &mut symbols));
+    /// # }
+    /// ```
+    pub fn search(mut self, directory: impl Into<PathBuf>) -> Symbols {
+        untracked(|| {
+            self.directories.push(directory.into());
+            self.clear();
+        });
+        self
     }
 
     /// Names that came with a snapshot, and no others.
     #[cfg(feature = "json")]
     pub(crate) fn given(modules: Vec<Module>, names: impl IntoIterator<Item = (u64, Vec<Frame>)>) -> Symbols {
-        let mut cache = Cache::new(usize::MAX);
-        names.into_iter().for_each(|(address, frames)| cache.insert(address, frames.into()));
-        Symbols { cache, modules, source: Source::Given, lookup: Lookup::default(), reasons: Reasons::default() }
+        let mut symbols = Symbols::from_source(Source::Given, usize::MAX);
+        let ids: Vec<_> = modules.iter().map(|module| symbols.modules.get_or_add(module)).collect();
+        for (address, frames) in names {
+            let key = match modules.iter().position(|module| module.contains(address)) {
+                Some(i) => (ids[i], address.wrapping_sub(modules[i].base)),
+                None => (NOWHERE, address),
+            };
+            symbols.cache.insert(key, frames.into());
+        }
+        symbols
     }
 
     /// Bytes that the remembered names take, about.
     pub fn bytes(&self) -> usize {
-        self.cache.young_bytes + self.cache.old_bytes
+        self.cache.bytes()
     }
 
     /// Forgets all names.
     pub fn clear(&mut self) {
-        self.cache = Cache::new(self.cache.most);
+        self.cache.clear();
+        self.modules = Modules::default();
+        self.lookup.finish();
     }
 
-    /// Whether a module of a snapshot is the same here.
-    fn knows(&mut self, module: &Module) -> bool {
-        if self.modules.contains(module) {
-            return true;
+    /// The frames of an address that is not remembered.
+    fn look_up(&mut self, id: u32, module: &Module, address: u64) -> Result<Vec<Frame>, Absence> {
+        if self.source == Source::Given {
+            return Ok(Vec::new());
         }
-        if self.source == Source::Here && self.reasons.is_first(module) {
-            // It may have been loaded since; and where it lies now, something else may have been.
-            self.modules = loaded();
-            self.clear();
+        let (frames, fault) = self.lookup.frames(id, module, address, &self.directories)?;
+        if let Some(fault) = fault {
+            self.reasons.fault(module, fault);
         }
-        self.modules.contains(module)
+        Ok(frames)
     }
 }
 
 impl Names for Symbols {
     fn frames(&mut self, place: &Place<'_>) -> Arc<[Frame]> {
         untracked(|| {
-            let known = match place.module {
-                Some(module) if !self.knows(module) => {
-                    self.reasons.elsewhere(module);
-                    return [Frame::unnamed(place)].into();
-                }
-                Some(module) if self.source == Source::Here && Lookup::is_late(module) => {
-                    self.reasons.late(module);
-                    return [Frame::unnamed(place)].into();
-                }
-                module => module.is_some(),
+            let Some(module) = place.module else {
+                return self.cache.get((NOWHERE, place.address)).unwrap_or_else(|| [Frame::unnamed(place)].into());
             };
-            if let Some(frames) = self.cache.get(place.address) {
-                self.reasons.found(place, &frames);
+            let id = match self.source {
+                Source::Files => self.modules.get_or_add(module),
+                Source::Given => match self.modules.get(module) {
+                    Some(id) => id,
+                    None => {
+                        self.reasons.absent(module, Absence::NotGiven);
+                        return [Frame::unnamed(place)].into();
+                    }
+                },
+            };
+            // What this process has loaded from a file is most likely still that file's.
+            if self.source == Source::Files
+                && module.build_id.is_empty()
+                && self.reasons.is_first(module)
+                && !loaded().contains(module)
+            {
+                self.reasons.unchecked(module);
+            }
+            let key = (id, place.address.wrapping_sub(module.base));
+            if let Some(frames) = self.cache.get(key) {
+                self.reasons.found(module, &frames);
                 return frames;
             }
-            let mut frames = match self.source {
-                Source::Here if known => self.lookup.frames(place),
-                _ => Vec::new(),
+            let mut frames = match self.look_up(id, module, place.address) {
+                Ok(frames) => frames,
+                // Not remembered: the file may be there the next time.
+                Err(absence) => {
+                    self.reasons.absent(module, absence);
+                    return [Frame::unnamed(place)].into();
+                }
             };
             if frames.is_empty() {
                 frames.push(Frame::unnamed(place));
             }
             let frames: Arc<[Frame]> = frames.into_iter().map(|f| self.cache.share(f)).collect();
-            self.reasons.found(place, &frames);
-            self.cache.insert(place.address, frames.clone());
+            self.reasons.found(module, &frames);
+            self.cache.insert(key, frames.clone());
             frames
         })
     }
@@ -158,62 +236,11 @@ impl Names for Symbols {
     }
 }
 
-/// Names by address, in two halves: what is used moves to the young one, and when that is full it becomes the old one,
-/// which goes.
-#[derive(Debug)]
-struct Cache {
-    most: usize,
-    young: HashMap<u64, Arc<[Frame]>>,
-    old: HashMap<u64, Arc<[Frame]>>,
-    young_bytes: usize,
-    old_bytes: usize,
-    /// Functions and files, each once.
-    texts: HashSet<Arc<str>>,
-}
-
-impl Cache {
-    fn new(most: usize) -> Cache {
-        let (young, old, texts) = Default::default();
-        Cache { most, young, old, young_bytes: 0, old_bytes: 0, texts }
-    }
-
-    fn get(&mut self, address: u64) -> Option<Arc<[Frame]>> {
-        if let Some(frames) = self.young.get(&address) {
-            return Some(frames.clone());
-        }
-        let frames = self.old.remove(&address)?;
-        self.old_bytes -= cost(&frames).min(self.old_bytes);
-        self.insert(address, frames.clone());
-        Some(frames)
-    }
-
-    fn insert(&mut self, address: u64, frames: Arc<[Frame]>) {
-        self.young_bytes += cost(&frames);
-        self.young.insert(address, frames);
-        if self.young_bytes > self.most / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.old_bytes = std::mem::take(&mut self.young_bytes);
-            self.texts.retain(|t| Arc::strong_count(t) > 1);
-        }
-    }
-
-    /// A frame whose texts are those of earlier ones, where they are equal.
-    fn share(&mut self, mut frame: Frame) -> Frame {
-        let mut one = |text: &mut Arc<str>| match self.texts.get(&**text) {
-            Some(known) => *text = known.clone(),
-            None => _ = self.texts.insert(text.clone()),
-        };
-        one(&mut frame.function);
-        frame.file.iter_mut().for_each(one);
-        frame
-    }
-}
-
-/// Bytes that an entry takes; its texts in full, though others may share them.
-fn cost(frames: &[Frame]) -> usize {
-    let texts = |f: &Frame| size_of::<Frame>() + f.function.len() + f.file.as_ref().map_or(0, |file| file.len());
-    64 + frames.iter().map(texts).sum::<usize>()
-}
+/// Programs keep one behind a lock, for all their threads.
+const _: () = {
+    const fn is_sent<T: Send + Sync>() {}
+    is_sent::<Symbols>();
+};
 
 #[cfg(all(test, feature = "symbols"))]
 mod tests;

@@ -1,12 +1,30 @@
 //! Why names are missing, and what helps.
 
-use crate::snapshot::{DELETED, Frame, Module, Place};
+use crate::snapshot::{Frame, Module};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Why a module has no file to look names up in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "symbols"), allow(dead_code))]
+pub(super) enum Absence {
+    /// The names came with a snapshot, and it is none of that snapshot's modules.
+    NotGiven,
+    /// The kernel's own code, which is in no file.
+    Kernel,
+    /// It is not there.
+    Missing,
+    /// It is there, and cannot be read, for this reason.
+    Unreadable(PathBuf, String),
+    /// It is that of another build, which has this build id.
+    Other(PathBuf, String),
+}
 
 /// What was found in each module since the last report.
 #[derive(Debug, Default)]
 pub(super) struct Reasons {
-    modules: BTreeMap<(String, u64), Found>,
+    /// By path and build id.
+    modules: BTreeMap<(String, String), Found>,
 }
 
 #[derive(Debug, Default)]
@@ -15,32 +33,35 @@ struct Found {
     lines: usize,
     names: usize,
     nothing: usize,
-    elsewhere: bool,
-    late: bool,
+    absence: Option<Absence>,
+    fault: Option<String>,
+    /// Nothing tells whether the file is the module's.
+    unchecked: bool,
 }
 
 impl Reasons {
     fn of(&mut self, module: &Module) -> &mut Found {
-        self.modules.entry((module.path.clone(), module.base)).or_default()
+        self.modules.entry((module.path.clone(), module.build_id.clone())).or_default()
     }
 
     /// Whether nothing was noted of the module yet.
     pub(super) fn is_first(&self, module: &Module) -> bool {
-        !self.modules.contains_key(&(module.path.clone(), module.base))
+        !self.modules.contains_key(&(module.path.clone(), module.build_id.clone()))
     }
 
-    /// The module is not, or not at the same addresses, in this process.
-    pub(super) fn elsewhere(&mut self, module: &Module) {
-        self.of(module).elsewhere = true;
+    pub(super) fn absent(&mut self, module: &Module, absence: Absence) {
+        self.of(module).absence = Some(absence);
     }
 
-    /// The module was loaded after the first report.
-    pub(super) fn late(&mut self, module: &Module) {
-        self.of(module).late = true;
+    pub(super) fn fault(&mut self, module: &Module, fault: String) {
+        self.of(module).fault = Some(fault);
     }
 
-    pub(super) fn found(&mut self, place: &Place<'_>, frames: &[Frame]) {
-        let Some(module) = place.module else { return };
+    pub(super) fn unchecked(&mut self, module: &Module) {
+        self.of(module).unchecked = true;
+    }
+
+    pub(super) fn found(&mut self, module: &Module, frames: &[Frame]) {
         let found = self.of(module);
         let named = frames.iter().any(|f| f.named);
         let to = if named && frames.iter().any(|f| f.line.is_some()) {
@@ -57,35 +78,55 @@ impl Reasons {
     /// lines on most machines, so only the program is missed them of.
     pub(super) fn sentences(&mut self, given: bool) -> Vec<String> {
         let modules = std::mem::take(&mut self.modules);
-        let any = modules.values().any(|m| m.nothing > 0 || m.elsewhere || m.late);
+        let any = modules.values().any(|m| m.nothing > 0 || m.absence.is_some());
         if !cfg!(feature = "symbols") && !given {
             let text = "no names: this build of tenure is without its feature `symbols`";
             return any.then(|| text.to_string()).into_iter().collect();
         }
-        modules.iter().filter_map(|((path, _), found)| sentence(path, found)).collect()
+        modules.iter().filter_map(|((path, build_id), found)| sentence(path, build_id, found)).collect()
     }
 }
 
-fn sentence(path: &str, found: &Found) -> Option<String> {
+fn sentence(path: &str, build_id: &str, found: &Found) -> Option<String> {
     let rust = "debug = \"line-tables-only\" in the profile, and no `strip`";
-    let Found { lines, names, nothing, elsewhere, late } = *found;
-    if late {
-        return Some(format!(
-            "no names from {path}: it was loaded after the first report, when the list of files was read"
-        ));
+    let Found { lines, names, nothing, absence, fault, unchecked } = found;
+    if let Some(absence) = absence {
+        return Some(format!("no names from {path}: {}", why(absence, build_id)));
     }
-    if elsewhere {
-        return Some(format!("no names from {path}: it is not loaded, or not at the same addresses, in this process"));
-    }
-    if nothing > lines + names {
-        let gone = path.ends_with(DELETED) || path.starts_with('/') && !std::path::Path::new(path).exists();
-        return Some(match gone {
-            true => format!("no names from {path}: the file was removed or replaced since it was loaded"),
-            // The kernel's own, in every process.
-            false if path.starts_with("linux-vdso") => return None,
-            false => format!("no names from {path}: it was stripped; build it with {rust}"),
+    if *nothing > lines + names {
+        return Some(match fault {
+            Some(fault) => format!("no names from {path}: {fault}"),
+            None => format!("no names from {path}: it was stripped; build it with {rust}"),
         });
     }
     let system = ["/lib", "/usr/lib"].iter().any(|p| path.starts_with(p));
-    (names > lines && !system).then(|| format!("no lines from {path}: build it with {rust}"))
+    match fault {
+        Some(fault) if names > lines => Some(format!("no lines from {path}: {fault}")),
+        None if names > lines && !system => Some(format!("no lines from {path}: build it with {rust}")),
+        _ if *unchecked => Some(format!(
+            "names from {path} may be wrong: it has no build id, and only where its code lies was compared with the \
+             file; link it with --build-id"
+        )),
+        _ => None,
+    }
+}
+
+fn why(absence: &Absence, build_id: &str) -> String {
+    let search = match build_id {
+        "" => "give `Symbols::search` a directory that holds it, or its debug file".to_string(),
+        id => format!("give `Symbols::search` a directory that holds it, or its debug file, of build id {id}"),
+    };
+    match absence {
+        Absence::NotGiven => "it is no module of the snapshot that the names came with".into(),
+        Absence::Kernel => "it is the kernel's own code, and in no file".into(),
+        Absence::Missing => format!("the file is not here, or was removed since; {search}"),
+        Absence::Unreadable(file, why) => format!("{} is not read: {why}; {search}", file.display()),
+        Absence::Other(file, _) if build_id.is_empty() => {
+            format!("{} is of another build, whose code lies elsewhere; {search}", file.display())
+        }
+        Absence::Other(file, found) => {
+            let found = if found.is_empty() { "no build id" } else { found };
+            format!("{} is of another build: it has {found}; {search}", file.display())
+        }
+    }
 }
