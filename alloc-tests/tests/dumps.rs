@@ -393,7 +393,7 @@ fn killed_in_the_middle() {
     for part in names.iter().filter(|n| n.ends_with(".part")) {
         let path = dir.path(part);
         let error = from_file(&path).map(|_| ()).expect_err("it is not whole").to_string();
-        let expected = format!("not read as a snapshot of tenure: {path}: it is cut off: ");
+        let expected = format!("{path}: not read as a snapshot of tenure: it is cut off: ");
         assert!(error.starts_with(&expected), "{error}");
     }
 }

@@ -28,7 +28,7 @@ pub fn from_file(path: impl AsRef<Path>) -> Result<(Snapshot, Symbols), ReadErro
         let of_file = |why: &dyn fmt::Display| ReadError::new(format_args!("{}: {why}", path.display()));
         let text = std::fs::read(path).map_err(|e| of_file(&e))?;
         // What is cut off may end within a character.
-        read(&String::from_utf8_lossy(&text)).map_err(|e| of_file(&e.0))
+        read(&String::from_utf8_lossy(&text)).map_err(|e| of_file(&e))
     })
 }
 
@@ -96,31 +96,34 @@ struct FileTag {
 }
 
 fn read(text: &str) -> Result<(Snapshot, Symbols), ReadError> {
-    let head: Head = serde_json::from_str(text).map_err(|e| match e.classify() {
-        serde_json::error::Category::Data => ReadError::new("it is no object"),
-        // A number that is cut off counts as malformed.
-        _ if e.is_eof() || !text.trim_end().ends_with('}') => ReadError::new(format_args!("it is cut off: {e}")),
-        _ => ReadError::new(e),
+    if !text.trim_start().starts_with('{') {
+        return Err(ReadError::not("it is no JSON object"));
+    }
+    // A number that is cut off counts as malformed.
+    let is_cut = |e: &serde_json::Error| e.is_eof() || !text.trim_end().ends_with('}');
+    let head: Head = serde_json::from_str(text).map_err(|e| match is_cut(&e) {
+        true => ReadError::not(format_args!("it is cut off: {e}")),
+        false => ReadError::not(e),
     })?;
     match head.version.as_u64() {
-        _ if head.format != FORMAT => return Err(ReadError::new(format_args!("its format is not \"{FORMAT}\""))),
+        _ if head.format != FORMAT => return Err(ReadError::not(format_args!("its format is not \"{FORMAT}\""))),
         Some(VERSION) => (),
         Some(newer) if newer > VERSION => {
             let what = format_args!("it has version {newer}, and this build of tenure reads up to {VERSION}");
-            return Err(ReadError::new(what));
+            return Err(ReadError::not(what));
         }
-        _ => return Err(ReadError::new("it has no version that ever was")),
+        _ => return Err(ReadError::not("it has no version that ever was")),
     }
-    let File { snapshot, names } = serde_json::from_str(text).map_err(ReadError::new)?;
+    let File { snapshot, names } = serde_json::from_str(text).map_err(ReadError::not)?;
     if names.iter().any(|n| n.frames.is_empty()) {
-        return Err(ReadError::new("an address has no frame"));
+        return Err(ReadError::not("an address has no frame"));
     }
     let modules = absolute(snapshot.modules);
     let address = |(module, at): FilePlace| match module {
         None => Ok(at),
         Some(i) => match modules.get(i as usize) {
             Some(module) => Ok(module.base.wrapping_add(at)),
-            None => Err(ReadError::new(format_args!("a stack names module {i}, and there are {}", modules.len()))),
+            None => Err(ReadError::not(format_args!("a stack names module {i}, and there are {}", modules.len()))),
         },
     };
     let mut named = Vec::with_capacity(names.len());
@@ -141,7 +144,7 @@ fn read(text: &str) -> Result<(Snapshot, Symbols), ReadError> {
     all.rows = snapshot.rows;
     (all.tracked, all.untracked) = (snapshot.tracked, snapshot.untracked);
     all.modules = modules.clone();
-    let snapshot = all.check().map_err(ReadError::new)?;
+    let snapshot = all.check().map_err(ReadError::not)?;
     let symbols = if named.is_empty() { Symbols::new() } else { Symbols::given(modules, named) };
     Ok((snapshot, symbols))
 }
@@ -161,6 +164,10 @@ fn absolute(mut modules: Vec<Module>) -> Vec<Module> {
 pub struct ReadError(String);
 
 impl ReadError {
+    fn not(why: impl fmt::Display) -> ReadError {
+        ReadError::new(format_args!("not read as a snapshot of tenure: {why}"))
+    }
+
     fn new(why: impl fmt::Display) -> ReadError {
         // A text that is quoted may hold anything.
         ReadError(why.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
@@ -169,7 +176,7 @@ impl ReadError {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not read as a snapshot of tenure: {}", self.0)
+        f.write_str(&self.0)
     }
 }
 
