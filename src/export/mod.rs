@@ -3,10 +3,10 @@
 //! | function | for | feature |
 //! | --- | --- | --- |
 //! | `pprof` | `go tool pprof`, and what else reads its profiles | `pprof` |
-//! | [`folded`] | flame graphs of any maker; `grep`, `sort` | |
+//! | [`folded()`] | flame graphs of any maker; `grep`, `sort` | |
 //! | `flame_graph`, `flame_graph_diff` | a browser | `flamegraph` |
 //! | `dhat` | the viewer of valgrind's DHAT | `json` |
-//! | [`openmetrics`] | Prometheus, and what else scrapes | |
+//! | [`openmetrics()`] | Prometheus, and what else scrapes | |
 //! | `json`, `from_json` | programs of your own; keeping a snapshot | `json` |
 //!
 //! Reports and flame graphs leave out the frames of the allocator and the standard library; the other exports keep every
@@ -17,6 +17,8 @@
 
 #[cfg(any(feature = "json", feature = "pprof"))]
 mod allocator;
+#[cfg(any(feature = "json", feature = "flamegraph"))]
+mod asked;
 #[cfg(feature = "json")]
 mod dhat;
 #[cfg(feature = "flamegraph")]

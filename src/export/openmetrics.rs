@@ -8,10 +8,10 @@ use crate::stats::Stats;
 use std::collections::BTreeMap;
 use text::{Kind, Text};
 
-/// What a server sends as the `Content-Type` of [`openmetrics`].
+/// What a server sends as the `Content-Type` of [`openmetrics()`].
 pub const OPENMETRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How many series [`openmetrics`] may write.
+/// How many series [`openmetrics()`] may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenMetrics {
     sites: usize,

@@ -1,7 +1,6 @@
 //! What the width of a frame, or the number behind a stack, stands for.
 
-use crate::snapshot::{Site, Snapshot, Sum};
-use crate::stats::{Bytes, Count};
+use crate::snapshot::{Site, Sum};
 
 /// What an export of stacks shows; of tracked blocks, and bytes as requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub enum Value {
 }
 
 impl Value {
-    fn sum(self, site: &Site) -> Sum {
+    pub(super) fn sum(self, site: &Site) -> Sum {
         match self {
             Value::LiveBytes | Value::LiveBlocks => site.live,
             Value::AllocatedBytes | Value::AllocatedBlocks => site.allocated,
@@ -31,37 +30,7 @@ impl Value {
         if self.is_bytes() { sum.bytes } else { sum.blocks }
     }
 
-    fn is_bytes(self) -> bool {
+    pub(super) fn is_bytes(self) -> bool {
         matches!(self, Value::LiveBytes | Value::AllocatedBytes)
-    }
-
-    pub(super) fn unit(self) -> &'static str {
-        if self.is_bytes() { "bytes" } else { "blocks" }
-    }
-
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Value::LiveBytes => "Live bytes",
-            Value::LiveBlocks => "Live blocks",
-            Value::AllocatedBytes => "Bytes allocated since the start",
-            Value::AllocatedBlocks => "Blocks allocated since the start",
-        }
-    }
-
-    /// The total of a snapshot for people, with its 95 % interval unless it is exact.
-    pub(super) fn total(self, snapshot: &Snapshot) -> String {
-        let sum: Sum = snapshot.sites().iter().map(|s| self.sum(s)).sum();
-        let estimate = if self.is_bytes() { sum.bytes() } else { sum.blocks() };
-        let total = self.text(estimate.value);
-        if estimate.is_exact() {
-            return total;
-        }
-        let (low, high) = estimate.interval(0.95);
-        format!("{total} (95 % interval: {} to {})", self.text(low), self.text(high))
-    }
-
-    fn text(self, value: f64) -> String {
-        let whole = value.max(0.0).round();
-        if self.is_bytes() { Bytes(whole as usize).to_string() } else { format!("{} blocks", Count(whole as u64)) }
     }
 }
