@@ -1,8 +1,9 @@
 //! The format of valgrind's DHAT, for its viewer.
 
 use super::allocator::is_allocator;
+use super::asked::Asked;
 use super::rounded::Rounded;
-use super::stacks::{Asked, Stacks, Texts};
+use super::stacks::{Stacks, Texts};
 use crate::reading::untracked;
 use crate::snapshot::{Frame, Names, Site, Snapshot, tracking};
 use serde::Serialize;

@@ -1,11 +1,13 @@
 //! Flame graphs, drawn by the crate `inferno`.
 
 use super::Value;
+use super::asked::Asked;
 use super::folded::Merged;
 use super::rounded::Rounded;
-use super::stacks::{Asked, Texts};
+use super::stacks::Texts;
 use crate::reading::untracked;
-use crate::snapshot::{Frame, Names, Snapshot, is_runtime, outermost_of_interest, tracking};
+use crate::snapshot::{Frame, Names, Snapshot, Sum, is_runtime, outermost_of_interest, tracking};
+use crate::stats::{Bytes, Count};
 use inferno::flamegraph::color::{BasicPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
 
@@ -16,7 +18,7 @@ use inferno::flamegraph::{Options, from_lines};
 /// and the start of a thread are left out, so that a stack ends at the line that reports put the block down to; one that
 /// has no others is a single frame. Frames narrower than a hundredth of a percent of the picture are not drawn.
 ///
-/// Looks up names and allocates as [`folded`](super::folded) does, and some 200 bytes for each frame that is drawn.
+/// Looks up names and allocates as [`folded`](super::folded()) does, and some 200 bytes for each frame that is drawn.
 pub fn flame_graph(snapshot: &Snapshot, names: &mut dyn Names, value: Value) -> String {
     untracked(|| {
         let mut merged = Merged::default();
@@ -39,7 +41,7 @@ pub fn flame_graph(snapshot: &Snapshot, names: &mut dyn Names, value: Value) -> 
 /// Stacks are told apart by the names of their functions, so that the snapshots may be of two processes, or of two builds.
 ///
 /// `names` is asked for the later snapshot, and `earlier_names` for the earlier one; `None` if one speaks for both, as for
-/// two snapshots of this process. For the rest see [`flame_graph`].
+/// two snapshots of this process. For the rest see [`flame_graph()`].
 pub fn flame_graph_diff(
     later: &Snapshot,
     earlier: &Snapshot,
@@ -69,6 +71,39 @@ pub fn flame_graph_diff(
             (width > 0).then(|| format!("{first} {width}"))
         })
     })
+}
+
+/// What is written at the head.
+impl Value {
+    fn unit(self) -> &'static str {
+        if self.is_bytes() { "bytes" } else { "blocks" }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Value::LiveBytes => "Live bytes",
+            Value::LiveBlocks => "Live blocks",
+            Value::AllocatedBytes => "Bytes allocated since the start",
+            Value::AllocatedBlocks => "Blocks allocated since the start",
+        }
+    }
+
+    /// The total of a snapshot for people, with its 95 % interval unless it is exact.
+    fn total(self, snapshot: &Snapshot) -> String {
+        let sum: Sum = snapshot.sites().iter().map(|s| self.sum(s)).sum();
+        let estimate = if self.is_bytes() { sum.bytes() } else { sum.blocks() };
+        let total = self.text(estimate.value);
+        if estimate.is_exact() {
+            return total;
+        }
+        let (low, high) = estimate.interval(0.95);
+        format!("{total} (95 % interval: {} to {})", self.text(low), self.text(high))
+    }
+
+    fn text(self, value: f64) -> String {
+        let whole = value.max(0.0).round();
+        if self.is_bytes() { Bytes(whole as usize).to_string() } else { format!("{} blocks", Count(whole as u64)) }
+    }
 }
 
 fn about(snapshot: &Snapshot) -> String {

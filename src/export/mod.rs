@@ -3,10 +3,10 @@
 //! | function | for | feature |
 //! | --- | --- | --- |
 //! | `pprof` | `go tool pprof`, and what else reads its profiles | `pprof` |
-//! | [`folded`] | flame graphs of any maker; `grep`, `sort` | |
+//! | [`folded()`] | flame graphs of any maker; `grep`, `sort` | |
 //! | `flame_graph`, `flame_graph_diff` | a browser | `flamegraph` |
 //! | `dhat` | the viewer of valgrind's DHAT | `json` |
-//! | [`openmetrics`] | Prometheus, and what else scrapes | |
+//! | [`openmetrics()`] | Prometheus, and what else scrapes | |
 //! | [`json`], [`raw`] | programs of your own; keeping a snapshot, with its names and without | |
 //! | `from_json`, `from_file` | reading those, and [dumps](crate::dump) | `json` |
 //!
@@ -18,6 +18,8 @@
 
 #[cfg(any(feature = "json", feature = "pprof"))]
 mod allocator;
+#[cfg(any(feature = "json", feature = "flamegraph"))]
+mod asked;
 #[cfg(feature = "json")]
 mod dhat;
 #[cfg(feature = "flamegraph")]

@@ -8,10 +8,10 @@ use crate::stats::Stats;
 use std::collections::BTreeMap;
 use text::{Kind, Text};
 
-/// What a server sends as the `Content-Type` of [`openmetrics`].
+/// What a server sends as the `Content-Type` of [`openmetrics()`].
 pub const OPENMETRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How many series [`openmetrics`] may write.
+/// How many series [`openmetrics()`] may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenMetrics {
     sites: usize,
@@ -52,7 +52,7 @@ impl OpenMetrics {
 
 /// OpenMetrics text, to be sent with [`OPENMETRICS_CONTENT_TYPE`]. All names begin with `tenure_`.
 ///
-/// - **The process**: the figures of [`Stats`](crate::Stats), of all blocks, tracked or not, and whole blocks; what is
+/// - **The process**: the figures of [`Stats`], of all blocks, tracked or not, and whole blocks; what is
 ///   tracked and what is not.
 /// - **`class`**: each size class in use, by `block_size`.
 /// - **`site`**: what stacks have in common by the line of the program that they end at, as [`By::Line`] has it, so that a
@@ -66,7 +66,7 @@ impl OpenMetrics {
 /// while threads run, so that one may be lower than the one before by what a magazine holds.
 ///
 /// No more than [`OpenMetrics::most_series`] series. Looks up names and allocates as
-/// [`group_by`](Snapshot::group_by) does.
+/// [`Snapshot::group_by`] does.
 pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetrics) -> String {
     untracked(|| {
         let mut text = Text::default();

@@ -46,14 +46,18 @@ pub use diff::{Change, Diff};
 pub use filter::Filter;
 pub use group::{Group, Groups};
 pub use keys::By;
+#[cfg(any(feature = "flamegraph", feature = "json"))]
 pub(crate) use keys::method as tracking;
 pub use names::{Frame, Names, Place};
 pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
-pub(crate) use trim::{is_runtime, line as outermost_of_interest};
+#[cfg(feature = "flamegraph")]
+pub(crate) use trim::is_runtime;
+pub(crate) use trim::line as outermost_of_interest;
 pub use value::Value;
 pub use words::NoWord;
 
+#[cfg(feature = "symbols")]
 pub(crate) use data::DELETED;
 pub(crate) use modules::{Found, Noted, loaded};
 #[cfg(feature = "symbols")]

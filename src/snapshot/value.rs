@@ -1,8 +1,7 @@
 //! What is shown of blocks: the order of a table, the width of a frame, the number behind a stack.
 
 use super::words::{NoWord, Word};
-use super::{Site, Snapshot, Sum};
-use crate::stats::{Bytes, Count};
+use super::{Site, Sum};
 
 /// What is shown of tracked blocks; bytes are as requested. As a word: `live-bytes` and so on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub enum Value {
 }
 
 impl Value {
-    fn sum(self, site: &Site) -> Sum {
+    pub(crate) fn sum(self, site: &Site) -> Sum {
         match self {
             Value::LiveBytes | Value::LiveBlocks => site.live,
             Value::AllocatedBytes | Value::AllocatedBlocks => site.allocated,
@@ -37,38 +36,8 @@ impl Value {
         matches!(self, Value::LiveBytes | Value::LiveBlocks)
     }
 
-    fn is_bytes(self) -> bool {
+    pub(crate) fn is_bytes(self) -> bool {
         matches!(self, Value::LiveBytes | Value::AllocatedBytes)
-    }
-
-    pub(crate) fn unit(self) -> &'static str {
-        if self.is_bytes() { "bytes" } else { "blocks" }
-    }
-
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Value::LiveBytes => "Live bytes",
-            Value::LiveBlocks => "Live blocks",
-            Value::AllocatedBytes => "Bytes allocated since the start",
-            Value::AllocatedBlocks => "Blocks allocated since the start",
-        }
-    }
-
-    /// The total of a snapshot for people, with its 95 % interval unless it is exact.
-    pub(crate) fn total(self, snapshot: &Snapshot) -> String {
-        let sum: Sum = snapshot.sites().iter().map(|s| self.sum(s)).sum();
-        let estimate = if self.is_bytes() { sum.bytes() } else { sum.blocks() };
-        let total = self.text(estimate.value);
-        if estimate.is_exact() {
-            return total;
-        }
-        let (low, high) = estimate.interval(0.95);
-        format!("{total} (95 % interval: {} to {})", self.text(low), self.text(high))
-    }
-
-    fn text(self, value: f64) -> String {
-        let whole = value.max(0.0).round();
-        if self.is_bytes() { Bytes(whole as usize).to_string() } else { format!("{} blocks", Count(whole as u64)) }
     }
 }
 

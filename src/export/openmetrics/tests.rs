@@ -34,7 +34,7 @@ fn figures_have_their_names() {
     assert_well_formed(&text);
     let s = series(&text);
     for (name, value) in [
-        ("tenure_tracking_info{mode=\"exact\",version=\"0.1.0\"}", 1.0),
+        (concat!("tenure_tracking_info{mode=\"exact\",version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
         ("tenure_tracked_bytes", 1304.0),
         ("tenure_epochs_total", 10.0),
         ("tenure_site_live_bytes{function=\"shop::cart::add\",site=\"src/cart.rs:20\"}", 1000.0),
