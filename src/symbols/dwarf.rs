@@ -95,7 +95,11 @@ struct Held {
 
 impl Held {
     /// The sections of a file that are of use. Those of what was split off have names of their own.
-    fn sections(&mut self, elf: &Arc<Elf>, name_of: impl Fn(SectionId) -> Option<&'static str>) -> Result<gimli::Dwarf<Slice>, String> {
+    fn sections(
+        &mut self,
+        elf: &Arc<Elf>,
+        name_of: impl Fn(SectionId) -> Option<&'static str>,
+    ) -> Result<gimli::Dwarf<Slice>, String> {
         self.files.push(elf.clone());
         gimli::Dwarf::load(|id| self.section(elf, Some(id).filter(is_of_use).and_then(&name_of)))
     }
@@ -119,7 +123,14 @@ fn is_of_use(id: &SectionId) -> bool {
     use SectionId::*;
     matches!(
         id,
-        DebugAbbrev | DebugAddr | DebugInfo | DebugLine | DebugLineStr | DebugStr | DebugStrOffsets | DebugRanges
+        DebugAbbrev
+            | DebugAddr
+            | DebugInfo
+            | DebugLine
+            | DebugLineStr
+            | DebugStr
+            | DebugStrOffsets
+            | DebugRanges
             | DebugRngLists
     )
 }
@@ -188,7 +199,8 @@ impl Info {
     fn put_back(&mut self, unit: u32, mut loaded: Loaded) {
         self.clock += 1;
         loaded.used = self.clock;
-        loaded.bytes = loaded.functions.as_ref().map_or(0, Functions::bytes) + loaded.lines.as_ref().map_or(0, Lines::bytes);
+        loaded.bytes =
+            loaded.functions.as_ref().map_or(0, Functions::bytes) + loaded.lines.as_ref().map_or(0, Lines::bytes);
         self.loaded.insert(unit as usize, loaded);
         let mut bytes: usize = self.heads_bytes + self.loaded.values().map(|l| l.bytes).sum::<usize>();
         if bytes <= BYTES {
@@ -312,7 +324,8 @@ impl Info {
             path.push(".dwp");
             self.package = Some(self.open_package(Path::new(&path)));
         }
-        let packed = self.package.as_ref().and_then(Option::as_ref).and_then(|p| p.find_cu(id, &head.dwarf).ok().flatten());
+        let packed =
+            self.package.as_ref().and_then(Option::as_ref).and_then(|p| p.find_cu(id, &head.dwarf).ok().flatten());
         let dwarf = match packed {
             Some(dwarf) => dwarf,
             None => {

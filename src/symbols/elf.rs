@@ -107,7 +107,8 @@ impl Elf {
             // Where there are more than fit into the header, the first section says how many.
             let count = u16_at(&bytes, 0x3C).map(u64::from).filter(|&n| n > 0).unwrap_or(first.size);
             let strings = u16_at(&bytes, 0x3E).map(u32::from).filter(|&n| n != 0xFFFF).unwrap_or(first.link);
-            sections = (0..count.min(MOST_HEADERS)).map_while(|i| section(at.checked_add(i * u64::from(size))?)).collect();
+            sections =
+                (0..count.min(MOST_HEADERS)).map_while(|i| section(at.checked_add(i * u64::from(size))?)).collect();
             let names = sections.get(strings as usize).map_or(0, |s: &Section| s.offset as usize);
             sections.iter_mut().for_each(|s| s.name = s.name.saturating_add(names));
         }

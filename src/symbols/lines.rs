@@ -52,12 +52,8 @@ impl Lines {
         let table = table(head, offset)?;
         fuel.burn(table.len())?;
         let unit = &head.unit;
-        let program = DebugLine::from(table).program(
-            DebugLineOffset(0),
-            unit.header.address_size(),
-            unit.comp_dir,
-            unit.name,
-        )?;
+        let program =
+            DebugLine::from(table).program(DebugLineOffset(0), unit.header.address_size(), unit.comp_dir, unit.name)?;
         let header = program.header().clone();
         let (mut rows, mut sequences) = (Vec::<Row>::new(), Vec::new());
         let mut first = 0;

@@ -123,10 +123,12 @@ impl Object {
         if called.is_empty() {
             return self.symbol(address).map(|name| Frame::new(&name, None, None)).into_iter().collect();
         }
-        let frame = |Called { function, file, line }| match function.as_deref().map(demangled).or_else(|| self.symbol(address)) {
-            Some(function) => Some(Frame { file, ..Frame::new(&function, None, line) }),
-            None => file.map(|file| Frame { file: Some(file), line, ..Frame::unnamed(place) }),
-        };
+        let frame =
+            |Called { function, file, line }| match function.as_deref().map(demangled).or_else(|| self.symbol(address))
+            {
+                Some(function) => Some(Frame { file, ..Frame::new(&function, None, line) }),
+                None => file.map(|file| Frame { file: Some(file), line, ..Frame::unnamed(place) }),
+            };
         called.into_iter().filter_map(frame).collect()
     }
 

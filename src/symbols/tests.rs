@@ -107,7 +107,9 @@ fn each_reason_has_its_sentence() {
     assert_eq!(found("/opt/shop", true, true), "");
     assert!(found("/opt/shop", false, false).contains("stripped"));
     assert!(found("/opt/shop", false, false).contains("line-tables-only"));
-    assert!(found("/opt/shop", true, false).contains("no lines") && found("/opt/shop", true, false).contains("debug ="));
+    assert!(
+        found("/opt/shop", true, false).contains("no lines") && found("/opt/shop", true, false).contains("debug =")
+    );
     assert_eq!(found("/lib/x86_64-linux-gnu/libc.so.6", true, false), "", "no fault of the program's");
     let absent = |absence: Absence| {
         let module = module("/opt/shop", "ab12");

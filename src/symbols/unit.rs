@@ -142,7 +142,13 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    fn note(&mut self, dwarf: &gimli::Dwarf<Slice>, unit: &gimli::Unit<Slice>, name: DwAt, value: Value) -> Result<(), Bad> {
+    fn note(
+        &mut self,
+        dwarf: &gimli::Dwarf<Slice>,
+        unit: &gimli::Unit<Slice>,
+        name: DwAt,
+        value: Value,
+    ) -> Result<(), Bad> {
         match (name, value) {
             (gimli::DW_AT_low_pc, value) => self.low = dwarf.attr_address(unit, value)?,
             (gimli::DW_AT_high_pc, Value::Udata(size)) => self.size = Some(size),
@@ -154,7 +160,12 @@ impl Extent {
     }
 
     /// Gives `f` begin and end of each range that is not empty.
-    pub(super) fn each(&self, head: &Head, fuel: &mut Fuel, mut f: impl FnMut(u64, u64) -> Result<(), Bad>) -> Result<(), Bad> {
+    pub(super) fn each(
+        &self,
+        head: &Head,
+        fuel: &mut Fuel,
+        mut f: impl FnMut(u64, u64) -> Result<(), Bad>,
+    ) -> Result<(), Bad> {
         let mut give = |begin, end| if begin < end { f(begin, end) } else { Ok(()) };
         if let Some(list) = self.list {
             let mut ranges = head.dwarf.ranges(&head.unit, list)?;
@@ -215,7 +226,9 @@ impl Functions {
                 continue;
             }
             let mut extent = Extent::default();
-            attributes(&mut entries, abbreviation, fuel, |name, value| extent.note(&head.dwarf, &head.unit, name, value))?;
+            attributes(&mut entries, abbreviation, fuel, |name, value| {
+                extent.note(&head.dwarf, &head.unit, name, value)
+            })?;
             extent.each(head, fuel, |begin, end| {
                 room(&ranges)?;
                 ranges.push((begin, end, entry));
@@ -240,7 +253,13 @@ impl Functions {
     }
 
     /// The entries of the calls that were inlined at an address of a function, the outermost first.
-    pub(super) fn inlined_at(&mut self, head: &Head, function: usize, address: u64, fuel: &mut Fuel) -> Result<Vec<usize>, Bad> {
+    pub(super) fn inlined_at(
+        &mut self,
+        head: &Head,
+        function: usize,
+        address: u64,
+        fuel: &mut Fuel,
+    ) -> Result<Vec<usize>, Bad> {
         if !self.inlined.contains_key(&function) {
             let all = inlined(head, function, fuel)?;
             self.inlined_ranges += all.len();
