@@ -45,7 +45,7 @@ pub use keys::By;
 pub use names::{Frame, Names, Place};
 pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
-pub(crate) use trim::line as outermost_of_interest;
+pub(crate) use trim::{line as outermost_of_interest, trimmed};
 
 pub(crate) use data::DELETED;
 pub(crate) use modules::loaded;
