@@ -37,7 +37,7 @@ fn noise_outside() {
                         let m = measure(|| (0..n % 7 + i).map(|_| drop(block(100))).count() as u64);
                         assert_eq!(m.allocated, count(m.value, 100 * m.value));
                         assert_eq!(m.freed, m.allocated);
-                        assert_no_alloc(|| thread::yield_now());
+                        assert_no_alloc(thread::yield_now);
                         let scope = Scope::begin();
                         let left = block(50);
                         let mut pile = shared.lock().expect("no panic");
