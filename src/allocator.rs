@@ -256,6 +256,11 @@ impl SlowPath for Hooks {
         if exact { heap::Mode::Exact } else { heap::Mode::Plain }
     }
 
+    #[inline(always)]
+    fn may_wait(tracker: &mut Tracker) -> bool {
+        !UNTRACKED && track::may_wait(State::of(tracker))
+    }
+
     fn draw(tracker: &mut Tracker, block_size: usize) -> u64 {
         if UNTRACKED { u64::MAX } else { track::draw(State::of(tracker), block_size) }
     }

@@ -8,7 +8,7 @@ use crate::heap::{self, steal};
 use crate::os::inject;
 use crate::pages::page::{Kind, page_of};
 use crate::pages::shard;
-use crate::track::{rate::Rate, word};
+use crate::track::word;
 
 pub mod tracker;
 pub mod unwind;
@@ -80,7 +80,7 @@ pub unsafe fn birth(block: *mut u8) -> Option<Birth> {
     // SAFETY: the block's own word.
     let birth = word::read(unsafe { word.as_ref()? })?;
     let word::Birth { site, tag, requested, epoch, rate } = birth;
-    Some(Birth { site, tag, requested, epoch, exact: rate == Rate::EXACT })
+    Some(Birth { site, tag, requested, epoch, exact: rate.is_exact() })
 }
 
 /// Makes this thread adopt the tracker's mode at once, and not at its next slow path.

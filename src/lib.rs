@@ -35,6 +35,8 @@ mod stats;
 mod symbols;
 mod sync;
 #[cfg(not(loom))]
+pub mod testing;
+#[cfg(not(loom))]
 mod track;
 
 #[cfg(not(loom))]

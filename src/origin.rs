@@ -4,7 +4,7 @@ use crate::reading::{self, Held, Room, Who};
 use crate::scope::Tag;
 use crate::snapshot::{Ending, Frame, Names, Place, loaded, outermost_of_interest};
 use crate::sync::{AtomicU64, Ordering};
-use crate::track::{Totals, rate::Rate, read};
+use crate::track::{Totals, read};
 use std::sync::Arc;
 
 /// Where a block was allocated, as what, and how long ago.
@@ -66,7 +66,7 @@ pub fn origin<T: ?Sized>(value: &T) -> Option<Origin> {
         block_size,
         epoch: birth.epoch,
         age,
-        sampled: birth.rate != Rate::EXACT,
+        sampled: !birth.rate.is_exact(),
         stack,
         ending,
     })

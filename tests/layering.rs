@@ -322,6 +322,10 @@ fn sources(below: &Path, prefix: &str, f: &mut impl FnMut(&str, &str)) {
     for entry in entries {
         let name = entry.file_name().into_string().expect("a name in ASCII");
         let path = entry.path();
+        // Programs are crates of their own: they see what users see.
+        if prefix.is_empty() && name == "bin" {
+            continue;
+        }
         if path.is_dir() {
             sources(&path, &format!("{prefix}{name}/"), f);
         } else if name.ends_with(".rs") {

@@ -65,6 +65,8 @@ mod fast {
         fn configured(config: &Config, help: bool);
         /// How the thread should track from here on. Called at each slow path.
         fn mode(tracker: &mut Tracker) -> Mode;
+        /// Whether the death of a tracked block that this thread frees may be told later. Only if the mode is exact.
+        fn may_wait(tracker: &mut Tracker) -> bool;
         /// How many blocks of this size are allocated until the next sampled one, itself included; `u64::MAX` for
         /// none. Called when the last one was taken, or when what was left of it is void.
         fn draw(tracker: &mut Tracker, block_size: usize) -> u64;

@@ -96,7 +96,7 @@ fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block:
         return bury::<S>(None, words, Kind::Tracked, class, block);
     };
     let mut freed = Freed { block, word, class };
-    if class < dying::CLASSES && heap.is_exact::<S>() {
+    if class < dying::CLASSES && heap.may_wait::<S>() {
         match heap.dying.exchange(freed) {
             Some(waited) => freed = waited,
             None => return,
@@ -183,6 +183,13 @@ impl Heap {
     fn is_exact<S: SlowPath>(&self) -> bool {
         // SAFETY: this thread is the owner, and has no other reference to the tracker's state.
         self.exact.get() && S::mode(unsafe { self.tracker() }) == Mode::Exact
+    }
+
+    /// Whether what it frees now may wait for its word.
+    #[inline]
+    fn may_wait<S: SlowPath>(&self) -> bool {
+        // SAFETY: as above.
+        self.exact.get() && S::may_wait(unsafe { self.tracker() })
     }
 
     /// What nearly all allocations of an exact thread do: a block of its magazine. `None` sends it the long way.

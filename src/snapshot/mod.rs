@@ -53,7 +53,7 @@ pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
 #[cfg(feature = "flamegraph")]
 pub(crate) use trim::is_runtime;
-pub(crate) use trim::line as outermost_of_interest;
+pub(crate) use trim::{line as outermost_of_interest, trimmed};
 pub use value::Value;
 pub use words::NoWord;
 

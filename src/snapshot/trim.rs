@@ -7,7 +7,7 @@ use super::path;
 /// Crates whose frames say how something was allocated, and not for what.
 const CRATES: &[&str] = &["core", "alloc", "std", "hashbrown", "__rustc", "compiler_builtins", "panic_unwind"];
 /// Modules of our own that stand between an allocation and the program.
-const OWN: &[&str] = &["allocator", "heap", "track", "generation", "pages", "arena", "os"];
+const OWN: &[&str] = &["allocator", "heap", "track", "generation", "pages", "arena", "os", "scope", "testing"];
 /// Functions without a path: the allocator's entries, and what runs before `main` or a thread's function.
 const BARE: &[&str] = &[
     "_start",
@@ -56,7 +56,7 @@ pub(crate) fn line(frames: &[Frame]) -> Option<&Frame> {
 }
 
 /// A stack as a report shows it, leaf first.
-pub(super) fn trimmed(frames: &[Frame]) -> Vec<Frame> {
+pub(crate) fn trimmed(frames: &[Frame]) -> Vec<Frame> {
     let own: Vec<_> = frames.iter().filter(|f| !is_runtime(&f.function)).cloned().collect();
     if own.is_empty() { line(frames).into_iter().cloned().collect() } else { own }
 }
@@ -89,6 +89,9 @@ mod tests {
         "__rustc[27de30dd2d7a7c28]::__rust_alloc",
         "<tenure::allocator::Tenure as core::alloc::global::GlobalAlloc>::alloc",
         "tenure::heap::slow::alloc",
+        "tenure::testing::measure",
+        "tenure::testing::limits::Limits::check",
+        "<tenure::scope::InScope<F> as core::future::future::Future>::poll",
         "alloc::alloc::alloc",
         "alloc::alloc::Global::alloc_impl",
         "<alloc::alloc::Global as core::alloc::Allocator>::allocate",

@@ -218,9 +218,9 @@ pub(super) fn has_room(site: u32) -> bool {
 /// The tag, or none if there is no memory to count it.
 #[inline]
 pub(super) fn countable(tag: u16, rate: Rate) -> u16 {
-    let has = |tag: u32| match rate {
-        Rate::EXACT => SHARED.tags.make(tag).is_some(),
-        _ => SAMPLED.tags.make(tag).is_some(),
+    let has = |tag: u32| match rate.is_exact() {
+        true => SHARED.tags.make(tag).is_some(),
+        false => SAMPLED.tags.make(tag).is_some(),
     };
     if tag == 0 || has(tag as u32) { tag } else { 0 }
 }

@@ -14,6 +14,7 @@ pub(crate) mod sites;
 pub(crate) mod state;
 pub(crate) mod tags;
 pub(crate) mod unwind;
+pub(crate) mod watch;
 pub(crate) mod word;
 
 pub(crate) use state::State;
@@ -152,6 +153,13 @@ pub(crate) fn is_exact(state: &State) -> bool {
     EXACT.load(Ordering::Relaxed) || state.wants_exact()
 }
 
+/// Whether a block that the thread with this state frees may wait until its death is counted: where every block is tracked,
+/// and nobody watches.
+#[inline]
+pub(crate) fn may_wait(state: &State) -> bool {
+    is_exact(state) && !watch::any()
+}
+
 /// How many blocks of this size are allocated until the next sample, itself included; `u64::MAX` for none.
 pub(crate) fn draw(state: &mut State, block_size: usize) -> u64 {
     sampler::draw(state, sampling_rate(), block_size)
@@ -172,10 +180,10 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     if state.is_untracked() {
         return word::leave_out(word);
     }
-    let site = capture::site(state, Registers::here(), rate == Rate::EXACT);
+    let site = capture::site(state, Registers::here(), rate.is_exact());
     let (tag, requested) = (counters::countable(state.tag(), rate), requested as u64);
     let event = Event::Allocated(requested);
-    let counted = if rate == Rate::EXACT {
+    let counted = if rate.is_exact() {
         state.prepare();
         state.count_birth(site, tag, event)
     } else {
@@ -183,6 +191,8 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     };
     // What cannot be counted is not tracked: its death would be counted alone.
     if counted {
+        let rate =
+            if rate.is_exact() && state.watch() != 0 { watch::born(state.watch(), site, requested) } else { rate };
         word::write(word, Birth { site, tag, rate, requested, epoch });
     } else {
         word::leave_out(word);
@@ -199,8 +209,11 @@ pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) -> bool {
     };
     word::bury(word);
     let event = Event::Freed(requested);
-    if rate == Rate::EXACT {
+    if rate.is_exact() {
         state.count(site, tag, event);
+        if let Some(watch) = rate.watch() {
+            watch::died(watch, site, requested);
+        }
     } else {
         counters::count_sample(site, tag, rate, block_size as u64, 0, event);
     }
@@ -212,9 +225,12 @@ pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) -> bool {
 pub(crate) fn resized(state: &mut State, word: &Word, requested: usize, before: usize, after: usize) -> bool {
     let Some(birth) = word::read_own(word) else { return true };
     let (Birth { site, tag, rate, .. }, requested) = (birth, requested as u64);
-    if rate == Rate::EXACT {
+    if rate.is_exact() {
         word::write(word, Birth { requested, ..birth });
         state.count(site, tag, Event::Resized(birth.requested, requested));
+        if let Some(watch) = rate.watch() {
+            watch::resized(watch, site, birth.requested, requested);
+        }
         return true;
     }
     if after < before {
@@ -235,6 +251,7 @@ pub(crate) use counters::unweighted;
 
 /// All locks of the tracker, for a fork: they are taken before those of private memory.
 pub(crate) fn before_fork() {
+    watch::before_fork();
     tags::before_fork();
     counters::before_fork();
     predict::before_fork();
@@ -247,4 +264,5 @@ pub(crate) fn after_fork() {
     predict::after_fork();
     counters::after_fork();
     tags::after_fork();
+    watch::after_fork();
 }

@@ -1,4 +1,7 @@
-//! How a block came to be tracked, in 16 bits: not at all, by a sample drawn at a mean distance, or because every block was.
+//! How a block came to be tracked, in 16 bits: not at all, by a sample drawn at a mean distance, or because every block was;
+//! and then, on behalf of which watch.
+
+use super::watch::MOST;
 
 /// What a tracked block weighs: 1/p blocks, and the variance that it brings, (1 - p)/p².
 #[derive(Clone, Copy, Debug)]
@@ -7,11 +10,15 @@ pub(crate) struct Weight {
     pub(crate) variance: f64,
 }
 
-/// A mean distance between samples in bytes, as 10 bits of mantissa and 6 of exponent; or one of the two other answers.
+/// A mean distance between samples in bytes, as 10 bits of mantissa and 6 of exponent; or, beyond those, one of the other
+/// answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rate(pub(crate) u16);
 
 const MANTISSA: u32 = 10;
+/// The code of the largest mean. Those between it and [`Rate::EXACT`] are watches.
+const LAST_MEAN: u16 = 50 << MANTISSA | ((1 << MANTISSA) - 1);
+const _: () = assert!(MOST < Rate::EXACT.0 - LAST_MEAN);
 
 impl Rate {
     /// Nothing is tracked; in a word: no block.
@@ -30,17 +37,31 @@ impl Rate {
         let m = mean.saturating_add(half) >> shift;
         let (m, shift) = if m >> MANTISSA == 0 { (m, shift) } else { (m >> 1, shift + 1) };
         // The largest mean would read as `EXACT`: means beyond 2^60 are that.
-        if shift > 50 {
-            Rate(50 << MANTISSA | ((1 << MANTISSA) - 1))
-        } else {
-            Rate((shift as u16) << MANTISSA | m as u16)
-        }
+        if shift > 50 { Rate(LAST_MEAN) } else { Rate((shift as u16) << MANTISSA | m as u16) }
+    }
+
+    /// Every block is tracked, this one on behalf of a watch. The watch is 1 to [`MOST`].
+    pub(crate) const fn watched(watch: u16) -> Rate {
+        Rate(LAST_MEAN + watch)
+    }
+
+    /// Whether the block is tracked because every one is.
+    #[inline]
+    pub(crate) const fn is_exact(self) -> bool {
+        self.0 > LAST_MEAN
+    }
+
+    /// The watch; `None` if it is no block of one.
+    #[inline]
+    pub(crate) const fn watch(self) -> Option<u16> {
+        if self.is_exact() && self.0 != Rate::EXACT.0 { Some(self.0 - LAST_MEAN) } else { None }
     }
 
     /// The mean distance in bytes; `None` if nothing is sampled.
     pub(crate) const fn mean(self) -> Option<u64> {
         match self {
-            Rate::NONE | Rate::EXACT => None,
+            Rate::NONE => None,
+            rate if rate.is_exact() => None,
             Rate(code) => Some(((code & ((1 << MANTISSA) - 1)) as u64) << (code >> MANTISSA)),
         }
     }
@@ -55,7 +76,7 @@ impl Rate {
     pub(crate) fn probability(self, block_size: u64) -> f64 {
         match self.mean() {
             Some(mean) => -libm::expm1(-(block_size as f64) / mean as f64),
-            None if self == Rate::EXACT => 1.0,
+            None if self.is_exact() => 1.0,
             None => 0.0,
         }
     }
@@ -81,6 +102,13 @@ mod tests {
     fn probabilities() {
         assert_eq!(Rate::EXACT.probability(8), 1.0);
         assert_eq!(Rate::NONE.probability(8), 0.0);
+        for watch in [1, 2, MOST] {
+            let rate = Rate::watched(watch);
+            assert_eq!((rate.watch(), rate.is_exact(), rate.mean()), (Some(watch), true, None));
+            assert_eq!((rate.probability(8), rate.weight(8).variance), (1.0, 0.0));
+        }
+        assert_eq!((Rate::EXACT.watch(), Rate::NONE.watch(), Rate::sampled(u64::MAX).watch()), (None, None, None));
+        assert!(!Rate::NONE.is_exact() && !Rate::sampled(u64::MAX).is_exact());
         let p = Rate::sampled(512 << 10).probability(64);
         assert!((p / (64.0 / 524288.0) - 1.0).abs() < 1e-3);
         assert!(Rate::sampled(512 << 10).probability(64 << 20) > 1.0 - 1e-12);

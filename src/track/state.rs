@@ -2,6 +2,7 @@
 
 use super::counters::{self, Event, Table};
 use super::predict::Predictor;
+use super::watch;
 
 /// The words by name.
 #[repr(transparent)]
@@ -19,6 +20,8 @@ const TABLE: usize = 4;
 const CAPTURING: usize = 5;
 /// Address of this thread's predictor; 0 before it needs one.
 const PREDICTOR: usize = 6;
+/// The watch that this thread is in; 0: none.
+const WATCH: usize = 7;
 
 impl State {
     /// The state in a thread's words.
@@ -61,6 +64,17 @@ impl State {
     /// Sets the tag, and returns the one before.
     pub(crate) fn set_tag(&mut self, tag: u16) -> u16 {
         std::mem::replace(&mut self.0[TAG], tag as u64) as u16
+    }
+
+    /// The watch that this thread is in; 0: none.
+    #[inline]
+    pub(crate) fn watch(&self) -> u16 {
+        self.0[WATCH] as u16
+    }
+
+    /// Sets it, and returns the one before.
+    pub(crate) fn set_watch(&mut self, watch: u16) -> u16 {
+        std::mem::replace(&mut self.0[WATCH], watch as u64) as u16
     }
 
     /// Runs `f`, unless it runs already further out: then this is a signal handler, or something that `f` calls.
@@ -133,6 +147,7 @@ impl State {
             // SAFETY: it is this thread's, and forgotten below.
             unsafe { Predictor::park(self.predictor()) };
         }
+        watch::release(self.watch());
         self.0 = [0; 8];
     }
 }

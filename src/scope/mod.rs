@@ -1,4 +1,7 @@
-//! Tags: labels that the program puts on what it does, and that blocks carry.
+//! Tags: labels that the program puts on what it does, and that blocks carry. And how a scope, with its tag and its watch, is
+//! handed on to threads and tasks.
+
+pub(crate) mod watch;
 
 use crate::allocator::Hooks;
 use crate::config::Config;
@@ -9,6 +12,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use watch::Handle;
 
 /// A label for what a scope allocates: a route, a job, a tenant.
 ///
@@ -75,7 +79,8 @@ pub fn scope(name: &str) -> Scope {
     Tag::new(name).enter()
 }
 
-/// A closure that runs in the scope that this thread is in now: for a thread that is spawned with it.
+/// A closure that runs in the scope that this thread is in now: for a thread that is spawned with it. A scope of
+/// [`testing`](crate::testing) goes with it, too.
 ///
 /// ```
 /// let _in = tenure::scope("import");
@@ -83,8 +88,9 @@ pub fn scope(name: &str) -> Scope {
 /// assert_eq!(worker.join().unwrap(), "import");
 /// ```
 pub fn inherit<T>(f: impl FnOnce() -> T) -> impl FnOnce() -> T {
-    let tag = Tag::current();
+    let (tag, watch) = (Tag::current(), Handle::current());
     move || {
+        let _watched = watch.map(Handle::enter);
         let _in = tag.enter();
         f()
     }
@@ -119,7 +125,7 @@ pub trait InScopeExt: Future + Sized {
 
     /// The same with a tag at hand.
     fn in_tag(self, tag: Tag) -> InScope<Self> {
-        InScope { tag, future: self }
+        InScope { tag, watch: Handle::current(), future: self }
     }
 
     /// Hands on the scope that the calling thread is in now: for a task that is spawned with it.
@@ -135,6 +141,7 @@ impl<F: Future> InScopeExt for F {}
 #[must_use = "futures do nothing unless polled"]
 pub struct InScope<F> {
     tag: Tag,
+    watch: Option<Handle>,
     future: F,
 }
 
@@ -142,6 +149,7 @@ impl<F: Future> Future for InScope<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _watched = self.watch.map(Handle::enter);
         let _in = self.tag.enter();
         // SAFETY: the field is pinned with the whole: nothing moves out of it, and there is no `Drop` or `Unpin` of our own.
         unsafe { self.map_unchecked_mut(|this| &mut this.future) }.poll(context)

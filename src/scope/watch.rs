@@ -1,0 +1,90 @@
+//! Watches of the tracker as values: who is in one, and how long it stays.
+
+use super::with_state;
+use crate::allocator::Hooks;
+use crate::heap::thread;
+use crate::track::watch::{self, Kind, Line, Totals};
+use std::marker::PhantomData;
+
+/// A watch, to be entered by other threads. May be kept longer than the watch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle {
+    number: u16,
+    serial: u64,
+}
+
+impl Handle {
+    /// The watch that this thread is in.
+    pub(crate) fn current() -> Option<Handle> {
+        let number = with_state(|state| state.watch());
+        // The thread is in it, so it cannot become another one.
+        (number != 0).then(|| Handle { number, serial: watch::serial(number) })
+    }
+
+    /// Until the guard is dropped, this thread is in the watch, and tracks every block. `None` if it is over and done with.
+    ///
+    /// Entering and leaving sends home what the thread's magazines hold, unless it tracks every block anyway.
+    pub(crate) fn enter(self) -> Option<Inside> {
+        watch::join(self.number, self.serial).then(|| {
+            with_state(|state| state.want_exact(true));
+            thread::adopt::<Hooks>();
+            let before = with_state(|state| state.set_watch(self.number));
+            Inside { before, thread: PhantomData }
+        })
+    }
+}
+
+/// A thread's stay in a watch. Dropping it puts back the watch that it found.
+///
+/// The watch that a thread is in has a reference for it, and so has the one that is put back: no number is left that could
+/// become another scope's, in whatever order guards are dropped.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    before: u16,
+    /// It is of its thread.
+    thread: PhantomData<*mut ()>,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let left = with_state(|state| {
+            state.want_exact(false);
+            state.set_watch(self.before)
+        });
+        thread::adopt::<Hooks>();
+        watch::release(left);
+    }
+}
+
+/// A watch that counts until it is closed or dropped. It is of no thread.
+#[derive(Debug)]
+pub(crate) struct Watching(Handle);
+
+impl Watching {
+    /// A new watch, in the one that this thread is in. `None` if there are too many, or memory is out.
+    pub(crate) fn open(kind: Kind) -> Option<Watching> {
+        let number = watch::open(kind, with_state(|state| state.watch()))?;
+        Some(Watching(Handle { number, serial: watch::serial(number) }))
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.0
+    }
+
+    /// What was counted so far. Allocates.
+    pub(crate) fn read(&self) -> (Totals, Vec<Line>) {
+        watch::read(self.0.number)
+    }
+
+    /// Counts nothing more.
+    pub(crate) fn close(&self) {
+        watch::close(self.0.number);
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.close();
+        watch::end(self.0.number);
+    }
+}
