@@ -47,6 +47,7 @@ pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
 pub(crate) use trim::line as outermost_of_interest;
 
+#[cfg(feature = "symbols")]
 pub(crate) use data::DELETED;
 pub(crate) use modules::loaded;
 #[cfg(feature = "symbols")]
