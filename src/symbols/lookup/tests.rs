@@ -56,6 +56,12 @@ fn the_backtrace_crate_says_the_same() {
             compared += 1;
             lines += usize::from(plain.iter().any(|f| f.line.is_some()));
             inlined += usize::from(plain.len() > 1);
+            // A function may have several names in the symbol table, and none in the debug information.
+            if let ([one], [other]) = (&plain[..], &mut expected[..])
+                && object.symbol(offset).as_deref() == Some(&*one.function)
+            {
+                other.function = one.function.clone();
+            }
             if plain != expected {
                 differ.insert((module.path.clone(), offset), (plain, expected));
                 continue;
