@@ -1,9 +1,11 @@
 //! Files that are read in place.
 
 use libc::c_void;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::ptr::null_mut;
 
 /// A file's bytes, mapped for reading: they take physical memory only where they are looked at, and the system may take
@@ -23,14 +25,25 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
-    /// The first `len` bytes, which the file must have. `None` if there are none, or the system refuses.
-    pub(crate) fn new(file: &File, len: usize) -> Option<Mapped> {
+    /// Why it cannot be read, in words, if it cannot. What is no regular file is not waited for.
+    pub(crate) fn open(path: &Path) -> Result<Mapped, String> {
+        let in_words = |e: std::io::Error| e.to_string();
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+        let file = file.map_err(in_words)?;
+        let about = file.metadata().map_err(in_words)?;
+        if !about.is_file() {
+            return Err("it is no regular file".into());
+        }
+        let len = usize::try_from(about.len()).unwrap_or(usize::MAX);
         if len == 0 {
-            return None;
+            return Err("it is empty".into());
         }
         // SAFETY: a new mapping at an address of the system's choice.
         let begin = unsafe { libc::mmap(null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
-        (begin != libc::MAP_FAILED).then_some(Mapped { begin: begin.cast(), len })
+        match begin == libc::MAP_FAILED {
+            true => Err("it cannot be mapped".into()),
+            false => Ok(Mapped { begin: begin.cast(), len }),
+        }
     }
 }
 

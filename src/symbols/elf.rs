@@ -6,9 +6,7 @@ use crate::os::modules::find_gnu_id;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// An ELF file of 64 bits, least significant byte first, of whatever machine.
@@ -72,15 +70,7 @@ fn part(bytes: &[u8], at: u64, len: u64) -> Option<&[u8]> {
 impl Elf {
     /// Why it cannot be read, in words, if it cannot. What is no regular file is not waited for.
     pub(super) fn open(path: &Path) -> Result<Elf, String> {
-        let in_words = |e: std::io::Error| e.to_string();
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-        let file = file.map_err(in_words)?;
-        let about = file.metadata().map_err(in_words)?;
-        if !about.is_file() {
-            return Err("it is no regular file".into());
-        }
-        let len = usize::try_from(about.len()).unwrap_or(usize::MAX);
-        let bytes = Mapped::new(&file, len).ok_or("it is empty, or cannot be mapped")?;
+        let bytes = Mapped::open(path)?;
         Elf::parse(path, bytes).ok_or_else(|| "it is no ELF file of 64 bits, or a spoiled one".into())
     }
 
