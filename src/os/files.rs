@@ -6,6 +6,9 @@ use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
 
+/// Flags for opening a file that may turn out to be none: a pipe, or a device, would be waited for.
+pub(crate) const WITHOUT_WAITING: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
+
 /// A file's bytes, mapped for reading: they take physical memory only where they are looked at, and the system may take
 /// that back at any time.
 ///

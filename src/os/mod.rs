@@ -23,7 +23,7 @@
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
-//! | [`files::Mapped`] | a file's bytes, read in place; `None` if refused |
+//! | [`files::Mapped`], [`files::WITHOUT_WAITING`] | a file's bytes, read in place; `None` if refused |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].

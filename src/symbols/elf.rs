@@ -1,7 +1,7 @@
 //! A program's, library's or debug file, as far as names need it. Whatever stands in it is taken for a claim: every
 //! offset and length is checked.
 
-use crate::os::files::Mapped;
+use crate::os::files::{Mapped, WITHOUT_WAITING};
 use crate::os::modules::find_gnu_id;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
@@ -73,7 +73,7 @@ impl Elf {
     /// Why it cannot be read, in words, if it cannot. What is no regular file is not waited for.
     pub(super) fn open(path: &Path) -> Result<Elf, String> {
         let in_words = |e: std::io::Error| e.to_string();
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+        let file = OpenOptions::new().read(true).custom_flags(WITHOUT_WAITING).open(path);
         let file = file.map_err(in_words)?;
         let about = file.metadata().map_err(in_words)?;
         if !about.is_file() {
