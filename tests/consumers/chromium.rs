@@ -16,11 +16,11 @@ impl Chromium {
         Some(Chromium { program, profile: Directory::new(&format!("chromium-{thread:?}")) })
     }
 
-    /// The document after its scripts have run.
+    /// The document once it is loaded, and what its scripts did until then.
     pub(crate) fn dom(&self, page: &Path) -> String {
         let output = Command::new(self.program)
-            // A sandbox is not to be had by root, nor in many containers. The clock of the page does not wait for the machine.
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"])
+            // A sandbox is not to be had by root, nor in many containers.
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
             .arg(format!("--user-data-dir={}", self.profile.file("profile").display()))
             .arg(format!("file://{}", page.display()))
             .output()

@@ -71,20 +71,24 @@ fn the_viewer_of_dhat_shows_the_tree() {
         for file in ["dh_view.js", "dh_view.css"] {
             fs::copy(format!("{viewer}/{file}"), directory.file(file)).expect("a copy");
         }
-        // The viewer, with our file chosen in its own input.
+        // The viewer, with our file chosen in its own input. What reads the file does so at once: otherwise the page would be
+        // looked at before it has.
         let drive = format!(
-            "addEventListener('load', () => setTimeout(() => {{\n\
+            "class FileReader {{ readAsText() {{ this.onload({{target: {{result: JSON.stringify({dhat})}}}}); }} }}\n\
+             function drive() {{\n\
              const all = new DataTransfer();\n\
-             all.items.add(new File([JSON.stringify({dhat})], 'heap.json'));\n\
+             all.items.add(new File([], 'heap.json'));\n\
              gInput.files = all.files;\n\
              gInput.onchange();\n\
-             }}, 0));"
+             }}"
         );
         fs::write(directory.file("drive.js"), drive).expect("a file");
         let page = fs::read_to_string(format!("{viewer}/dh_view.html")).expect("a page");
-        let with_drive = page.replace("</head>", "<script src=\"drive.js\"></script></head>");
-        assert_ne!(page, with_drive);
-        fs::write(directory.file("page.html"), with_drive).expect("a file");
+        let driven = page
+            .replace("</head>", "<script src=\"drive.js\"></script></head>")
+            .replace("onLoad()", "onLoad(); drive()");
+        assert!(driven.contains("drive.js") && driven.contains("drive()"), "{page}");
+        fs::write(directory.file("page.html"), driven).expect("a file");
         chromium.text(&directory.file("page.html"))
     };
     let text = view(&dhat);
