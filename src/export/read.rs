@@ -96,8 +96,10 @@ struct FileTag {
 }
 
 fn read(text: &str) -> Result<(Snapshot, Symbols), ReadError> {
-    if !text.trim_start().starts_with('{') {
-        return Err(ReadError::not("it is no JSON object"));
+    match text.trim_start().chars().next() {
+        Some('{') => (),
+        Some(_) => return Err(ReadError::not("it is no JSON object")),
+        None => return Err(ReadError::not("it is empty")),
     }
     // A number that is cut off counts as malformed.
     let is_cut = |e: &serde_json::Error| e.is_eof() || !text.trim_end().ends_with('}');
