@@ -1,4 +1,4 @@
-//! What a snapshot costs: a million live blocks, tracked exactly, from 16,384 call stacks.
+//! What a snapshot and a dump cost: a million live blocks, tracked exactly, from 16,384 call stacks.
 //!
 //! ```sh
 //! cargo run --release -p tenure-alloc-tests --example snapshot_cost
@@ -33,22 +33,30 @@ fn main() {
     for path in 0..1 << LEVELS {
         tree(path, LEVELS, &mut held);
     }
+    let (blocks, mut sites) = (held.len(), 0);
+    time("a snapshot", || {
+        let snapshot = tenure::snapshot();
+        assert!(snapshot.tracked().blocks().value >= blocks as f64);
+        sites = snapshot.sites().len();
+    });
+    let path = std::env::temp_dir().join(format!("tenure-snapshot-cost-{}", std::process::id()));
+    let mut bytes = 0;
+    time("a dump", || {
+        tenure::dump::to(&path).expect("written");
+        bytes = std::fs::metadata(&path).expect("a file").len();
+        std::fs::remove_file(&path).expect("removed");
+    });
+    println!("{blocks} live blocks of {sites} sites; the dump has {:.1} MiB", bytes as f64 / f64::from(1 << 20));
+}
+
+fn time(what: &str, mut f: impl FnMut()) {
     let mut times: Vec<_> = (0..9)
         .map(|_| {
             let begin = Instant::now();
-            let snapshot = tenure::snapshot();
-            let time = begin.elapsed();
-            assert!(snapshot.tracked().blocks().value >= held.len() as f64);
-            (time, snapshot.sites().len())
+            f();
+            begin.elapsed()
         })
         .collect();
     times.sort();
-    println!(
-        "{} live blocks of {} sites: {:?} (median of 9, {:?} to {:?})",
-        held.len(),
-        times[4].1,
-        times[4].0,
-        times[0].0,
-        times[8].0
-    );
+    println!("{what}: {:?} (median of 9, {:?} to {:?})", times[4], times[0], times[8]);
 }

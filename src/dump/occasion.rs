@@ -38,11 +38,11 @@ fn begin() {
         if (dumps.exit || current::leaks()) && !process::at_exit(at_exit) {
             os::warn(format_args!("the system takes no function for the exit: nothing will be written then"));
         }
-        // SAFETY: the handler sets a flag and makes a system call, which leaves `errno` alone.
-        if let Some(signal) = dumps.signal
-            && !unsafe { process::on_signal(signal, on_signal) }
-        {
-            os::warn(format_args!("the system takes no handler for {}: it will cause no dump", signal.name()));
+        if let Some(signal) = dumps.signal {
+            // SAFETY: the handler sets a flag and makes a system call, which leaves `errno` alone.
+            if !unsafe { process::on_signal(signal, on_signal) } {
+                os::warn(format_args!("the system takes no handler for {}: it will cause no dump", signal.name()));
+            }
         }
     }
     if dumps.needs_thread() && !process::spawn(wait) {
