@@ -9,6 +9,7 @@ use super::elf::{Contents, Elf};
 use super::fuel::{Bad, Fuel};
 use super::lines::Lines;
 use super::unit::{Functions, Head, Naming, Slice};
+use super::units::Units;
 use gimli::{AttributeValue, Section, SectionId};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -48,25 +49,6 @@ const OWN: Place = 0;
 const SHARED: Place = 1;
 const SPLIT: Place = 2;
 
-/// The units of a file.
-#[derive(Debug)]
-struct Units {
-    dwarf: Arc<gimli::Dwarf<Slice>>,
-    /// Where each begins.
-    begins: Vec<usize>,
-    /// By begin.
-    ranges: Vec<Range>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Range {
-    begin: u64,
-    end: u64,
-    /// The end of whichever range so far reaches farthest.
-    reach: u64,
-    unit: u32,
-}
-
 /// What a unit was asked for.
 #[derive(Debug)]
 struct Loaded {
@@ -81,8 +63,6 @@ struct Loaded {
 
 /// What units may take before those that were not used for longest go; one alone may take more.
 const BYTES: usize = 48 << 20;
-/// 64 MiB of them. Ranges of a unit that touch are one, so that a program has far fewer.
-const MOST_RANGES: usize = 1 << 21;
 /// No compiler inlines so deep.
 const MOST_FRAMES: usize = 1 << 10;
 
@@ -352,70 +332,12 @@ impl Info {
     fn open_package(&mut self, path: &Path) -> Option<gimli::DwarfPackage<Slice>> {
         let elf = Arc::new(Elf::open(path).ok()?);
         self.held.files.push(elf.clone());
-        let of_use = |id: &SectionId| is_of_use(id) || matches!(id, SectionId::DebugCuIndex | SectionId::DebugTuIndex);
+        // All of them: a unit's share of one that is missing could not be found.
         let load = |id: SectionId| {
-            let name = Some(id).filter(of_use).and_then(|id| id.dwo_name());
+            let name = id.dwo_name();
             self.held.section(&elf, name).map_err(|_| gimli::Error::MissingUnitDie)
         };
         gimli::DwarfPackage::load(load, Slice::new(&[], gimli::LittleEndian)).ok()
-    }
-}
-
-impl Units {
-    /// As far as they can be read. `addressed`: with the ranges that they speak of.
-    fn read(dwarf: Arc<gimli::Dwarf<Slice>>, addressed: bool, fuel: &mut Fuel) -> Units {
-        let (mut begins, mut ranges) = (Vec::new(), Vec::<Range>::new());
-        let mut headers = dwarf.units();
-        while let Ok(Some(header)) = headers.next() {
-            let Some(at) = header.debug_info_offset() else { continue };
-            begins.push(at.0);
-            if !addressed || matches!(header.type_(), gimli::UnitType::Partial | gimli::UnitType::Type { .. }) {
-                continue;
-            }
-            let unit = begins.len() as u32 - 1;
-            let mut add = |begin, end| {
-                let full = ranges.len() == MOST_RANGES;
-                match ranges.last_mut() {
-                    // Between functions there is a little room, which belongs to nobody.
-                    Some(last) if last.unit == unit && last.end <= begin && begin - last.end < 64 => last.end = end,
-                    _ if full => return Err(Bad),
-                    _ => ranges.push(Range { begin, end, reach: 0, unit }),
-                }
-                Ok(())
-            };
-            // A unit that is spoiled is passed over.
-            _ = Head::read(&dwarf, header, fuel).and_then(|head| {
-                let mut any = false;
-                head.extent.each(&head, fuel, |begin, end| {
-                    any = true;
-                    add(begin, end)
-                })?;
-                match head.lines {
-                    Some(offset) if !any => {
-                        Lines::read(&head, offset, fuel)?.ranges().try_for_each(|(begin, end)| add(begin, end))
-                    }
-                    _ => Ok(()),
-                }
-            });
-        }
-        ranges.sort_unstable_by_key(|r| (r.begin, r.end, r.unit));
-        let mut reach = 0;
-        for range in &mut ranges {
-            reach = reach.max(range.end);
-            range.reach = reach;
-        }
-        ranges.shrink_to_fit();
-        Units { dwarf, begins, ranges }
-    }
-
-    /// The units that speak of an address; of what the linker left out, some may seem to.
-    fn at(&self, address: u64) -> Vec<u32> {
-        let before = &self.ranges[..self.ranges.partition_point(|r| r.begin <= address)];
-        let near = before.iter().rev().take_while(|r| r.reach > address).take(1024);
-        let mut units: Vec<u32> = Vec::new();
-        near.filter(|r| address < r.end).for_each(|r| units.push(r.unit));
-        units.truncate(16);
-        units
     }
 }
 
