@@ -17,13 +17,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Debug information that is looked up in.
+/// The debug information of a module, opened.
 #[derive(Debug)]
 pub(super) struct Info {
     /// The file's own, and what several files share.
     places: [Option<Units>; 2],
-    /// Of units that were used, the last first to go at the end.
+    /// Units that were used, as long as there is room.
     loaded: HashMap<usize, Loaded>,
+    /// What those that are in `loaded` take.
+    loaded_bytes: usize,
     heads: HashMap<(Place, usize), Arc<Head>>,
     heads_bytes: usize,
     clock: u64,
@@ -136,6 +138,7 @@ impl Info {
         Ok(Info {
             places: [Some(own), shared],
             loaded: HashMap::new(),
+            loaded_bytes: 0,
             heads: HashMap::new(),
             heads_bytes: 0,
             clock: 0,
@@ -170,6 +173,7 @@ impl Info {
     fn take(&mut self, unit: u32) -> Result<Loaded, Bad> {
         let at = self.places[OWN].as_ref().and_then(|own| own.begins.get(unit as usize)).copied().ok_or(Bad)?;
         if let Some(loaded) = self.loaded.remove(&(unit as usize)) {
+            self.loaded_bytes -= loaded.bytes;
             return Ok(loaded);
         }
         let head = self.head(OWN, at)?;
@@ -181,9 +185,9 @@ impl Info {
         loaded.used = self.clock;
         loaded.bytes =
             loaded.functions.as_ref().map_or(0, Functions::bytes) + loaded.lines.as_ref().map_or(0, Lines::bytes);
+        self.loaded_bytes += loaded.bytes;
         self.loaded.insert(unit as usize, loaded);
-        let mut bytes: usize = self.heads_bytes + self.loaded.values().map(|l| l.bytes).sum::<usize>();
-        if bytes <= BYTES {
+        if self.heads_bytes + self.loaded_bytes <= BYTES {
             return;
         }
         (self.heads, self.heads_bytes) = Default::default();
@@ -192,10 +196,10 @@ impl Info {
         // The last one stays.
         by_use.pop();
         for (_, unit, of_it) in by_use {
-            if bytes <= BYTES / 2 {
+            if self.loaded_bytes <= BYTES / 2 {
                 break;
             }
-            bytes -= of_it;
+            self.loaded_bytes -= of_it;
             self.loaded.remove(&unit);
         }
     }
