@@ -1,5 +1,6 @@
 //! Names from files: of libraries that come late, of files that moved, were stripped, compressed, exchanged or removed.
 
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
@@ -203,6 +204,43 @@ fn compressed_debug_information() {
         assert!(std::fs::metadata(&compressed).expect("it").len() < std::fs::metadata(&whole).expect("it").len());
         let (frame, notes) = loaded.name_in(&loaded.elsewhere(&compressed), &mut Symbols::new());
         assert!(is_whole(&frame) && notes.is_empty(), "{kind}: {frame:?} {notes:?}");
+    }
+}
+
+/// What the compiler split off: single files, and a package.
+#[test]
+fn debug_information_that_was_split_off() {
+    const SOURCE: &str = "#[inline(always)] fn inner(n: u64) -> Vec<u64> { (0..n).map(|x| x * x).collect() }\n\
+         #[unsafe(no_mangle)] pub extern \"C\" fn outer(n: u64) -> u64 { inner(n).iter().sum() }\n";
+    let _alone = alone();
+    let directory = Directory::new("dwo");
+    for kind in ["off", "unpacked", "packed"] {
+        let place = directory.0.join(kind);
+        std::fs::create_dir_all(&place).expect("a directory");
+        std::fs::write(place.join("split.rs"), SOURCE).expect("a file");
+        let split = format!("-Csplit-debuginfo={kind}");
+        let arguments = ["--edition=2024", "-g", "-O", "--crate-type=cdylib", &split, "split.rs", "-o", "libsplit.so"];
+        let Ok(output) = Command::new("rustc").args(arguments).current_dir(&place).output() else {
+            println!("skipped: debug_information_that_was_split_off, because there is no rustc");
+            return;
+        };
+        assert!(output.status.success(), "{}", text_of(&output.stderr));
+        let path = CString::new(text(&place.join("libsplit.so"))).expect("no null");
+        // SAFETY: the library is the one that was just built; the names end with a null.
+        let outer = unsafe {
+            let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+            assert!(!handle.is_null(), "it cannot be loaded");
+            libc::dlsym(handle, c"outer".as_ptr()) as u64
+        };
+        let (snapshot, mut symbols) = (tenure::snapshot(), Symbols::new());
+        let found = (outer..outer + 64).any(|address| {
+            let frames = symbols.frames(&snapshot.place(address));
+            let names: Vec<_> = frames.iter().map(|f| (&*f.function, f.line)).collect();
+            names.len() > 2
+                && names.iter().any(|n| n.0.ends_with("inner") && n.1 == Some(1))
+                && names.last().is_some_and(|n| n.0 == "outer")
+        });
+        assert!(found, "{kind}: {:?} {:?}", symbols.frames(&snapshot.place(outer)), symbols.notes());
     }
 }
 

@@ -9,6 +9,7 @@ use super::elf::{Contents, Elf};
 use super::fuel::{Bad, Fuel};
 use super::lines::Lines;
 use super::unit::{Functions, Head, Naming, Slice};
+use super::units::Units;
 use gimli::{AttributeValue, Section, SectionId};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -16,13 +17,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Debug information that is looked up in.
+/// The debug information of a module, opened.
 #[derive(Debug)]
 pub(super) struct Info {
     /// The file's own, and what several files share.
     places: [Option<Units>; 2],
-    /// Of units that were used, the last first to go at the end.
+    /// Units that were used, as long as there is room.
     loaded: HashMap<usize, Loaded>,
+    /// What those that are in `loaded` take.
+    loaded_bytes: usize,
     heads: HashMap<(Place, usize), Arc<Head>>,
     heads_bytes: usize,
     clock: u64,
@@ -48,25 +51,6 @@ const OWN: Place = 0;
 const SHARED: Place = 1;
 const SPLIT: Place = 2;
 
-/// The units of a file.
-#[derive(Debug)]
-struct Units {
-    dwarf: Arc<gimli::Dwarf<Slice>>,
-    /// Where each begins.
-    begins: Vec<usize>,
-    /// By begin.
-    ranges: Vec<Range>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Range {
-    begin: u64,
-    end: u64,
-    /// The end of whichever range so far reaches farthest.
-    reach: u64,
-    unit: u32,
-}
-
 /// What a unit was asked for.
 #[derive(Debug)]
 struct Loaded {
@@ -81,8 +65,6 @@ struct Loaded {
 
 /// What units may take before those that were not used for longest go; one alone may take more.
 const BYTES: usize = 48 << 20;
-/// 64 MiB of them. Ranges of a unit that touch are one, so that a program has far fewer.
-const MOST_RANGES: usize = 1 << 21;
 /// No compiler inlines so deep.
 const MOST_FRAMES: usize = 1 << 10;
 
@@ -156,6 +138,7 @@ impl Info {
         Ok(Info {
             places: [Some(own), shared],
             loaded: HashMap::new(),
+            loaded_bytes: 0,
             heads: HashMap::new(),
             heads_bytes: 0,
             clock: 0,
@@ -190,6 +173,7 @@ impl Info {
     fn take(&mut self, unit: u32) -> Result<Loaded, Bad> {
         let at = self.places[OWN].as_ref().and_then(|own| own.begins.get(unit as usize)).copied().ok_or(Bad)?;
         if let Some(loaded) = self.loaded.remove(&(unit as usize)) {
+            self.loaded_bytes -= loaded.bytes;
             return Ok(loaded);
         }
         let head = self.head(OWN, at)?;
@@ -201,9 +185,9 @@ impl Info {
         loaded.used = self.clock;
         loaded.bytes =
             loaded.functions.as_ref().map_or(0, Functions::bytes) + loaded.lines.as_ref().map_or(0, Lines::bytes);
+        self.loaded_bytes += loaded.bytes;
         self.loaded.insert(unit as usize, loaded);
-        let mut bytes: usize = self.heads_bytes + self.loaded.values().map(|l| l.bytes).sum::<usize>();
-        if bytes <= BYTES {
+        if self.heads_bytes + self.loaded_bytes <= BYTES {
             return;
         }
         (self.heads, self.heads_bytes) = Default::default();
@@ -212,10 +196,10 @@ impl Info {
         // The last one stays.
         by_use.pop();
         for (_, unit, of_it) in by_use {
-            if bytes <= BYTES / 2 {
+            if self.loaded_bytes <= BYTES / 2 {
                 break;
             }
-            bytes -= of_it;
+            self.loaded_bytes -= of_it;
             self.loaded.remove(&unit);
         }
     }
@@ -352,70 +336,12 @@ impl Info {
     fn open_package(&mut self, path: &Path) -> Option<gimli::DwarfPackage<Slice>> {
         let elf = Arc::new(Elf::open(path).ok()?);
         self.held.files.push(elf.clone());
-        let of_use = |id: &SectionId| is_of_use(id) || matches!(id, SectionId::DebugCuIndex | SectionId::DebugTuIndex);
+        // All of them: a unit's share of one that is missing could not be found.
         let load = |id: SectionId| {
-            let name = Some(id).filter(of_use).and_then(|id| id.dwo_name());
+            let name = id.dwo_name();
             self.held.section(&elf, name).map_err(|_| gimli::Error::MissingUnitDie)
         };
         gimli::DwarfPackage::load(load, Slice::new(&[], gimli::LittleEndian)).ok()
-    }
-}
-
-impl Units {
-    /// As far as they can be read. `addressed`: with the ranges that they speak of.
-    fn read(dwarf: Arc<gimli::Dwarf<Slice>>, addressed: bool, fuel: &mut Fuel) -> Units {
-        let (mut begins, mut ranges) = (Vec::new(), Vec::<Range>::new());
-        let mut headers = dwarf.units();
-        while let Ok(Some(header)) = headers.next() {
-            let Some(at) = header.debug_info_offset() else { continue };
-            begins.push(at.0);
-            if !addressed || matches!(header.type_(), gimli::UnitType::Partial | gimli::UnitType::Type { .. }) {
-                continue;
-            }
-            let unit = begins.len() as u32 - 1;
-            let mut add = |begin, end| {
-                let full = ranges.len() == MOST_RANGES;
-                match ranges.last_mut() {
-                    // Between functions there is a little room, which belongs to nobody.
-                    Some(last) if last.unit == unit && last.end <= begin && begin - last.end < 64 => last.end = end,
-                    _ if full => return Err(Bad),
-                    _ => ranges.push(Range { begin, end, reach: 0, unit }),
-                }
-                Ok(())
-            };
-            // A unit that is spoiled is passed over.
-            _ = Head::read(&dwarf, header, fuel).and_then(|head| {
-                let mut any = false;
-                head.extent.each(&head, fuel, |begin, end| {
-                    any = true;
-                    add(begin, end)
-                })?;
-                match head.lines {
-                    Some(offset) if !any => {
-                        Lines::read(&head, offset, fuel)?.ranges().try_for_each(|(begin, end)| add(begin, end))
-                    }
-                    _ => Ok(()),
-                }
-            });
-        }
-        ranges.sort_unstable_by_key(|r| (r.begin, r.end, r.unit));
-        let mut reach = 0;
-        for range in &mut ranges {
-            reach = reach.max(range.end);
-            range.reach = reach;
-        }
-        ranges.shrink_to_fit();
-        Units { dwarf, begins, ranges }
-    }
-
-    /// The units that speak of an address; of what the linker left out, some may seem to.
-    fn at(&self, address: u64) -> Vec<u32> {
-        let before = &self.ranges[..self.ranges.partition_point(|r| r.begin <= address)];
-        let near = before.iter().rev().take_while(|r| r.reach > address).take(1024);
-        let mut units: Vec<u32> = Vec::new();
-        near.filter(|r| address < r.end).for_each(|r| units.push(r.unit));
-        units.truncate(16);
-        units
     }
 }
 

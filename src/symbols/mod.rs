@@ -25,6 +25,8 @@ mod reasons;
 mod symtab;
 #[cfg(feature = "symbols")]
 mod unit;
+#[cfg(feature = "symbols")]
+mod units;
 
 use crate::reading::untracked;
 use crate::snapshot::{Frame, Module, Names, Place, loaded};
