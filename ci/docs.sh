@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUSTDOCFLAGS="-D warnings"
 cargo doc --quiet --no-deps
-cargo doc --quiet --no-deps -p tenure --document-private-items --features internals,json,pprof,flamegraph
+cargo doc --quiet --no-deps -p tenure --document-private-items --features internals,cli

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# The README's main command.
+# The README's main commands.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
+# An empty output would be no success.
 cargo run --quiet --release --example quickstart | tee "$out"
-# It ends with the table of statistics; an empty output would be no success.
 grep -q "blocks" "$out" || { echo "no statistics were printed"; exit 1; }
+# The line that leaks, by samples, by exact counts, and in a test.
+cargo run --quiet --release --example leak_hunt 2>&1 | tee "$out"
+[ "$(grep -c "leak_hunt::service::Service::browse " "$out")" -ge 3 ] || { echo "the leak was not found"; exit 1; }
+grep -q "It fails, and names the place" "$out" || { echo "the test did not find the leak"; exit 1; }
