@@ -6,7 +6,7 @@ use super::find::{self, Files};
 use super::qualify::{self, Crates};
 use super::reasons::Absence;
 use super::symtab::Symtab;
-use crate::snapshot::{Frame, Module, Place, loaded};
+use crate::snapshot::{Frame, Module, Place};
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,6 @@ use std::sync::Arc;
 pub(super) struct Lookup {
     objects: HashMap<u32, Result<Object, Absence>>,
     crates: Crates,
-    own: Option<Own>,
 }
 
 /// The files of a module, opened.
@@ -27,14 +26,6 @@ struct Object {
     symbols: Option<(Symtab, Arc<Elf>)>,
     /// Why debug information is not read though it is there.
     fault: Option<String>,
-}
-
-/// Which module this crate's code is in, and where.
-#[derive(Debug)]
-struct Own {
-    /// `None` once it was looked up, or if it is nowhere.
-    module: Option<Module>,
-    address: u64,
 }
 
 /// The frames at an address, and why there are no more of them if the file is to blame.
@@ -49,19 +40,15 @@ impl Lookup {
         address: u64,
         directories: &[PathBuf],
     ) -> Result<Answer, Absence> {
+        let crates = &mut self.crates;
         let object = self.objects.entry(id).or_insert_with(|| {
             let program = std::fs::read_link("/proc/self/exe");
             let is_program = program.is_ok_and(|p| p.to_string_lossy() == module.path.as_str());
-            find::find(module, directories, is_program).map(|files| Object::open(files, module))
+            let mut object = Object::open(find::find(module, directories, is_program)?, module);
+            object.learn_own_crate(module, crates);
+            Ok(object)
         });
         let object = object.as_mut().map_err(|absence| absence.clone())?;
-        // Most stacks begin with frames of this crate, whose directory may have any name.
-        let own = self.own.get_or_insert_with(Own::here);
-        if own.module.as_ref().is_some_and(|own| own.path == module.path && own.build_id == module.build_id) {
-            own.module = None;
-            let place = Place { address: module.base.wrapping_add(own.address), module: Some(module) };
-            object.frames(&place, own.address, &mut self.crates);
-        }
         let place = Place { address, module: Some(module) };
         let frames = object.frames(&place, address.wrapping_sub(module.base), &mut self.crates);
         Ok((frames, object.fault()))
@@ -70,15 +57,6 @@ impl Lookup {
     /// Gives back the files and what was read of them: it may be many times what the names take.
     pub(super) fn finish(&mut self) {
         self.objects = HashMap::new();
-    }
-}
-
-impl Own {
-    fn here() -> Own {
-        let code = Own::here as fn() -> Own as usize as u64;
-        let module = loaded().into_iter().find(|m| m.contains(code));
-        let address = module.as_ref().map_or(0, |m| code.wrapping_sub(m.base));
-        Own { module, address }
     }
 }
 
@@ -98,6 +76,18 @@ impl Object {
         let tables = files.all.into_iter().filter_map(|elf| Some((Symtab::read(&elf)?, elf)));
         let symbols = tables.max_by_key(|(table, _)| table.len());
         Object { info, symbols, fault }
+    }
+
+    /// Most stacks begin with frames of this crate, whose directory may have any name: what the loader calls is never
+    /// inlined, and tells it.
+    fn learn_own_crate(&mut self, module: &Module, crates: &mut Crates) {
+        // In either mangling there are the lengths of names before them: most symbols need not be demangled.
+        let is_own = |name: &[u8]| name.windows(12).any(|w| w == b"6tenure4init") && demangled(name) == "tenure::init";
+        let found = self.symbols.as_ref().and_then(|(table, elf)| table.find(elf, is_own));
+        if let Some(address) = found {
+            let place = Place { address: module.base.wrapping_add(address), module: Some(module) };
+            self.frames(&place, address, crates);
+        }
     }
 
     fn fault(&self) -> Option<String> {

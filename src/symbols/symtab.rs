@@ -44,6 +44,13 @@ impl Symtab {
         self.functions.len()
     }
 
+    /// The address of the first function with such a mangled name.
+    pub(super) fn find(&self, elf: &Elf, is_it: impl Fn(&[u8]) -> bool) -> Option<u64> {
+        let (_, names) = tables(elf)?;
+        let text = |name: u32| names.get(name as usize..).and_then(|n| n.split(|&b| b == 0).next()).unwrap_or_default();
+        self.functions.iter().find(|f| is_it(text(f.2))).map(|f| f.0)
+    }
+
     /// The mangled name of the function at an address of the file that this was read from. Of several names the
     /// plainest, `malloc` rather than `__libc_malloc`.
     pub(super) fn name<'a>(&self, elf: &'a Elf, address: u64) -> Option<&'a [u8]> {
