@@ -1,4 +1,5 @@
 use super::*;
+use crate::snapshot::loaded;
 use std::collections::BTreeMap;
 
 /// What the `backtrace` crate says of an address of this process.
