@@ -80,7 +80,7 @@ impl Drop for NoAlloc {
             text += &report::sites(&measured.sites, Column::Allocated, &mut Symbols::new());
             text
         });
-        panic!("{text}");
+        panic!("{}", text.trim_end());
     }
 }
 

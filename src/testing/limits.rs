@@ -120,7 +120,7 @@ impl Limits {
     #[track_caller]
     pub fn verify<T>(&self, measured: &Measured<T>) {
         if let Some(message) = untracked(|| self.violation(measured)) {
-            panic!("{message}");
+            panic!("{}", message.trim_end());
         }
     }
 

@@ -235,7 +235,7 @@ pub(super) fn died(number: u16, site: u32, requested: u64) {
     each(number, false, |watch| {
         permitted |= watch.kind == Kind::Permits;
         if watch.is_seen(permitted) {
-            watch.held -= 1;
+            watch.held = table::less(watch.held, 1);
             if watch.open {
                 watch.freed(site, requested);
             }
@@ -302,10 +302,10 @@ impl Watch {
         self.totals.resized += 1;
         self.totals.allocated.bytes += grown;
         self.totals.freed.bytes += shrunk;
-        self.totals.live.bytes = self.totals.live.bytes + grown - shrunk;
+        self.totals.live.resize(from, to);
         let line = self.table.line(site);
         line.allocated.bytes += grown;
-        line.live.bytes = line.live.bytes + grown - shrunk;
+        line.live.resize(from, to);
         self.raise();
     }
 

@@ -6,6 +6,7 @@
 //! line notes what it holds before its first change after a peak. A line that has not changed since holds what it held.
 
 use crate::arena::private;
+use crate::os::die;
 use std::ptr::null_mut;
 
 /// Blocks and bytes.
@@ -24,9 +25,18 @@ impl Count {
     }
 
     pub(super) fn take(&mut self, size: u64) {
-        self.blocks -= 1;
-        self.bytes -= size;
+        self.blocks = less(self.blocks, 1);
+        self.bytes = less(self.bytes, size);
     }
+
+    pub(super) fn resize(&mut self, from: u64, to: u64) {
+        self.bytes = less(self.bytes + to, from);
+    }
+}
+
+/// A difference that is never below zero. An abort, because a panic would unwind out of a free, and with a lock held.
+pub(super) fn less(a: u64, b: u64) -> u64 {
+    a.checked_sub(b).unwrap_or_else(|| die!("a watch counts more deaths than births"))
 }
 
 /// One site. `site` is `None` for all that found no room.
