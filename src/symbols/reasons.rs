@@ -112,10 +112,9 @@ fn sentence(path: &str, build_id: &str, found: &Found) -> Option<String> {
 }
 
 fn why(absence: &Absence, build_id: &str) -> String {
-    let search = match build_id {
-        "" => "give `Symbols::search` a directory that holds it, or its debug file".to_string(),
-        id => format!("give `Symbols::search` a directory that holds it, or its debug file, of build id {id}"),
-    };
+    let wanted = if build_id.is_empty() { String::new() } else { format!(", of build id {build_id},") };
+    let search =
+        format!("give a directory that holds it, or its debug file{wanted} to `Symbols::search` or `tenure --search`");
     match absence {
         Absence::NotGiven => "it is no module of the snapshot that the names came with".into(),
         Absence::Kernel => "it is the kernel's own code, and in no file".into(),

@@ -115,7 +115,7 @@ fn each_reason_has_its_sentence() {
         let module = module("/opt/shop", "ab12");
         said(&module, &|reasons| reasons.absent(&module, absence.clone()))
     };
-    let search = "give `Symbols::search` a directory that holds it, or its debug file, of build id ab12";
+    let search = "give a directory that holds it, or its debug file, of build id ab12, to `Symbols::search` or `tenure --search`";
     assert_eq!(
         absent(Absence::Missing),
         format!("no names from /opt/shop: the file is not here, or was removed since; {search}")
