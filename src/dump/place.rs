@@ -31,8 +31,9 @@ impl Path {
         (!path.contains(&0)).then_some(self)
     }
 
+    /// All of it: in a forked child, what another thread was writing may stand behind the end.
     fn clear(&mut self) {
-        self.bytes[..self.len].fill(0);
+        self.bytes.fill(0);
         self.len = 0;
     }
 
