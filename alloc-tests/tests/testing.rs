@@ -20,7 +20,8 @@ use tenure_alloc_tests::child::Scenario;
 #[global_allocator]
 static ALLOC: Tenure = Tenure::new();
 
-/// A block that is allocated in any build.
+/// A block that is allocated in any build, by a function that has its whole name in any build.
+#[inline(never)]
 fn block(bytes: usize) -> Vec<u8> {
     black_box(Vec::with_capacity(bytes))
 }

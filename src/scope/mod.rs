@@ -114,7 +114,8 @@ impl Drop for Scope {
     }
 }
 
-/// Futures that run in a scope, on whichever threads they are polled.
+/// Futures that run in a scope, on whichever threads they are polled. Where one is made in a scope of
+/// [`testing`](crate::testing), each poll is in that, too.
 pub trait InScopeExt: Future + Sized {
     /// Sets the tag of that name at each poll, and puts back the one before after it.
     ///

@@ -101,7 +101,7 @@ impl Site {
 /// [`InScopeExt`](crate::InScopeExt) have brought into its scope.
 ///
 /// Exact, and of this code only, whatever other threads do meanwhile; they are not slowed down. In `f` each allocation costs
-/// about as much as in [`Mode::Exact`](crate::Mode::Exact), and some 50 ns more. Beginning and ending cost microseconds.
+/// about as much as in [`Mode::Exact`](crate::Mode::Exact), and some 100 ns more. Beginning and ending cost microseconds.
 ///
 /// ```
 /// # #[global_allocator]

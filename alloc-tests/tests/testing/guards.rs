@@ -1,6 +1,7 @@
 //! Guards for code that may not allocate.
 
 use super::{block, count};
+use std::hint::black_box;
 use std::panic::catch_unwind;
 use std::thread;
 use tenure::testing::{measure, no_alloc, no_alloc_or_abort, permit};
@@ -26,7 +27,8 @@ fn nothing_is_allocated() {
 fn what_is_allocated_is_said_at_the_end() {
     let text = message(|| {
         let _guard = no_alloc();
-        for _ in 0..3 {
+        // A number that is not known to the compiler: three turns are one call.
+        for _ in 0..black_box(3) {
             drop(block(50));
         }
         thread::spawn(tenure::inherit(|| drop(block(60)))).join().expect("the panic is the guard's");
@@ -92,7 +94,7 @@ fn an_abort_at_the_first_allocation() {
     assert!(lines.iter().any(|l| l.starts_with("tenure:   libc.so.6+0x")), "{}", outcome.stderr);
     let named = lines.iter().position(|l| l.contains("testing::block (tests/testing.rs:"));
     let then = named.and_then(|at| lines.get(at + 1)).copied().unwrap_or_default();
-    assert!(then.contains("testing::guards::an_abort_at_the_first_allocation"), "{}", outcome.stderr);
+    assert!(then.contains("(tests/testing/guards.rs:"), "{}", outcome.stderr);
 }
 
 /// In a scope that measures inside of a guard, too.

@@ -2,6 +2,7 @@
 //! nothing while scopes are open.
 
 use super::{block, count};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Barrier, Mutex};
 use tenure::testing::{Count, Measured, Scope};
@@ -55,14 +56,14 @@ impl Expected {
     }
 }
 
-/// Four sites, as far as the compiler leaves them apart.
+/// One site for each size: a function of its own, which does not end with a jump into the other.
+#[inline(never)]
+fn site<const SIZE: usize>() -> Vec<u8> {
+    black_box(block(SIZE))
+}
+
 fn sized(which: usize) -> Vec<u8> {
-    match which {
-        0 => block(SIZES[0]),
-        1 => block(SIZES[1]),
-        2 => block(SIZES[2]),
-        _ => block(SIZES[3]),
-    }
+    [site::<{ SIZES[0] }>, site::<{ SIZES[1] }>, site::<{ SIZES[2] }>, site::<{ SIZES[3] }>][which]()
 }
 
 struct Held {

@@ -4,7 +4,7 @@ use super::{block, count};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use tenure::InScopeExt;
@@ -58,25 +58,26 @@ fn noise_outside() {
 
 #[test]
 fn frees_on_other_threads_count() {
-    let (to_outside, outside) = mpsc::sync_channel::<Vec<u8>>(4);
-    let (done, is_done) = mpsc::sync_channel::<()>(4);
-    let freer = thread::spawn(move || {
-        for block in outside {
-            drop(block);
-            done.send(()).expect("the test lives");
+    // A barrier and a mutex, because a channel may allocate where it waits.
+    let (handed, turn) = (Mutex::new(Vec::new()), Barrier::new(2));
+    const SIZES: [usize; 4] = [10, 3000, 30_000, 300_000];
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            for _ in SIZES {
+                turn.wait();
+                drop(std::mem::take(&mut *handed.lock().expect("no panic")));
+                turn.wait();
+            }
+        });
+        let scope = Scope::begin();
+        for bytes in SIZES {
+            *handed.lock().expect("no panic") = block(bytes);
+            turn.wait();
+            turn.wait();
         }
+        let m = scope.end();
+        assert_eq!((m.allocated, m.freed, m.peak), (count(4, 333_010), count(4, 333_010), count(1, 300_000)));
     });
-    to_outside.send(block(1)).expect("it lives");
-    is_done.recv().expect("it lives");
-    let scope = Scope::begin();
-    for bytes in [10, 3000, 30_000, 300_000] {
-        to_outside.send(block(bytes)).expect("it lives");
-        is_done.recv().expect("it lives");
-    }
-    let m = scope.end();
-    assert_eq!((m.allocated, m.freed, m.peak), (count(4, 333_010), count(4, 333_010), count(1, 300_000)));
-    drop(to_outside);
-    freer.join().expect("it does not panic");
 }
 
 #[test]
