@@ -6,7 +6,7 @@ use super::folded::Merged;
 use super::rounded::Rounded;
 use super::stacks::Texts;
 use crate::reading::untracked;
-use crate::snapshot::{Frame, Names, Snapshot, Sum, is_runtime, outermost_of_interest, tracking};
+use crate::snapshot::{Estimate, Frame, Names, Snapshot, Sum, is_runtime, outermost_of_interest, tracking};
 use crate::stats::{Bytes, Count};
 use inferno::flamegraph::color::{BasicPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
@@ -25,7 +25,7 @@ pub fn flame_graph(snapshot: &Snapshot, names: &mut dyn Names, value: Value) -> 
         merged.add(snapshot, names, value, 0, trimmed());
         names.finish();
         let title = format!("{}: {}", value.title(), value.total(snapshot));
-        let subtitle = about(snapshot);
+        let subtitle = format!("{}{}", value.interval(snapshot), about(snapshot));
         let mut round = Rounded::default();
         draw(merged, value, title, subtitle, |[value, _]| {
             let width = round.next(value);
@@ -60,8 +60,9 @@ pub fn flame_graph_diff(
             None => merged.add(earlier, names, value, 1, trimmed()),
         }
         names.finish();
-        let title = format!("{}: {}; before: {}", value.title(), value.total(later), value.total(earlier));
-        let subtitle = format!("red grew, blue shrank; width: the larger of the two; {}", about(later));
+        let title = format!("{}: from {} to {}", value.title(), value.total(earlier), value.total(later));
+        let intervals = [value.interval(earlier), value.interval(later)].concat();
+        let subtitle = format!("red grew, blue shrank; as wide as the larger of the two; {intervals}{}", about(later));
         let (mut after, mut before) = (Rounded::default(), Rounded::default());
         draw(merged, value, title, subtitle, |[later, earlier]| {
             let (later, earlier) = (after.next(later), before.next(earlier));
@@ -88,16 +89,24 @@ impl Value {
         }
     }
 
-    /// The total of a snapshot for people, with its 95 % interval unless it is exact.
-    fn total(self, snapshot: &Snapshot) -> String {
+    fn estimate(self, snapshot: &Snapshot) -> Estimate {
         let sum: Sum = snapshot.sites().iter().map(|s| self.sum(s)).sum();
-        let estimate = if self.is_bytes() { sum.bytes() } else { sum.blocks() };
-        let total = self.text(estimate.value);
+        if self.is_bytes() { sum.bytes() } else { sum.blocks() }
+    }
+
+    /// The total of a snapshot for people.
+    fn total(self, snapshot: &Snapshot) -> String {
+        self.text(self.estimate(snapshot).value)
+    }
+
+    /// Its 95 % interval, unless it is exact.
+    fn interval(self, snapshot: &Snapshot) -> String {
+        let estimate = self.estimate(snapshot);
         if estimate.is_exact() {
-            return total;
+            return String::new();
         }
         let (low, high) = estimate.interval(0.95);
-        format!("{total} (95 % interval: {} to {})", self.text(low), self.text(high))
+        format!("95 %: {} to {}; ", self.text(low), self.text(high))
     }
 
     fn text(self, value: f64) -> String {

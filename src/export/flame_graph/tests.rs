@@ -39,7 +39,7 @@ fn what_is_estimated_has_its_interval() {
     let svg = flame_graph(&snapshot, &mut names(), Value::LiveBytes);
     let (low, high) = snapshot.tracked().bytes().interval(0.95);
     let text = |v: f64| crate::stats::Bytes(v.round() as usize).to_string();
-    let interval = format!("(95 % interval: {} to {})", text(low), text(high));
+    let interval = format!("95 %: {} to {}; ", text(low), text(high));
     assert!(svg.contains(&interval) && svg.contains("sampled, once in 4.0 KiB on average"), "{interval}");
 }
 
@@ -96,7 +96,7 @@ fn a_difference_goes_by_names() {
     assert_eq!(frame("shop::cart::add"), ("shop::cart::add (600 bytes, 54.55%; +45.45%)", "rgb(255,100,100)"));
     assert_eq!(frame(clone), (format!("{clone} (300 bytes, 27.27%; -27.27%)").as_str(), "rgb(160,160,255)"));
     assert_eq!(frame("parser::expr::parse"), ("parser::expr::parse (200 bytes, 18.18%; 0.00%)", "rgb(250,250,250)"));
-    assert!(svg.contains("Live bytes: 800 B; before: 600 B<") && svg.contains("red grew, blue shrank"));
+    assert!(svg.contains("Live bytes: from 600 B to 800 B<") && svg.contains("red grew, blue shrank"));
 }
 
 #[test]
