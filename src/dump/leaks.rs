@@ -6,6 +6,8 @@ use std::io::Write;
 
 /// Call stacks that a report shows.
 const STACKS: usize = 10;
+/// Frames of each.
+const FRAMES: usize = 12;
 
 /// What is held now, for people: the ten call stacks that hold most. What [`Tenure::leaks`](crate::Tenure::leaks) and
 /// `TENURE=leaks` print on standard error at the process' exit.
@@ -17,7 +19,7 @@ const STACKS: usize = 10;
 pub fn leaks() -> String {
     crate::reading::untracked(|| {
         let (snapshot, mut symbols) = (snapshot(), Symbols::new());
-        format!("{:#}", snapshot.group_by(By::Folded, &mut symbols).held().top(STACKS))
+        format!("{:#}", snapshot.group_by(By::Folded, &mut symbols).held().top(STACKS).innermost(FRAMES))
     })
 }
 

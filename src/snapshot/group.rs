@@ -168,6 +168,18 @@ impl Groups {
         self
     }
 
+    /// Of each stack at most so many frames, the innermost, and how many more there are.
+    pub fn innermost(mut self, frames: usize) -> Groups {
+        for group in &mut self.groups {
+            let more = group.stack.len().saturating_sub(frames);
+            if more > 1 {
+                group.stack.truncate(frames);
+                group.stack.push(Frame::instead(&format!("(and {more} frames further out)")));
+            }
+        }
+        self
+    }
+
     /// In another order.
     pub fn order_by(mut self, order: Value) -> Groups {
         self.sort(order);

@@ -89,6 +89,22 @@ fn groups_add_up_to_the_whole() {
 }
 
 #[test]
+fn stacks_are_shortened_from_without() {
+    let whole = random(3).snapshot().group_by(By::Site, &mut names());
+    let short = whole.clone().innermost(2);
+    for (whole, short) in whole.iter().zip(short.iter()) {
+        let n = whole.stack.len();
+        if n <= 3 {
+            assert_eq!(whole.stack, short.stack, "one frame is not replaced by a line that says so");
+        } else {
+            assert_eq!(whole.stack[..2], short.stack[..2]);
+            assert_eq!(&*short.stack[2].function, format!("(and {} frames further out)", n - 2));
+        }
+    }
+    assert!(whole.iter().any(|g| g.stack.len() > 3));
+}
+
+#[test]
 fn orders() {
     let shop = shop().snapshot();
     let first = |order| shop.group_by(By::Module, &mut names()).order_by(order)[0].name.clone();
