@@ -17,6 +17,7 @@
 //! | [`resident`] | resident bytes of the process |
 //! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
 //! | [`unix_nanos`], [`uptime_ms`] | the time of day; a clock that is never set |
+//! | [`preserving_errno`] | runs something, and leaves `errno` as it was |
 //! | [`warn`] | one line to standard error |
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
@@ -48,8 +49,8 @@ mod unix;
 
 #[cfg(not(loom))]
 pub(crate) use unix::{
-    Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, processors, purge,
-    register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
+    Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, preserving_errno, processors,
+    purge, register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
 };
 
 /// Begins to fetch what stands at an address, whatever address that is.
