@@ -3,9 +3,10 @@
 
 use std::alloc::Layout;
 use std::ffi::c_void;
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
-use tenure::dump;
+use tenure::{dump, export::from_file};
 use tenure_alloc_tests::Tenure;
 use tenure_alloc_tests::child::{Outcome, Scenario};
 use tenure_alloc_tests::dir::{Dir, names};
@@ -143,4 +144,54 @@ fn errno_is_left_alone() {
     let Some(outcome) = outcome else { return };
     assert!(outcome.status.success() && outcome.completed, "{outcome:?}");
     assert_eq!(said(&outcome).len(), 2, "{outcome:?}");
+}
+
+/// Forked while other threads dump and allocate: the child has dumps of its own, and ends.
+#[test]
+fn forked_while_others_dump() {
+    let dir = Dir::new("forked");
+    let env = format!("exact,dump=exit,dump_keep=2,dump_path={}", dir.path("%p.%n"));
+    let scenario = Scenario::new("forked_while_others_dump").env("TENURE", &env).env("DUMPS", &dir.path(""));
+    scenario.patience(100).run(|| {
+        let (dir, stop) = (dumps(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        dump::now().expect("written");
+                    }
+                });
+            }
+            scope.spawn(|| {
+                while !stop.load(SeqCst) {
+                    black_box((0..100).map(|n| vec![n; n]).collect::<Vec<_>>());
+                }
+            });
+            let mut children = Vec::new();
+            for _ in 0..150 {
+                // SAFETY: the child runs on with this thread alone, and only allocates and exits.
+                match unsafe { libc::fork() } {
+                    0 => {
+                        // SAFETY: no preconditions.
+                        unsafe { libc::alarm(20) };
+                        black_box(vec![1u8; 1 << 20]);
+                        std::process::exit(0);
+                    }
+                    child => {
+                        let mut status = 0;
+                        // SAFETY: the child is ours.
+                        unsafe { libc::waitpid(child, &mut status, 0) };
+                        children.push((child, status));
+                    }
+                }
+            }
+            stop.store(true, SeqCst);
+            let bad: Vec<_> = children.iter().filter(|c| c.1 != 0).collect();
+            assert!(bad.is_empty(), "{} of 150: {bad:?}", bad.len());
+            for (child, _) in children {
+                let dumped = from_file(dir.join(format!("{child}.1"))).expect("a dump").0;
+                assert_eq!(dumped.pid(), child as u32);
+            }
+        });
+    });
 }

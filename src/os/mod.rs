@@ -25,6 +25,7 @@
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
+//! | [`loader`] | keeps `fork` and our looks at what is loaded apart |
 //! | [`file::File`] | a file that nobody else may read, which is made new and written without allocation |
 //! | [`mapped::Mapped`] | a file's bytes, read in place; `None` if refused |
 //! | [`end`], `die!` | one line to standard error, then abort |
@@ -35,6 +36,8 @@
 pub(crate) mod file;
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
+#[cfg(not(loom))]
+pub(crate) mod loader;
 pub(crate) mod lock;
 #[cfg(all(feature = "symbols", not(loom)))]
 pub(crate) mod mapped;
