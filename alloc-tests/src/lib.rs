@@ -2,10 +2,11 @@
 //! allocator.
 //!
 //! Three kinds of tests stand on this: random operations beside an [oracle], scenarios that need a process of their
-//! own ([child]), and readings of what the process occupies ([rss]). That they can fail is shown by [planted] faults.
+//! own ([child]) or files ([dir]), and readings of what the process occupies ([rss]). That they can fail is shown by [planted] faults.
 
 pub mod chain;
 pub mod child;
+pub mod dir;
 pub mod oracle;
 pub mod pattern;
 pub mod planted;

@@ -12,6 +12,7 @@ use tenure::snapshot::Site;
 use tenure::{Mode, Snapshot, dump};
 use tenure_alloc_tests::Tenure;
 use tenure_alloc_tests::child::{Outcome, Scenario};
+use tenure_alloc_tests::dir::{Dir, names};
 
 /// Ends the process if an allocation allocates.
 struct Strict(Tenure);
@@ -53,40 +54,6 @@ unsafe impl GlobalAlloc for Strict {
 
 #[global_allocator]
 static ALLOC: Strict = Strict(Tenure::new());
-
-/// An empty directory of the test's own, removed at the end.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let dir = std::env::temp_dir().join(format!("tenure-dumps-{name}-{}", std::process::id()));
-        _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir(&dir).expect("a directory");
-        Dir(dir)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("UTF-8").to_string()
-    }
-
-    /// The names in it, in order.
-    fn names(&self) -> Vec<String> {
-        names(&self.0)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).expect("a directory");
-    let mut names: Vec<_> = entries.map(|e| e.expect("an entry").file_name().into_string().expect("UTF-8")).collect();
-    names.sort();
-    names
-}
 
 fn read(path: impl AsRef<Path>) -> Snapshot {
     from_file(path).expect("a dump").0

@@ -118,6 +118,7 @@ impl Config {
 /// The effective configuration: what the process' first allocation found in its `Tenure`.
 #[cfg(not(loom))]
 pub(crate) mod current {
+    use super::dumps::LONGEST_PATH;
     use super::{Config, Dumps, HugePages};
     use crate::sync::{AtomicBool, AtomicU8, Ordering};
     use std::cell::UnsafeCell;
@@ -127,10 +128,12 @@ pub(crate) mod current {
     static LEAKS: AtomicBool = AtomicBool::new(false);
 
     /// Written once, before `DUMPS_CHOSEN` is set, and never again.
-    struct Chosen(UnsafeCell<Dumps>);
+    struct Chosen<T>(UnsafeCell<T>);
     // SAFETY: see above; who reads it has seen that it is set.
-    unsafe impl Sync for Chosen {}
-    static DUMPS: Chosen = Chosen(UnsafeCell::new(Dumps::new()));
+    unsafe impl<T> Sync for Chosen<T> {}
+    static DUMPS: Chosen<Dumps> = Chosen(UnsafeCell::new(Dumps::new()));
+    /// The path's own place: that of the environment is the program's to overwrite.
+    static PATH: Chosen<[u8; LONGEST_PATH]> = Chosen(UnsafeCell::new([0; LONGEST_PATH]));
     static DUMPS_CHOSEN: AtomicBool = AtomicBool::new(false);
 
     /// Before the process' first operation, under a lock, once.
@@ -139,8 +142,18 @@ pub(crate) mod current {
         HUGE_PAGES.store(config.huge_pages as u8, Ordering::Relaxed);
         NO_HELPER.store(!config.helper_thread, Ordering::Relaxed);
         LEAKS.store(config.leaks, Ordering::Relaxed);
-        // SAFETY: nobody reads it yet.
-        unsafe { *DUMPS.0.get() = config.dumps };
+        // SAFETY: nobody reads them yet, and nobody writes them again.
+        unsafe {
+            let (path, own) = (config.dumps.path, &mut *PATH.0.get());
+            let path = match own.get_mut(..path.len()) {
+                None => path, // no pattern is that long
+                Some(own) => {
+                    own.copy_from_slice(path.as_bytes());
+                    std::str::from_utf8_unchecked(own)
+                }
+            };
+            *DUMPS.0.get() = Dumps { path, ..config.dumps };
+        }
         DUMPS_CHOSEN.store(true, Ordering::Release); // Release: who sees this sees what was chosen
     }
 

@@ -1,8 +1,8 @@
 //! The report of what is held when the process exits.
 
 use crate::Symbols;
+use crate::os::file;
 use crate::snapshot::{By, snapshot};
-use std::io::Write;
 
 /// Call stacks that a report shows.
 const STACKS: usize = 10;
@@ -25,6 +25,7 @@ pub fn leaks() -> String {
 
 /// At the exit.
 pub(super) fn print() {
-    // If that fails, there is nobody to be told.
-    _ = write!(std::io::stderr(), "tenure: held at exit: {}", leaks());
+    // Past the lock of `std::io::stderr`: a thread that runs on may hold it, or one that a fork has left behind. If it
+    // fails, there is nobody to be told.
+    _ = file::to_stderr(format!("tenure: held at exit: {}", leaks()).as_bytes());
 }

@@ -20,7 +20,8 @@
 //!
 //! **How it is written.** Without allocating, from memory that the program was linked with (2 MiB that cost nothing until
 //! they are used), by whichever thread has the occasion, while all threads run on. So it can be written when memory is out.
-//! It takes some 40 ns a live tracked block and 3 µs a call stack. Two threads write one after the other.
+//! It takes some 40 ns a live tracked block and 3 µs a call stack. Two threads write one after the other; an allocation that
+//! causes a dump waits five seconds for its turn.
 //!
 //! **Files** are new, and only their owner may read them. A file has its name only when it is whole: what a process that is
 //! killed has written until then is there and complete, and the one that it was writing ends in `.part`. One line on standard
@@ -37,7 +38,7 @@ pub(crate) mod text;
 pub use leaks::leaks;
 pub(crate) use occasion::init;
 
-use crate::config::{Dumps, current};
+use crate::config::current;
 use crate::os::file::Errno;
 use crate::os::process::this_thread;
 use crate::os::{self, lock::Futex};
@@ -58,7 +59,7 @@ pub fn to(path: impl AsRef<Path>) -> io::Result<()> {
 
 /// The same with a bound on the file's bytes.
 pub(crate) fn within(path: &[u8], most: u64) -> io::Result<()> {
-    let done = with_writer(|writer| writer.series.at(path, |file| live::write(writer.space, file, most)));
+    let done = with_writer(None, |writer| writer.series.at(path, |file| live::write(writer.space, file, most)));
     done.and_then(|done| done).map(|_| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
 }
 
@@ -67,16 +68,18 @@ pub(crate) fn within(path: &[u8], most: u64) -> io::Result<()> {
 ///
 /// Errors and cost as for [`to`].
 pub fn now() -> io::Result<()> {
-    next(&current::dumps(), |_, _| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
+    let done = next(None, |_, done| done).and_then(|done| done);
+    done.map(|_| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
 }
 
-/// Writes the next file of a series, and tells its path and its bytes; or the path and what went wrong.
-fn next(dumps: &Dumps, tell: impl FnOnce(&place::Path, Result<u64, Errno>)) -> Result<(), Errno> {
-    with_writer(|Writer { series, space }| {
-        let done = series.next(dumps, |file| live::write(space, file, dumps.most_bytes));
-        tell(&series.path, done);
-        done.map(|_| ())
-    })?
+/// Writes the next file of the series, and has `tell` make something of its path and its bytes, or of the path and what went
+/// wrong. [`Errno::BUSY`] if others have not done with theirs after so many milliseconds.
+fn next<T>(patience: Option<u64>, tell: impl FnOnce(&place::Path, Result<u64, Errno>) -> T) -> Result<T, Errno> {
+    let dumps = current::dumps();
+    with_writer(patience, |Writer { series, space }| {
+        let done = series.next(&dumps, |file| live::write(space, file, dumps.most_bytes));
+        tell(&series.path, done)
+    })
 }
 
 /// What whoever writes a dump needs.
@@ -102,8 +105,9 @@ static WRITER: Static = Static {
     space: UnsafeCell::new(MaybeUninit::zeroed()),
 };
 
-/// Runs `f` with what a writer needs, one thread at a time.
-fn with_writer<T>(f: impl FnOnce(Writer<'_>) -> T) -> Result<T, Errno> {
+/// Runs `f` with what a writer needs, one thread at a time. [`Errno::BUSY`] if this thread is at it already, or others are for
+/// longer than so many milliseconds.
+fn with_writer<T>(patience: Option<u64>, f: impl FnOnce(Writer<'_>) -> T) -> Result<T, Errno> {
     struct Back;
     impl Drop for Back {
         fn drop(&mut self) {
@@ -112,6 +116,7 @@ fn with_writer<T>(f: impl FnOnce(Writer<'_>) -> T) -> Result<T, Errno> {
     }
     let pid = std::process::id();
     let me = u64::from(pid) << 32 | u64::from(this_thread());
+    let until = patience.map_or(u64::MAX, |patience| os::uptime_ms() + patience);
     loop {
         let owner = WRITER.owner.load(Ordering::Relaxed); // Relaxed: the exchange looks again
         if owner == me {
@@ -122,6 +127,9 @@ fn with_writer<T>(f: impl FnOnce(Writer<'_>) -> T) -> Result<T, Errno> {
         // Acquire: what the last owner left must be seen.
         if free && WRITER.owner.compare_exchange(owner, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             break;
+        }
+        if os::uptime_ms() > until {
+            return Err(Errno::BUSY);
         }
         static NAP: Futex = Futex::new(0);
         os::futex_wait(&NAP, 0, 5);

@@ -50,13 +50,21 @@ fn begin() {
     }
 }
 
-/// Writes the next dump, and says so.
-fn write(why: fmt::Arguments<'_>) {
-    let dumps = current::dumps();
+/// How long an allocation waits for a dump of another thread. Not for ever: that thread may wait for a lock of the loader, under
+/// which this one allocates.
+const PATIENCE: Option<u64> = Some(5000);
+
+/// Writes the next dump, and says so. Leaves `errno` alone: it runs in the middle of an allocation, perhaps.
+fn write(patience: Option<u64>, why: fmt::Arguments<'_>) {
     // Of an error too, the path is told.
-    _ = super::next(&dumps, |path, done| match done {
+    let tell = |path: &_, done| match done {
         Ok(bytes) => os::warn(format_args!("{why}: wrote {path}, {}", Bytes(bytes as usize))),
         Err(error) => os::warn(format_args!("{why}: nothing written to {path}: {error}")),
+    };
+    os::preserving_errno(|| {
+        if super::next(patience, tell).is_err() {
+            os::warn(format_args!("{why}: nothing written, because another dump is being written"));
+        }
     });
 }
 
@@ -64,7 +72,7 @@ extern "C" fn at_exit() {
     // What the reports themselves need is nobody's peak.
     PEAK.store(u64::MAX, Ordering::Relaxed);
     if current::dumps().exit {
-        write(format_args!("exit"));
+        write(None, format_args!("exit"));
     }
     if current::leaks() {
         super::leaks::print();
@@ -80,7 +88,7 @@ fn grown() {
     // Of several threads that pass it, one writes.
     let next = used.saturating_add(used / 4);
     if used >= due && PEAK.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-        write(format_args!("{} in use, more than {}", Bytes(used as usize), Bytes(due as usize)));
+        write(PATIENCE, format_args!("{} in use, more than {}", Bytes(used as usize), Bytes(due as usize)));
     }
 }
 
@@ -91,7 +99,7 @@ fn failed(bytes: usize) {
     let (last, now) = (FAILED.load(Ordering::Relaxed), os::uptime_ms().max(1));
     let due = last == 0 || now >= last + BETWEEN_FAILURES;
     if due && FAILED.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-        write(format_args!("no memory for {bytes} bytes"));
+        write(PATIENCE, format_args!("no memory for {bytes} bytes"));
     }
 }
 
@@ -111,10 +119,10 @@ extern "C" fn wait(_: *mut c_void) -> *mut c_void {
         let left = if every == 0 { 0 } else { next.saturating_sub(os::uptime_ms()).max(1) };
         os::futex_wait(&SIGNALLED, 0, left);
         if SIGNALLED.swap(0, Ordering::Relaxed) != 0 {
-            write(format_args!("signal {}", signal.map_or("", |signal| signal.name())));
+            write(None, format_args!("signal {}", signal.map_or("", |signal| signal.name())));
         }
         if every > 0 && os::uptime_ms() >= next {
-            write(format_args!("every {every_secs} s"));
+            write(None, format_args!("every {every_secs} s"));
             // What was missed is not made up for.
             next = (next + every).max(os::uptime_ms());
         }

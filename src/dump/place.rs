@@ -2,7 +2,7 @@
 
 use crate::config::Dumps;
 use crate::config::dumps::{LONGEST_PATH, MOST_KEPT};
-use crate::os::file::{self, Errno, File};
+use crate::os::file::{self, Errno, File, Identity};
 use std::ffi::CStr;
 use std::fmt::{self, Write};
 
@@ -93,8 +93,8 @@ pub(super) struct Series {
     pid: u32,
     /// The number of the last one.
     number: u32,
-    /// The numbers of those that are kept, the oldest first.
-    kept: [u32; MOST_KEPT as usize],
+    /// The numbers of those that are kept, the oldest first, and what tells them from others that come to have their names.
+    kept: [(u32, Identity); MOST_KEPT as usize],
     count: usize,
     pub(super) path: Path,
     part: Path,
@@ -102,11 +102,18 @@ pub(super) struct Series {
 
 impl Series {
     pub(super) const fn new() -> Series {
-        Series { pid: 0, number: 0, kept: [0; MOST_KEPT as usize], count: 0, path: Path::new(), part: Path::new() }
+        Series {
+            pid: 0,
+            number: 0,
+            kept: [(0, Identity::NONE); MOST_KEPT as usize],
+            count: 0,
+            path: Path::new(),
+            part: Path::new(),
+        }
     }
 
     /// Has `write` fill the next file, which then gets its name, [`Series::path`], and removes the oldest if there are too
-    /// many. Files that were there before stay.
+    /// many. Files that were there before stay, as does what has the name of the oldest and is another file.
     pub(super) fn next<T>(&mut self, dumps: &Dumps, write: impl FnOnce(File) -> Result<T, Errno>) -> Result<T, Errno> {
         let pid = std::process::id();
         if self.pid != pid {
@@ -126,13 +133,17 @@ impl Series {
         }
         let written = finish(&self.path, &self.part, write, file?)?;
         if self.count == dumps.keep as usize {
-            let oldest = self.kept[0];
+            let (oldest, was) = self.kept[0];
             self.kept.copy_within(1..self.count, 0);
             self.count -= 1;
             self.part.fill(dumps.path, oldest);
-            file::remove(self.part.as_c());
+            // In another directory by now, or moved away, the name may be somebody else's.
+            if file::identity(self.part.as_c()) == Some(was) {
+                file::remove(self.part.as_c());
+            }
         }
-        self.kept[self.count] = self.number;
+        let identity = file::identity(self.path.as_c()).unwrap_or(Identity::NONE);
+        self.kept[self.count] = (self.number, identity);
         self.count += 1;
         Ok(written)
     }

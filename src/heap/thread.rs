@@ -6,7 +6,7 @@ use super::magazine::{Magazine, Magazines, Slot};
 use super::{Pair, SlowPath, Tracker, Words, census, depot};
 use crate::arena::private;
 use crate::config::{self, Config};
-use crate::os::{self, lock::Lock, process};
+use crate::os::{self, loader, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
 use crate::pages::shard;
@@ -474,6 +474,7 @@ pub(crate) fn count() -> usize {
 }
 
 extern "C" fn before_fork<S: SlowPath>() {
+    loader::before_fork();
     super::steal::before_fork();
     REGISTRY.acquire();
     depot::before_fork();
@@ -491,6 +492,7 @@ extern "C" fn after_fork_in_parent<S: SlowPath>() {
     depot::after_fork();
     REGISTRY.release();
     super::steal::after_fork();
+    loader::after_fork_in_parent();
 }
 
 extern "C" fn after_fork_in_child<S: SlowPath>() {
@@ -501,6 +503,7 @@ extern "C" fn after_fork_in_child<S: SlowPath>() {
     depot::after_fork();
     REGISTRY.release();
     super::steal::after_fork();
+    loader::after_fork_in_child();
     // The other threads do not exist here. Each may have been in the middle of a pop or a push, and memory was not
     // copied at one instant: what their magazines hold is left alone for ever.
     let mine = super::words(|words| words.heap.load(Ordering::Relaxed));

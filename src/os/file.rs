@@ -52,18 +52,8 @@ impl File {
         }
     }
 
-    pub(crate) fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
-        while !bytes.is_empty() {
-            // SAFETY: so many bytes are there to be read.
-            let n = unsafe { libc::write(self.0, bytes.as_ptr().cast(), bytes.len()) };
-            match n {
-                1.. => bytes = &bytes[n as usize..],
-                0 => return Err(Errno(libc::EIO)),
-                _ if Errno::last() == Errno(libc::EINTR) => (),
-                _ => return Err(Errno::last()),
-            }
-        }
-        Ok(())
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        write_all(self.0, bytes)
     }
 
     /// Closes it, and says whether all went well: some systems only know then.
@@ -84,6 +74,25 @@ impl Drop for File {
         // SAFETY: as above.
         unsafe { libc::close(self.0) };
     }
+}
+
+fn write_all(fd: libc::c_int, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        // SAFETY: so many bytes are there to be read.
+        let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        match n {
+            1.. => bytes = &bytes[n as usize..],
+            0 => return Err(Errno(libc::EIO)),
+            _ if Errno::last() == Errno(libc::EINTR) => (),
+            _ => return Err(Errno::last()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes to standard error, without anybody's lock.
+pub(crate) fn to_stderr(bytes: &[u8]) -> Result<(), Errno> {
+    write_all(libc::STDERR_FILENO, bytes)
 }
 
 /// Gives a file another name, unless there is something of that name.
@@ -113,10 +122,35 @@ pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<(), Errno> {
     }
 }
 
+/// What tells a file from another of its name: where it is, and when it was written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    written: (i64, i64),
+}
+
+impl Identity {
+    pub(crate) const NONE: Identity = Identity { device: 0, inode: 0, written: (0, 0) };
+}
+
+/// What there is of that name, a symbolic link included; `None` if there is nothing.
+#[allow(clippy::unnecessary_cast, reason = "the types differ from target to target")]
+pub(crate) fn identity(path: &CStr) -> Option<Identity> {
+    // SAFETY: a C string, and zeroes are a valid struct.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        (libc::lstat(path.as_ptr(), &mut stat) == 0).then(|| Identity {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            written: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        })
+    }
+}
+
 /// Whether there is something of that name, a symbolic link included.
 pub(crate) fn exists(path: &CStr) -> bool {
-    // SAFETY: a C string.
-    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::F_OK, libc::AT_SYMLINK_NOFOLLOW) == 0 }
+    identity(path).is_some()
 }
 
 /// Removes a file if it is there.

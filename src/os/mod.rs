@@ -17,6 +17,7 @@
 //! | [`resident`] | resident bytes of the process |
 //! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
 //! | [`unix_nanos`], [`uptime_ms`] | the time of day; a clock that is never set |
+//! | [`preserving_errno`] | runs something, and leaves `errno` as it was |
 //! | [`warn`] | one line to standard error |
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
@@ -24,6 +25,7 @@
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
+//! | [`loader`] | keeps `fork` and our looks at what is loaded apart |
 //! | [`file::File`] | a file that nobody else may read, which is made new and written without allocation |
 //! | [`mapped::Mapped`] | a file's bytes, read in place; `None` if refused |
 //! | [`end`], `die!` | one line to standard error, then abort |
@@ -34,6 +36,8 @@
 pub(crate) mod file;
 #[cfg(all(feature = "internals", not(loom)))]
 pub(crate) mod inject;
+#[cfg(not(loom))]
+pub(crate) mod loader;
 pub(crate) mod lock;
 #[cfg(all(feature = "symbols", not(loom)))]
 pub(crate) mod mapped;
@@ -48,8 +52,8 @@ mod unix;
 
 #[cfg(not(loom))]
 pub(crate) use unix::{
-    Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, processors, purge,
-    register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
+    Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, preserving_errno, processors,
+    purge, register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
 };
 
 /// Begins to fetch what stands at an address, whatever address that is.

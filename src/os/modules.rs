@@ -24,7 +24,7 @@ pub(crate) fn each_module(mut f: &mut dyn FnMut(Loaded<'_>)) {
         0
     }
     // SAFETY: the callback has the type that is asked for, and does not unwind as long as `f` does not.
-    unsafe { libc::dl_iterate_phdr(Some(call), (&raw mut f).cast()) };
+    unsafe { super::loader::each(call, (&raw mut f).cast()) };
 }
 
 /// Writes the path of the program's file, and says how long it is; `None` if there is no room. Nothing where there is no

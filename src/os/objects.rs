@@ -130,7 +130,7 @@ pub(crate) fn changes() -> u64 {
     }
     let mut sum = 0u64;
     // SAFETY: the callback gets the number that outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut sum).cast()) };
+    unsafe { super::loader::each(first, (&raw mut sum).cast()) };
     sum
 }
 

@@ -179,7 +179,7 @@ pub(crate) fn futex_wake(word: &Futex, n: i32) {
 }
 
 /// A free must not change `errno`: callers look at it after they have cleaned up.
-pub(super) fn preserving_errno<T>(f: impl FnOnce() -> T) -> T {
+pub(crate) fn preserving_errno<T>(f: impl FnOnce() -> T) -> T {
     // SAFETY: the address of this thread's errno is always valid.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
