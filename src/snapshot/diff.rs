@@ -8,6 +8,7 @@ use std::ops::Deref;
 
 /// How the live blocks of a group changed.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Change {
     /// As in [`Group::name`](super::Group::name).

@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 /// Live blocks that have something in common.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Group {
     /// What they have in common: the function, module, crate, file, tag or size. For lines and stacks, the function.

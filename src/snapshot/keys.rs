@@ -33,7 +33,7 @@ pub enum By {
 }
 
 impl Word for By {
-    const WORDS: &[(&str, By)] = &[
+    const WORDS: &'static [(&'static str, By)] = &[
         ("line", By::Line),
         ("function", By::Function),
         ("module", By::Module),

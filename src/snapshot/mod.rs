@@ -29,6 +29,8 @@ mod path;
 mod peaks;
 mod quantile;
 mod sum;
+#[cfg(feature = "serde")]
+mod tables;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -42,7 +42,7 @@ impl Value {
 }
 
 impl Word for Value {
-    const WORDS: &[(&str, Value)] = &[
+    const WORDS: &'static [(&'static str, Value)] = &[
         ("live-bytes", Value::LiveBytes),
         ("live-blocks", Value::LiveBlocks),
         ("allocated-bytes", Value::AllocatedBytes),

@@ -23,6 +23,7 @@ FORMAT  json (with names), raw (without), pprof, folded, flamegraph, dhat, openm
   --include PATTERN  only call stacks through such a function: shop::*; more than once: through any of them
   --exclude PATTERN  no call stack through such a function
   --since EARLIER    for flamegraph: the difference from that snapshot
+  --json             show and diff: for programs
   --search DIR       where programs and libraries, or their debug files, may lie; more than once
   --help, --version
 
@@ -37,6 +38,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
     pub(crate) by: By,
     pub(crate) top: usize,
+    pub(crate) json: bool,
     pub(crate) value: Value,
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
@@ -65,6 +67,7 @@ impl Args {
             command: Command::Help,
             by: By::Line,
             top: 10,
+            json: false,
             value: Value::LiveBytes,
             include: Vec::new(),
             exclude: Vec::new(),
@@ -78,6 +81,7 @@ impl Args {
                 Long("version") | Short('V') => other = Some(Command::Version),
                 Long("by") => all.by = value(&mut args, "--by")?,
                 Long("top") => all.top = value(&mut args, "--top")?,
+                Long("json") => all.json = true,
                 Long("value") => all.value = value(&mut args, "--value")?,
                 Long("include") => all.include.push(value(&mut args, "--include")?),
                 Long("exclude") => all.exclude.push(value(&mut args, "--exclude")?),

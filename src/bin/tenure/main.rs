@@ -33,13 +33,21 @@ fn run(args: &Args) -> Result<(), String> {
             let (snapshot, mut symbols) = read(args, file)?;
             let groups = snapshot.group_by(args.by, &mut symbols).order_by(args.value);
             let groups = if args.value.is_live() { groups.held() } else { groups };
-            print(&format!("{}\n{:#}", about(&snapshot), groups.top(args.top)))
+            let groups = groups.top(args.top);
+            match args.json {
+                true => json(&groups),
+                false => print(&format!("{}\n{groups:#}", about(&snapshot))),
+            }
         }
         Command::Diff { earlier, later } => {
             let (before, mut names_before) = read(args, earlier)?;
             let (after, mut names_after) = read(args, later)?;
             let diff = after.diff_of_two(&before, args.by, &mut names_after, &mut names_before);
-            print(&format!("from  {}\nto    {}\n{:#}", about(&before), about(&after), diff.top(args.top)))
+            let diff = diff.top(args.top);
+            match args.json {
+                true => json(&diff),
+                false => print(&format!("from  {}\nto    {}\n{diff:#}", about(&before), about(&after))),
+            }
         }
         Command::Convert { file, format, to } => {
             let (snapshot, mut symbols) = read(args, file)?;
@@ -72,6 +80,11 @@ fn about(snapshot: &Snapshot) -> String {
     let program = snapshot.modules().first().map_or("", |m| m.file_name());
     let lived = snapshot.time().duration_since(snapshot.began()).unwrap_or_default();
     format!("{program}, process {}, {:.1} s after its start", snapshot.pid(), lived.as_secs_f64())
+}
+
+fn json(table: &impl serde::Serialize) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(table).map_err(|e| e.to_string())?;
+    print(&format!("{text}\n"))
 }
 
 fn print(text: &str) -> Result<(), String> {
