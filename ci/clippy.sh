@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 # By package: built together, the tests' `internals` would be on for all.
 cargo clippy --quiet -p tenure --all-targets -- -D warnings
 cargo clippy --quiet -p tenure --all-targets --features internals,json,pprof,flamegraph -- -D warnings
+cargo clippy --quiet -p tenure --all-targets --features cli -- -D warnings
 cargo clippy --quiet -p tenure --all-targets --no-default-features -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets --features planted -- -D warnings

@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 cargo test --no-fail-fast
 # What stands behind features.
 cargo test --no-fail-fast -p tenure --features json,pprof,flamegraph
+cargo test --no-fail-fast -p tenure --features cli --bins --test program
 cargo test --no-fail-fast -p tenure --no-default-features
