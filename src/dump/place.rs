@@ -126,9 +126,13 @@ impl Series {
                 continue;
             }
             file = create(&self.path, &mut self.part);
-            if file.as_ref().err() != Some(&Errno::EXISTS) {
-                break;
+            match file.as_ref().err() {
+                // Whoever has just finished a file of this name has made room for ours: there are two now.
+                None if file::exists(self.path.as_c()) => file::remove(self.part.as_c()),
+                Some(&Errno::EXISTS) => (),
+                _ => break,
             }
+            file = Err(Errno::EXISTS);
         }
         let written = finish(&self.path, &self.part, write, file?)?;
         if self.count == dumps.keep as usize {
