@@ -255,7 +255,7 @@ fn every_failure_is_dumped() {
                     "large" => exhaust(1 << 20),
                     "small" => exhaust(3000),
                     "zeroed" => assert!(std::alloc::alloc_zeroed(layout(1 << 30, 8)).is_null()),
-                    "aligned" => assert!(std::alloc::alloc(layout(100, 1 << 30)).is_null()),
+                    "aligned" => assert!(std::alloc::alloc(layout(100, 1 << 44)).is_null()),
                     "moved" => {
                         let block = std::alloc::alloc(layout(1 << 20, 8));
                         *block = 7;
