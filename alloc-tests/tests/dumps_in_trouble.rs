@@ -195,3 +195,122 @@ fn forked_while_others_dump() {
         });
     });
 }
+
+/// Takes all memory that there is, in pieces of a size, and gives it back.
+fn exhaust(size: usize) {
+    let layout = Layout::from_size_align(size, 8).expect("a layout");
+    let mut last: *mut *mut u8 = std::ptr::null_mut();
+    // SAFETY: the layout is not empty, and each block has room for a pointer to the one before.
+    unsafe {
+        loop {
+            let block: *mut *mut u8 = std::alloc::alloc(layout).cast();
+            if block.is_null() {
+                break;
+            }
+            *block = last.cast();
+            last = block;
+        }
+        while !last.is_null() {
+            let before = *last;
+            std::alloc::dealloc(last.cast(), layout);
+            last = before.cast();
+        }
+    }
+}
+
+extern "C" fn exhausted_by_a_thread(size: *mut c_void) -> *mut c_void {
+    exhaust(size.addr());
+    std::ptr::null_mut()
+}
+
+unsafe extern "C" fn exhausted_at_the_end(size: *mut c_void) {
+    exhaust(size.addr());
+}
+
+/// Runs on a thread whose stack has so many bytes.
+fn on_a_stack(bytes: usize, f: extern "C" fn(*mut c_void) -> *mut c_void, data: usize) {
+    // SAFETY: the attributes are initialised before they are used, and the thread ends before this returns.
+    unsafe {
+        let (mut attributes, mut thread) = (std::mem::zeroed(), 0);
+        assert_eq!(libc::pthread_attr_init(&mut attributes), 0);
+        assert_eq!(libc::pthread_attr_setstacksize(&mut attributes, bytes), 0);
+        let data = std::ptr::without_provenance_mut(data);
+        assert_eq!(libc::pthread_create(&mut thread, &attributes, f, data), 0);
+        assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
+    }
+}
+
+/// Whatever kind of allocation fails, and wherever: there is one dump, and null.
+#[test]
+fn every_failure_is_dumped() {
+    for kind in ["large", "small", "zeroed", "aligned", "moved", "small stack", "ended thread"] {
+        let dir = Dir::new("failures");
+        let env = format!("exact,dump=failure,dump_path={}", dir.path("%n"));
+        let scenario = Scenario::new("every_failure_is_dumped").env("TENURE", &env).env("KIND", kind);
+        let outcome = scenario.env("MALLOC_ARENA_MAX", "1").address_space(300 << 20).outcome(|| {
+            let layout = |size, align| Layout::from_size_align(size, align).expect("a layout");
+            // SAFETY: no layout is empty.
+            unsafe {
+                match &*std::env::var("KIND").expect("set by the parent") {
+                    "large" => exhaust(1 << 20),
+                    "small" => exhaust(3000),
+                    "zeroed" => assert!(std::alloc::alloc_zeroed(layout(1 << 30, 8)).is_null()),
+                    "aligned" => assert!(std::alloc::alloc(layout(100, 1 << 44)).is_null()),
+                    "moved" => {
+                        let block = std::alloc::alloc(layout(1 << 20, 8));
+                        *block = 7;
+                        assert!(std::alloc::realloc(block, layout(1 << 20, 8), 1 << 30).is_null());
+                        assert_eq!(*block, 7);
+                    }
+                    "small stack" => on_a_stack(48 << 10, exhausted_by_a_thread, 100 << 10),
+                    _ => {
+                        extern "C" fn arm(key: *mut c_void) -> *mut c_void {
+                            drop(black_box(vec![1u8; 100])); // it has a heap
+                            // SAFETY: the key is valid; any value will do.
+                            unsafe {
+                                let size = std::ptr::without_provenance::<c_void>(3000);
+                                assert_eq!(libc::pthread_setspecific(key.addr() as u32, size), 0);
+                            }
+                            std::ptr::null_mut()
+                        }
+                        let mut key = 0;
+                        assert_eq!(libc::pthread_key_create(&mut key, Some(exhausted_at_the_end)), 0);
+                        on_a_stack(1 << 20, arm, key as usize);
+                    }
+                }
+            }
+        });
+        let Some(outcome) = outcome else { return };
+        assert!(outcome.status.success() && outcome.completed, "{kind}: {outcome:?}");
+        assert_eq!((dir.names(), said(&outcome).len()), (vec!["1".to_string()], 1), "{kind}: {outcome:?}");
+        from_file(dir.path("1")).expect("a dump");
+    }
+}
+
+/// Processes that share a pattern without the process' id: every dump finds a number of its own.
+#[test]
+fn processes_with_one_pattern() {
+    let scenario = Scenario::new("processes_with_one_pattern").env("TENURE", "dump_path=d.%n,dump_keep=256");
+    let dir = Dir::new("shared");
+    scenario.env("DUMPS", &dir.path("")).run(|| {
+        std::env::set_current_dir(dumps()).expect("changed");
+        let children: Vec<_> = (0..3)
+            // SAFETY: there is no other thread that the child could miss.
+            .map(|_| match unsafe { libc::fork() } {
+                0 => {
+                    let written = (0..100).all(|_| dump::now().is_ok());
+                    // SAFETY: no destructors are wanted.
+                    unsafe { libc::_exit(i32::from(!written)) };
+                }
+                child => child,
+            })
+            .collect();
+        for child in children {
+            let mut status = 0;
+            // SAFETY: the child is ours.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            assert_eq!(status, 0);
+        }
+        assert_eq!(names(&dumps()).len(), 300);
+    });
+}

@@ -19,9 +19,9 @@
 //! the program `tenure` (`cargo install tenure --features cli`), which prints and converts it.
 //!
 //! **How it is written.** Without allocating, from memory that the program was linked with (2 MiB that cost nothing until
-//! they are used), by whichever thread has the occasion, while all threads run on. So it can be written when memory is out.
-//! It takes some 40 ns a live tracked block and 3 µs a call stack. Two threads write one after the other; an allocation that
-//! causes a dump waits five seconds for its turn.
+//! they are used) and 24 KiB of stack, by whichever thread has the occasion, while all threads run on. So it can be written
+//! when memory is out. It takes some 40 ns a live tracked block and 3 µs a call stack. Two threads write one after the other;
+//! an allocation that causes a dump waits five seconds for its turn.
 //!
 //! **Files** are new, and only their owner may read them. A file has its name only when it is whole: what a process that is
 //! killed has written until then is there and complete, and the one that it was writing ends in `.part`. One line on standard
@@ -117,7 +117,7 @@ fn with_writer<T>(patience: Option<u64>, f: impl FnOnce(Writer<'_>) -> T) -> Res
     let pid = std::process::id();
     let me = u64::from(pid) << 32 | u64::from(this_thread());
     let until = patience.map_or(u64::MAX, |patience| os::uptime_ms() + patience);
-    loop {
+    let before = loop {
         let owner = WRITER.owner.load(Ordering::Relaxed); // Relaxed: the exchange looks again
         if owner == me {
             return Err(Errno::BUSY); // a signal handler, in the middle of one
@@ -126,16 +126,19 @@ fn with_writer<T>(patience: Option<u64>, f: impl FnOnce(Writer<'_>) -> T) -> Res
         let free = owner == 0 || owner >> 32 != u64::from(pid);
         // Acquire: what the last owner left must be seen.
         if free && WRITER.owner.compare_exchange(owner, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            break;
+            break owner;
         }
         if os::uptime_ms() > until {
             return Err(Errno::BUSY);
         }
         static NAP: Futex = Futex::new(0);
         os::futex_wait(&NAP, 0, 5);
-    }
+    };
     let _back = Back;
     // SAFETY: this thread is the owner; a zeroed workspace is one.
     let (series, space) = unsafe { (&mut *WRITER.series.get(), (*WRITER.space.get()).assume_init_mut()) };
+    if before != 0 {
+        series.reset();
+    }
     Ok(f(Writer { series, space }))
 }

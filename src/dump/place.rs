@@ -12,6 +12,9 @@ const PART: &str = ".part";
 /// Numbers that are tried, when files of other processes have the names.
 const TRIES: u32 = 1000;
 
+/// Bytes of a path that messages show.
+const SHOWN: usize = 300;
+
 /// A path for the system, in memory of its own.
 pub(super) struct Path {
     bytes: [u8; LONGEST_PATH + 64],
@@ -75,10 +78,16 @@ impl Write for Path {
     }
 }
 
+/// For a line of text that has more to say: its end, if it is long, and without orders to a terminal.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.bytes[..self.len].utf8_chunks() {
-            f.write_str(chunk.valid())?;
+        let mut shown = &self.bytes[..self.len];
+        if let Some(cut) = self.len.checked_sub(SHOWN).filter(|&cut| cut > 0) {
+            f.write_char('…')?;
+            shown = &shown[cut..];
+        }
+        for chunk in shown.utf8_chunks() {
+            chunk.valid().chars().try_for_each(|c| f.write_char(if c.is_control() { '?' } else { c }))?;
             if !chunk.invalid().is_empty() {
                 f.write_char(char::REPLACEMENT_CHARACTER)?;
             }
@@ -112,6 +121,15 @@ impl Series {
         }
     }
 
+    /// Begins anew after a thread that is no more, which may have been in the middle of anything here.
+    pub(super) fn reset(&mut self) {
+        (self.pid, self.number, self.count) = (0, 0, 0);
+        for path in [&mut self.path, &mut self.part] {
+            path.bytes.fill(0);
+            path.len = 0;
+        }
+    }
+
     /// Has `write` fill the next file, which then gets its name, [`Series::path`], and removes the oldest if there are too
     /// many. Files that were there before stay, as does what has the name of the oldest and is another file.
     pub(super) fn next<T>(&mut self, dumps: &Dumps, write: impl FnOnce(File) -> Result<T, Errno>) -> Result<T, Errno> {
@@ -127,9 +145,13 @@ impl Series {
                 continue;
             }
             file = create(&self.path, &mut self.part);
-            if file.as_ref().err() != Some(&Errno::EXISTS) {
-                break;
+            match file.as_ref().err() {
+                // Whoever has just finished a file of this name has made room for ours: there are two now.
+                None if file::exists(self.path.as_c()) => file::remove(self.part.as_c()),
+                Some(&Errno::EXISTS) => (),
+                _ => break,
             }
+            file = Err(Errno::EXISTS);
         }
         let written = finish(&self.path, &self.part, write, file?)?;
         if self.count == dumps.keep as usize {
@@ -180,6 +202,16 @@ fn finish<T>(path: &Path, part: &Path, write: impl FnOnce(File) -> Result<T, Err
 mod tests {
     use super::*;
 
+    /// Some bytes were written, and not yet counted, when the process was forked.
+    #[test]
+    fn what_a_vanished_thread_left_is_no_path() {
+        let mut series = Series::new();
+        series.path.bytes[..9].copy_from_slice(b"long/path");
+        series.reset();
+        series.path.fill("a", 1);
+        assert_eq!(series.path.as_c(), c"a.1");
+    }
+
     #[test]
     fn patterns() {
         let mut path = Path::new();
@@ -197,6 +229,9 @@ mod tests {
         assert!(path.set(&[b'a'; LONGEST_PATH + 1]).is_none() && path.set(b"a\0b").is_none());
         path.fill(&"a".repeat(LONGEST_PATH), u32::MAX);
         assert!(path.as_c().to_bytes().ends_with(b"a.4294967295"));
+        assert_eq!(path.to_string(), format!("…{}.4294967295", "a".repeat(289)));
         assert!(path.set(b"b").is_some_and(|p| p.as_c() == c"b"));
+        path.fill("a\u{1b}[2J\nä", 1);
+        assert_eq!(path.to_string(), "a?[2J?ä.1");
     }
 }

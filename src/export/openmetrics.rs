@@ -151,7 +151,7 @@ fn classes(text: &mut Text, stats: &Stats) {
         sizes.iter().enumerate().for_each(|(i, size)| text.sample(&[("block_size", size)], of(i) as f64));
     };
     family("tenure_class_live_bytes", Kind::Gauge, "Live blocks of a size class.", &|i| {
-        used[i].live_blocks * used[i].block_size as u64
+        used[i].live_blocks.saturating_mul(used[i].block_size as u64)
     });
     family("tenure_class_live_blocks", Kind::Gauge, "Live blocks of a size class.", &|i| used[i].live_blocks);
     family("tenure_class_page_bytes", Kind::Gauge, "Pages of a size class.", &|i| used[i].page_bytes as u64);

@@ -167,6 +167,14 @@ pub struct ReadError(String);
 
 impl ReadError {
     fn not(why: impl fmt::Display) -> ReadError {
+        // What is quoted may be as long as the file; where it stands is said at the end.
+        const BEGIN: usize = 200;
+        const END: usize = 100;
+        let why: Vec<char> = why.to_string().chars().collect();
+        let why: String = match why.len().checked_sub(END) {
+            Some(end) if end > BEGIN => why[..BEGIN].iter().chain(&['…']).chain(&why[end..]).collect(),
+            _ => why.iter().collect(),
+        };
         ReadError::new(format_args!("not read as a snapshot of tenure: {why}"))
     }
 

@@ -40,7 +40,13 @@ impl Got {
 #[cold]
 #[inline(never)]
 pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, size: usize) -> *mut u8 {
-    let Some(heap) = Heap::of::<S>(config, words) else { return orphan(class) };
+    let Some(heap) = Heap::of::<S>(config, words) else {
+        let block = orphan(class);
+        if block.is_null() {
+            S::failed(size);
+        }
+        return block;
+    };
     let (block, rate) = match heap.pop_exact::<S>(class) {
         Some(block) => (block, EVERY),
         None => match alloc_gated::<S>(heap, words, class) {

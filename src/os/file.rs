@@ -140,7 +140,7 @@ pub(crate) fn identity(path: &CStr) -> Option<Identity> {
     // SAFETY: a C string, and zeroes are a valid struct.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
-        (libc::lstat(path.as_ptr(), &mut stat) == 0).then(|| Identity {
+        (libc::lstat(path.as_ptr(), &mut stat) == 0).then_some(Identity {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
             written: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),

@@ -97,7 +97,8 @@ pub(crate) unsafe fn on_signal(signal: Signal, handler: extern "C" fn(i32)) -> b
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as extern "C" fn(i32) as usize;
-        action.sa_flags = libc::SA_RESTART;
+        // Where a thread has a stack for signals, its own may have no room: coroutines' have not.
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
         libc::sigemptyset(&mut action.sa_mask);
         libc::sigaction(number(signal), &action, null_mut()) == 0
     }

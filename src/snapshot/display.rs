@@ -4,6 +4,7 @@ use super::group::Heading;
 use super::keys::method;
 use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, keys, path};
 use crate::stats::{Bytes, Count};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Columns of a table.
@@ -67,12 +68,24 @@ impl Heading {
 }
 
 fn notes(f: &mut fmt::Formatter<'_>, notes: &[String]) -> fmt::Result {
-    notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+    notes.iter().try_for_each(|note| writeln!(f, "note: {}", shown(note)))
+}
+
+/// A text that may come from a file, without orders to a terminal: on one line, its control characters in words.
+fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown.into()
 }
 
 /// A function's name and its place in what is left of a line.
 fn name_and_place(f: &mut fmt::Formatter<'_>, used: usize, name: &str, location: &str) -> fmt::Result {
-    let place = short_path(location);
+    let (name, place) = (&*shown(name), short_path(&shown(location)));
     let room = WIDTH - used - 2;
     let for_place = place.chars().count().min(room * 2 / 5);
     let for_name = if place.is_empty() { room } else { room - for_place.max(24) };

@@ -100,7 +100,7 @@ impl Snapshot {
 
     /// Whether sites were left out.
     fn is_filtered(&self) -> bool {
-        self.parts.rows.iter().map(|r| r.live.samples).sum::<u64>() != self.parts.tracked.samples
+        self.parts.rows.iter().map(|r| r.live).sum::<Sum>().samples != self.parts.tracked.samples
     }
 }
 

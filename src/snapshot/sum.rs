@@ -67,7 +67,8 @@ impl AddAssign for Sum {
         self.bytes += other.bytes;
         self.blocks_variance += other.blocks_variance;
         self.bytes_variance += other.bytes_variance;
-        self.samples += other.samples;
+        // What is read from a file may say anything.
+        self.samples = self.samples.saturating_add(other.samples);
     }
 }
 

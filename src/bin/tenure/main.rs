@@ -9,23 +9,39 @@ use args::{Args, Command, HELP};
 use std::io::Write;
 use std::process::ExitCode;
 use tenure::export::from_file;
-use tenure::snapshot::Filter;
-use tenure::{Snapshot, Symbols, Tenure};
+use tenure::snapshot::{Filter, Names};
+use tenure::{Mode, Snapshot, Symbols, Tenure};
 
+// What `TENURE` asks of the programs that are looked at is not asked of this one: it would write dumps of itself among theirs.
 #[global_allocator]
-static ALLOC: Tenure = Tenure::new();
+static ALLOC: Tenure = Tenure::new().environment(false).mode(Mode::Off);
 
 fn main() -> ExitCode {
     match Args::parse(std::env::args_os()).and_then(|args| run(&args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            eprintln!("tenure: {line}");
+            say(&line);
             ExitCode::FAILURE
         }
     }
 }
 
+/// A line on standard error.
+fn say(line: &str) {
+    let line = line.replace(char::is_control, "?");
+    // If that fails, there is nobody to be told; `eprintln!` would panic.
+    _ = writeln!(std::io::stderr(), "tenure: {}", in_our_words(&line));
+}
+
+/// The library's notes name its functions.
+fn in_our_words(text: &str) -> String {
+    text.replace("; give `Symbols::search` a directory", "; give --search a directory")
+}
+
 fn run(args: &Args) -> Result<(), String> {
+    if args.since.is_some() && !matches!(args.command, Command::Convert { .. }) {
+        return Err("--since is for tenure convert FILE flamegraph OUTPUT; for tables there is tenure diff".into());
+    }
     match &args.command {
         Command::Help => print(HELP),
         Command::Version => print(concat!("tenure ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -36,7 +52,7 @@ fn run(args: &Args) -> Result<(), String> {
             let groups = groups.top(args.top);
             match args.json {
                 true => json(&groups),
-                false => print(&format!("{}\n{groups:#}", about(&snapshot))),
+                false => print(&in_our_words(&format!("{}\n{groups:#}", about(&snapshot)))),
             }
         }
         Command::Diff { earlier, later } => {
@@ -46,13 +62,15 @@ fn run(args: &Args) -> Result<(), String> {
             let diff = diff.top(args.top);
             match args.json {
                 true => json(&diff),
-                false => print(&format!("from  {}\nto    {}\n{diff:#}", about(&before), about(&after))),
+                false => print(&in_our_words(&format!("from  {}\nto    {}\n{diff:#}", about(&before), about(&after)))),
             }
         }
         Command::Convert { file, format, to } => {
             let (snapshot, mut symbols) = read(args, file)?;
             let since = args.since.as_deref().map(|earlier| read(args, earlier)).transpose()?;
             let bytes = convert::convert(*format, args.value, (&snapshot, &mut symbols), since)?;
+            // What is written has no place for them.
+            symbols.notes().iter().for_each(|note| say(&format!("note: {note}")));
             match to.to_str() {
                 Some("-") => write(&bytes),
                 _ => std::fs::write(to, &bytes).map_err(|e| format!("{}: {e}", to.display())),
@@ -77,7 +95,8 @@ fn read(args: &Args, path: &std::path::Path) -> Result<(Snapshot, Symbols), Stri
 
 /// What a snapshot is of.
 fn about(snapshot: &Snapshot) -> String {
-    let program = snapshot.modules().first().map_or("", |m| m.file_name());
+    // A file's name may hold orders to a terminal.
+    let program = snapshot.modules().first().map_or("", |m| m.file_name()).replace(char::is_control, "?");
     let lived = snapshot.time().duration_since(snapshot.began()).unwrap_or_default();
     format!("{program}, process {}, {:.1} s after its start", snapshot.pid(), lived.as_secs_f64())
 }
@@ -92,7 +111,9 @@ fn print(text: &str) -> Result<(), String> {
 }
 
 fn write(bytes: &[u8]) -> Result<(), String> {
-    match std::io::stdout().lock().write_all(bytes) {
+    let mut out = std::io::stdout().lock();
+    // What stands after the last line's end waits in a buffer, and is written at the exit without a word if it fails.
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         // Whoever reads has seen enough.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.map_err(|e| format!("standard output: {e}")),
