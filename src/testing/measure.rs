@@ -214,7 +214,7 @@ impl Scope {
     #[track_caller]
     pub(super) fn of(kind: Kind) -> Scope {
         let watching = open(kind);
-        Scope { inside: watching.handle().enter(), watching }
+        Scope { inside: watching.begin(), watching }
     }
 
     /// What was counted until now. What this costs and allocates is not counted.
