@@ -5,7 +5,6 @@ use crate::mode;
 use crate::reading::{self, untracked};
 use crate::scope::watch::{Handle, Inside, Watching};
 use crate::snapshot::{self, Ending, Frame, Names, Place, loaded, outermost_of_interest};
-use crate::symbols::Symbols;
 use crate::track::read;
 use crate::track::watch::{Kind, MOST};
 use std::fmt;
@@ -51,8 +50,8 @@ impl<T> Measured<T> {
 impl<T> fmt::Display for Measured<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = untracked(|| {
-            let mut names = Symbols::new();
-            report::summary(self) + &report::sites(&self.sites, report::Column::Allocated, &mut names)
+            let sites = report::with_names(|names| report::sites(&self.sites, report::Column::Allocated, names));
+            report::summary(self) + &sites
         });
         f.write_str(&text)
     }

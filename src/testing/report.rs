@@ -2,10 +2,12 @@
 
 use super::{Count, Measured, Site};
 use crate::snapshot::{self, Frame, Names, trimmed};
+use crate::symbols::Symbols;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Mutex;
 
 /// Entries that are shown, and frames of each.
 const ENTRIES: usize = 10;
@@ -36,6 +38,18 @@ impl Column {
             Column::Live => "still held, allocated by",
             Column::AtPeak => "held at the peak, allocated by",
         }
+    }
+}
+
+/// The names of all messages of the process: to look up a program's first takes up to a second in a debug build.
+static NAMES: Mutex<Option<Symbols>> = Mutex::new(None);
+
+/// Runs `f` with names, remembered from one message to the next in 16 MiB at most. Where another thread looks some up (or did at
+/// a fork, or panicked), this one does not wait, but does it anew.
+pub(super) fn with_names<T>(f: impl FnOnce(&mut Symbols) -> T) -> T {
+    match NAMES.try_lock() {
+        Ok(mut names) => f(names.get_or_insert_default()),
+        Err(_) => f(&mut Symbols::new()),
     }
 }
 
