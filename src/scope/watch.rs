@@ -25,34 +25,46 @@ impl Handle {
     ///
     /// Entering and leaving sends home what the thread's magazines hold, unless it tracks every block anyway.
     pub(crate) fn enter(self) -> Option<Inside> {
+        self.enter_as(false)
+    }
+
+    fn enter_as(self, owner: bool) -> Option<Inside> {
         watch::join(self.number, self.serial).then(|| {
             with_state(|state| state.want_exact(true));
             thread::adopt::<Hooks>();
             let before = with_state(|state| state.set_watch(self.number));
-            Inside { before, thread: PhantomData }
+            Inside { own: self.number, before, owner, thread: PhantomData }
         })
     }
 }
 
-/// A thread's stay in a watch. Dropping it puts back the watch that it found.
+/// A thread's stay in a watch. Dropping it puts back the watch that it found. If that was left meanwhile, the one around it;
+/// and if the thread is in a scope further in, it stays there.
 ///
 /// The watch that a thread is in has a reference for it, and so has the one that is put back: no number is left that could
 /// become another scope's, in whatever order guards are dropped.
 #[derive(Debug)]
 pub(crate) struct Inside {
+    own: u16,
     before: u16,
+    /// Whether the watch was opened for this stay. Then nobody else's end of a stay looks whether it was left.
+    owner: bool,
     /// It is of its thread.
     thread: PhantomData<*mut ()>,
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let left = with_state(|state| {
+        let now = with_state(|state| {
             state.want_exact(false);
-            state.set_watch(self.before)
+            state.watch()
         });
         thread::adopt::<Hooks>();
-        watch::release(left);
+        if self.owner && watch::leave_early(self.own, now) {
+            return watch::release(self.before);
+        }
+        let before = watch::not_left(self.before);
+        watch::release(with_state(|state| state.set_watch(before)));
     }
 }
 
@@ -69,6 +81,11 @@ impl Watching {
 
     pub(crate) fn handle(&self) -> Handle {
         self.0
+    }
+
+    /// This thread is in it from here on: for a scope that stands in no block, so that others may end in any order.
+    pub(crate) fn begin(&self) -> Option<Inside> {
+        self.0.enter_as(true)
     }
 
     /// What was counted so far. Allocates.

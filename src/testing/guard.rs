@@ -77,7 +77,7 @@ impl Drop for NoAlloc {
                 number(bytes, "byte"),
                 self.began
             );
-            text += &report::sites(&measured.sites, Column::Allocated, &mut Symbols::new());
+            text += &report::with_names(|names| report::sites(&measured.sites, Column::Allocated, names));
             text
         });
         panic!("{}", text.trim_end());

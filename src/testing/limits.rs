@@ -4,7 +4,7 @@ use super::measure::{Measured, measure};
 use super::report::{self, Column, number};
 use super::{Count, Site};
 use crate::reading::untracked;
-use crate::snapshot::Filter;
+use crate::snapshot::{Filter, Names};
 use crate::symbols::Symbols;
 use std::fmt::Write;
 
@@ -125,22 +125,30 @@ impl Limits {
     }
 
     fn violation<T>(&self, measured: &Measured<T>) -> Option<String> {
-        let passed = |m: &Figures| self.passed(m).next().is_some();
-        let mut figures = Figures::of(measured);
-        if !passed(&figures) {
+        let figures = Figures::of(measured);
+        if !self.is_passed(&figures) {
             return None;
         }
-        let mut names = Symbols::new();
+        report::with_names(|names| self.message(measured, figures, names))
+    }
+
+    fn is_passed(&self, m: &Figures) -> bool {
+        self.passed(m).next().is_some()
+    }
+
+    /// What is said of a limit that was passed; `None` if it was by what is ignored.
+    fn message<T>(&self, measured: &Measured<T>, mut figures: Figures, names: &mut Symbols) -> Option<String> {
         let mut sites = measured.sites.clone();
         if let Some(ignored) = &self.ignored {
             sites.retain(|site| {
-                let keep = ignored.keeps(&site.frames(&mut names));
+                let keep = ignored.keeps(&site.frames(names));
                 if !keep {
                     figures.leave_out(site);
                 }
                 keep
             });
-            if !passed(&figures) {
+            names.finish();
+            if !self.is_passed(&figures) {
                 return None;
             }
         }
@@ -153,7 +161,7 @@ impl Limits {
                 columns.push(column);
             }
         }
-        columns.iter().for_each(|&column| text += &report::sites(&sites, column, &mut names));
+        columns.iter().for_each(|&column| text += &report::sites(&sites, column, names));
         Some(text)
     }
 

@@ -5,7 +5,6 @@ use crate::mode;
 use crate::reading::{self, untracked};
 use crate::scope::watch::{Handle, Inside, Watching};
 use crate::snapshot::{self, Ending, Frame, Names, Place, loaded, outermost_of_interest};
-use crate::symbols::Symbols;
 use crate::track::read;
 use crate::track::watch::{Kind, MOST};
 use std::fmt;
@@ -51,8 +50,8 @@ impl<T> Measured<T> {
 impl<T> fmt::Display for Measured<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = untracked(|| {
-            let mut names = Symbols::new();
-            report::summary(self) + &report::sites(&self.sites, report::Column::Allocated, &mut names)
+            let sites = report::with_names(|names| report::sites(&self.sites, report::Column::Allocated, names));
+            report::summary(self) + &sites
         });
         f.write_str(&text)
     }
@@ -126,7 +125,8 @@ pub fn measure<T>(f: impl FnOnce() -> T) -> Measured<T> {
     scope.end().with(value)
 }
 
-/// [`measure`] for a future: what is allocated while it is polled, on whichever threads that is.
+/// [`measure`] for a future: what is allocated while it is polled, on whichever threads that is. As a closure, it is gone
+/// when it is over: what is live then is what it returned, or left elsewhere.
 ///
 /// ```
 /// # #[global_allocator]
@@ -143,15 +143,15 @@ pub fn measure<T>(f: impl FnOnce() -> T) -> Measured<T> {
 /// As [`measure`] does.
 #[track_caller]
 pub fn measure_async<F: Future>(future: F) -> Measure<F> {
-    Measure { future, watching: open(Kind::Counts) }
+    Measure { future: Some(future), watching: open(Kind::Counts) }
 }
 
 /// A future that is measured: see [`measure_async`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Measure<F> {
-    /// Dropped before the watch is.
-    future: F,
+    /// Dropped where it ends, and before the watch is.
+    future: Option<F>,
     watching: Watching,
 }
 
@@ -160,12 +160,15 @@ impl<F: Future> Future for Measure<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: `future` is pinned with the whole: nothing moves out of it, and there is no `Drop` or `Unpin` of our own.
-        let (future, watching) = unsafe {
+        let (mut future, watching) = unsafe {
             let this = self.get_unchecked_mut();
             (Pin::new_unchecked(&mut this.future), &this.watching)
         };
         let inside = watching.handle().enter();
-        let polled = future.poll(context);
+        let polled = future.as_mut().as_pin_mut().expect("a future that is over is not polled again").poll(context);
+        if polled.is_ready() {
+            future.set(None);
+        }
         drop(inside);
         polled.map(|value| {
             watching.close();
@@ -214,7 +217,7 @@ impl Scope {
     #[track_caller]
     pub(super) fn of(kind: Kind) -> Scope {
         let watching = open(kind);
-        Scope { inside: watching.handle().enter(), watching }
+        Scope { inside: watching.begin(), watching }
     }
 
     /// What was counted until now. What this costs and allocates is not counted.

@@ -64,10 +64,25 @@ fn a_peak() {
 /// Several limits at once, and more sites than are shown.
 #[test]
 fn many_sites() {
-    macro_rules! sites {
-        ($($n:literal)*) => { [$(block($n * 10)),*] };
-    }
-    let run = || black_box(sites!(1 2 3 4 5 6 7 8 9 10 11 12 13));
+    // A line each, because what looks alike is one entry.
+    #[rustfmt::skip]
+    let run = || {
+        black_box([
+            block(10),
+            block(20),
+            block(30),
+            block(40),
+            block(50),
+            block(60),
+            block(70),
+            block(80),
+            block(90),
+            block(100),
+            block(110),
+            block(120),
+            block(130),
+        ])
+    };
     let text = message(move || drop(Limits::new().blocks(3).bytes(100).no_leak().check(run)));
     let rows = text.lines().filter(|l| l.contains(" bytes in 1 block  ")).count();
     assert_eq!(
@@ -82,6 +97,35 @@ fn many_sites() {
         "{text}"
     );
     assert!(text.find("130 bytes") < text.find("120 bytes"));
+}
+
+#[inline(never)]
+fn grown(items: usize) -> Vec<usize> {
+    let mut all = Vec::new();
+    (0..items).for_each(|i| all.push(black_box(i)));
+    all
+}
+
+/// A vector is made by one call of the allocator and grows by another: for its reader, that is one line.
+#[test]
+fn what_looks_alike_is_one_entry() {
+    let text = message(|| drop(assert_no_alloc(|| grown(100))));
+    assert_eq!(text.matches(" bytes in ").count(), 1, "{text}");
+    assert_eq!(text.matches(" testing::messages::grown (").count(), 1, "{text}");
+}
+
+/// Behind the frames of a crate that cargo fetched stands the line that called it.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn a_crate_in_between() {
+    let nested = "[".repeat(20) + &"]".repeat(20);
+    let text = message(move || drop(assert_no_alloc(|| serde_json::from_str::<serde_json::Value>(&nested))));
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let first = lines[3].split_once("  ").expect("what, and where").1;
+    assert!(first.contains(" (serde_json-1."), "{text}");
+    assert!(lines.contains(&"...") && !text.contains("/registry/src/"), "{text}");
+    let after = lines.iter().position(|&l| l == "...").expect("it is there") + 1;
+    assert!(lines[after].starts_with("testing::messages::a_crate_in_between::{{closure}}"), "{text}");
 }
 
 #[test]

@@ -216,3 +216,26 @@ fn a_future_on_several_threads() {
         drop(left);
     }
 }
+
+/// As a timeout does: it is over, though what it runs is not, and holds something.
+struct GivesUp(Option<Vec<u8>>);
+
+impl Future for GivesUp {
+    type Output = usize;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<usize> {
+        if let Some(held) = &self.0 {
+            return Poll::Ready(held.capacity());
+        }
+        self.0 = Some(block(100));
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_future_that_is_over_holds_nothing() {
+    let m = poll_around(measure_async(GivesUp(None)));
+    assert_eq!((m.value, m.allocated, m.freed), (100, count(1, 100), count(1, 100)));
+    let m = poll_around(measure_async(Box::pin(GivesUp(None))));
+    assert_eq!((m.allocated, m.freed), (count(1, 100), count(1, 100)), "the box is from outside");
+}

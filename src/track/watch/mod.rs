@@ -66,6 +66,8 @@ struct Watch {
     /// The watch around it; 0: none.
     parent: u16,
     open: bool,
+    /// The thread that began its scope has left it while it was in an inner one.
+    left: bool,
     kind: Kind,
 }
 
@@ -193,6 +195,39 @@ pub(crate) fn join(number: u16, serial: u64) -> bool {
     let same = watch.serial == serial;
     watch.refs += same as u32;
     same
+}
+
+/// The thread that began the scope of `number` leaves it, and goes on in `now`. `false` if that is not further in: then nothing is
+/// noted.
+pub(crate) fn leave_early(number: u16, now: u16) -> bool {
+    let mut at = now;
+    while at != 0 && at != number {
+        at = slot(at).watch.lock().parent;
+    }
+    let further_in = at != 0 && number != now;
+    if further_in {
+        slot(number).watch.lock().left = true;
+    }
+    further_in
+}
+
+/// The innermost watch that was not left early, from this one on outward. The caller's reference becomes one to that.
+pub(crate) fn not_left(mut number: u16) -> u16 {
+    while number != 0 {
+        let parent = {
+            let watch = slot(number).watch.lock();
+            if !watch.left {
+                break;
+            }
+            watch.parent
+        };
+        if parent != 0 {
+            slot(parent).watch.lock().refs += 1;
+        }
+        release(number);
+        number = parent;
+    }
+    number
 }
 
 /// Counts a birth, and says what the block's word should say: the innermost watch that is open.
