@@ -315,7 +315,7 @@ fn two_builds() {
     std::fs::rename(&old, elsewhere.join("shop")).expect("moved");
     let gone = printed(&[&"show", &was]);
     let note = format!(
-        "note: no names from {}: the file is not here, or was removed since; give --search a directory",
+        "note: no names from {}: the file is not here, or was removed since; give a directory that holds it",
         old.display()
     );
     assert!(gone.contains(&note) && !gone.contains("hold_orders"), "{gone}");

@@ -30,12 +30,7 @@ fn main() -> ExitCode {
 fn say(line: &str) {
     let line = line.replace(char::is_control, "?");
     // If that fails, there is nobody to be told; `eprintln!` would panic.
-    _ = writeln!(std::io::stderr(), "tenure: {}", in_our_words(&line));
-}
-
-/// The library's notes name its functions.
-fn in_our_words(text: &str) -> String {
-    text.replace("; give `Symbols::search` a directory", "; give --search a directory")
+    _ = writeln!(std::io::stderr(), "tenure: {}", line);
 }
 
 fn run(args: &Args) -> Result<(), String> {
@@ -52,7 +47,7 @@ fn run(args: &Args) -> Result<(), String> {
             let groups = groups.top(args.top);
             match args.json {
                 true => json(&groups),
-                false => print(&in_our_words(&format!("{}\n{groups:#}", about(&snapshot)))),
+                false => print(&format!("{}\n{groups:#}", about(&snapshot))),
             }
         }
         Command::Diff { earlier, later } => {
@@ -62,7 +57,7 @@ fn run(args: &Args) -> Result<(), String> {
             let diff = diff.top(args.top);
             match args.json {
                 true => json(&diff),
-                false => print(&in_our_words(&format!("from  {}\nto    {}\n{diff:#}", about(&before), about(&after)))),
+                false => print(&format!("from  {}\nto    {}\n{diff:#}", about(&before), about(&after))),
             }
         }
         Command::Convert { file, format, to } => {
