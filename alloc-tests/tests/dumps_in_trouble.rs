@@ -231,7 +231,7 @@ unsafe extern "C" fn exhausted_at_the_end(size: *mut c_void) {
 fn on_a_stack(bytes: usize, f: extern "C" fn(*mut c_void) -> *mut c_void, data: usize) {
     // SAFETY: the attributes are initialised before they are used, and the thread ends before this returns.
     unsafe {
-        let (mut attributes, mut thread) = (std::mem::zeroed(), 0);
+        let (mut attributes, mut thread) = (std::mem::zeroed(), std::mem::zeroed());
         assert_eq!(libc::pthread_attr_init(&mut attributes), 0);
         assert_eq!(libc::pthread_attr_setstacksize(&mut attributes, bytes), 0);
         let data = std::ptr::without_provenance_mut(data);
