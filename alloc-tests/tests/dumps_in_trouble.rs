@@ -231,7 +231,7 @@ unsafe extern "C" fn exhausted_at_the_end(size: *mut c_void) {
 fn on_a_stack(bytes: usize, f: extern "C" fn(*mut c_void) -> *mut c_void, data: usize) {
     // SAFETY: the attributes are initialised before they are used, and the thread ends before this returns.
     unsafe {
-        let (mut attributes, mut thread) = (std::mem::zeroed(), 0);
+        let (mut attributes, mut thread) = (std::mem::zeroed(), std::mem::zeroed());
         assert_eq!(libc::pthread_attr_init(&mut attributes), 0);
         assert_eq!(libc::pthread_attr_setstacksize(&mut attributes, bytes), 0);
         let data = std::ptr::without_provenance_mut(data);
@@ -313,4 +313,48 @@ fn processes_with_one_pattern() {
         }
         assert_eq!(names(&dumps()).len(), 300);
     });
+}
+
+/// A file that grows beyond the limit, and a pipe that nobody reads: by default, each ends a process with a signal.
+#[test]
+fn no_signal_ends_the_process() {
+    let dir = Dir::new("signals");
+    let env = format!("exact,dump=peak:32MiB,dump_path={}", dir.path("%n"));
+    let outcome =
+        Scenario::new("no_signal_ends_the_process").env("TENURE", &env).env("DUMPS", &dir.path("")).outcome(|| {
+            // SAFETY: plain settings of this process, and a pipe of its own.
+            let stderr = unsafe {
+                libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
+                libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+                let mut pipe = [0; 2];
+                assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
+                let stderr = libc::dup(2);
+                libc::dup2(pipe[1], 2);
+                libc::close(pipe[0]);
+                stderr
+            };
+            drop(black_box(vec![1u8; 64 << 20]));
+            assert_eq!(names(&dumps()), ["1"]);
+            // SAFETY: as above.
+            unsafe {
+                libc::dup2(stderr, 2);
+                let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
+                assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+            }
+            drop(black_box(vec![1u8; 128 << 20]));
+            assert_eq!(names(&dumps()), ["1"]);
+            // SAFETY: the set is filled in by the call.
+            unsafe {
+                let mut waiting = std::mem::zeroed();
+                libc::sigpending(&mut waiting);
+                assert_eq!(
+                    (libc::sigismember(&waiting, libc::SIGXFSZ), libc::sigismember(&waiting, libc::SIGPIPE)),
+                    (0, 0)
+                );
+            }
+        });
+    let Some(outcome) = outcome else { return };
+    assert!(outcome.status.success() && outcome.completed, "{outcome:?}");
+    let said = said(&outcome);
+    assert!(said.len() == 1 && said[0].ends_with(": File too large (os error 27)"), "{said:?}");
 }

@@ -1,7 +1,7 @@
 //! The report of what is held when the process exits.
 
 use crate::Symbols;
-use crate::os::file;
+use crate::os::{file, process::without_signals_for_writing};
 use crate::snapshot::{By, snapshot};
 
 /// Call stacks that a report shows.
@@ -27,5 +27,6 @@ pub fn leaks() -> String {
 pub(super) fn print() {
     // Past the lock of `std::io::stderr`: a thread that runs on may hold it, or one that a fork has left behind. If it
     // fails, there is nobody to be told.
-    _ = file::to_stderr(format!("tenure: held at exit: {}", leaks()).as_bytes());
+    let text = format!("tenure: held at exit: {}", leaks());
+    _ = without_signals_for_writing(|| file::to_stderr(text.as_bytes()));
 }

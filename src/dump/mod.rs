@@ -40,7 +40,7 @@ pub(crate) use occasion::init;
 
 use crate::config::current;
 use crate::os::file::Errno;
-use crate::os::process::this_thread;
+use crate::os::process::{this_thread, without_signals_for_writing};
 use crate::os::{self, lock::Futex};
 use crate::sync::{AtomicU64, Ordering};
 use std::cell::UnsafeCell;
@@ -140,5 +140,5 @@ fn with_writer<T>(patience: Option<u64>, f: impl FnOnce(Writer<'_>) -> T) -> Res
     if before != 0 {
         series.reset();
     }
-    Ok(f(Writer { series, space }))
+    Ok(without_signals_for_writing(|| f(Writer { series, space })))
 }

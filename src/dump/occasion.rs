@@ -44,6 +44,8 @@ fn begin() {
                 os::warn(format_args!("the system takes no handler for {}: it will cause no dump", signal.name()));
             }
         }
+    } else {
+        FAILED.store(0, Ordering::Relaxed); // what failed in the parent did not fail here
     }
     if dumps.needs_thread() && !process::spawn(wait) {
         os::warn(format_args!("no thread could be started: there will be no dumps on a signal or after a time"));

@@ -104,6 +104,30 @@ pub(crate) unsafe fn on_signal(signal: Signal, handler: extern "C" fn(i32)) -> b
     }
 }
 
+/// Runs `f`, which writes to files, while this thread gets no signal for that: by default, a file that grows beyond the process'
+/// limit and a pipe that nobody reads end the process. The write fails all the same.
+pub(crate) fn without_signals_for_writing<T>(f: impl FnOnce() -> T) -> T {
+    let (mut these, mut was) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: the sets are initialised by the calls, before they are used.
+    unsafe {
+        libc::sigemptyset(these.as_mut_ptr());
+        libc::sigaddset(these.as_mut_ptr(), libc::SIGXFSZ);
+        libc::sigaddset(these.as_mut_ptr(), libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, these.as_ptr(), was.as_mut_ptr());
+        let result = f();
+        // What has come is taken away, but for what the program itself holds back.
+        for signal in [libc::SIGXFSZ, libc::SIGPIPE] {
+            if libc::sigismember(was.as_ptr(), signal) == 1 {
+                libc::sigdelset(these.as_mut_ptr(), signal);
+            }
+        }
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        super::unix::preserving_errno(|| while libc::sigtimedwait(these.as_ptr(), null_mut(), &now) > 0 {});
+        libc::pthread_sigmask(libc::SIG_SETMASK, was.as_ptr(), null_mut());
+        result
+    }
+}
+
 /// Lets a signal reach this thread, which [`spawn`] has shut off from all, and gives the thread a name.
 pub(crate) fn wait_for_signal(signal: Option<Signal>, name: &CStr) {
     // SAFETY: the set is initialised by the first call; the name is a C string.

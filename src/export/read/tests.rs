@@ -96,6 +96,30 @@ fn what_is_written_fits_the_schema() {
 
 /// A validator that finds nothing proves nothing.
 #[test]
+fn a_dump_fits_the_schema() {
+    use std::alloc::{GlobalAlloc, Layout};
+    let tenure = crate::Tenure::new();
+    let layout = Layout::from_size_align(100, 8).expect("a layout");
+    let blocks: Vec<_> = ["quotes \" and \\", "\u{1b}\n\u{7f}\u{85}", "ä\u{10FFFF}"]
+        .map(|tag| {
+            let (_exact, _in) = (crate::exact_scope(), crate::scope(tag));
+            // SAFETY: the layout is not empty.
+            unsafe { tenure.alloc(layout) }
+        })
+        .into();
+    let path = std::env::temp_dir().join(format!("tenure-schema-{}", std::process::id()));
+    crate::dump::to(&path).expect("written");
+    let text = std::fs::read_to_string(&path).expect("UTF-8");
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(faults(&parse(&text)), [""; 0]);
+    let snapshot = from_json(&text).expect("a snapshot").0;
+    assert!(snapshot.tags().iter().any(|t| t.name == "\u{1b}\n\u{7f}\u{85}" && t.live.bytes == 100.0));
+    assert!(snapshot.rows().len() >= blocks.len() && !snapshot.modules().is_empty());
+    // SAFETY: they came from there, with that layout.
+    blocks.into_iter().for_each(|block| unsafe { tenure.dealloc(block, layout) });
+}
+
+#[test]
 fn what_does_not_fit_the_schema_is_found() {
     let good = parse(&json(&shop().snapshot(), &mut names()));
     let spoil = |path: &str, to: Value| {
