@@ -7,6 +7,7 @@
 mod service;
 
 use service::Service;
+use std::io::IsTerminal;
 use tenure::snapshot::{By, Filter};
 use tenure::testing::Limits;
 use tenure::{Mode, Symbols, Tenure};
@@ -65,7 +66,8 @@ which holds the other two. `browse` subscribes, and does not unsubscribe.",
 }
 
 fn step(question: &str, call: &str) {
-    println!("\n\x1b[1m{question}\x1b[0m   {call}\n");
+    let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    println!("\n{bold}{question}{plain}   {call}\n");
 }
 
 fn say(what: &str) {

@@ -80,6 +80,16 @@ impl Value {
         if self.is_bytes() { "bytes" } else { "blocks" }
     }
 
+    /// How much one unit of a picture is in which so much is to be drawn, and what it is called. `inferno` multiplies what it
+    /// draws by up to 210 without looking, so that sums stay below 2^53.
+    fn scale(self, most: f64) -> (f64, String) {
+        let (mut scale, mut power) = (1.0, 0);
+        while most / scale >= (1u64 << 53) as f64 {
+            (scale, power) = (scale * 1024.0, power + 1);
+        }
+        (scale, if power == 0 { self.unit().into() } else { format!("{} x 1024^{power}", self.unit()) })
+    }
+
     fn title(self) -> &'static str {
         match self {
             Value::LiveBytes => "Live bytes",
@@ -142,15 +152,19 @@ fn draw(
     subtitle: String,
     mut numbers: impl FnMut([f64; 2]) -> Option<String>,
 ) -> String {
+    let (scale, unit) = value.scale(merged.most());
     let mut lines = Vec::new();
-    merged.in_order(|stack, values| lines.extend(numbers(values).map(|n| format!("{stack} {n}"))));
+    let mut line = |stack: &str, values: [f64; 2]| {
+        lines.extend(numbers(values.map(|v| v / scale)).map(|n| format!("{stack} {n}")));
+    };
+    merged.in_order(&mut line);
     if lines.is_empty() {
         return nothing(&title);
     }
     let mut options = Options::default();
     options.title = title;
     options.subtitle = Some(subtitle);
-    options.count_name = value.unit().into();
+    options.count_name = unit;
     options.name_type = "Function:".into();
     options.colors = Palette::Basic(BasicPalette::Mem);
     // The same function has the same colour in each picture.

@@ -65,6 +65,12 @@ impl Merged {
         }
     }
 
+    /// The sum over all stacks, of each what the snapshot has that has more.
+    #[cfg(feature = "flamegraph")]
+    pub(super) fn most(&self) -> f64 {
+        self.values.values().map(|[a, b]| a.max(*b)).sum()
+    }
+
     /// Hands out the stacks in the order of their frames, so that what begins alike stands together.
     pub(super) fn in_order(self, mut each: impl FnMut(&str, [f64; 2])) {
         let texts = self.texts.all();

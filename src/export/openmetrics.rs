@@ -5,7 +5,7 @@ mod text;
 use crate::reading::untracked;
 use crate::snapshot::{By, Estimate, Group, Mode, Names, Snapshot, Sum};
 use crate::stats::Stats;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use text::{Kind, Text};
 
 /// What a server sends as the `Content-Type` of [`openmetrics()`].
@@ -174,22 +174,45 @@ impl Series {
     /// The first groups, and what is left over.
     fn of(groups: &[Group], most: usize, labels: impl Fn(&Group) -> Vec<(&'static str, String)>) -> Vec<Series> {
         let (first, rest) = groups.split_at(groups.len().min(most));
-        let series = |g: &Group| Series { labels: labels(g), live: g.live, allocated: g.allocated };
-        let mut all: Vec<Series> = first.iter().map(series).collect();
-        if let Some(group) = rest.first() {
-            let mut labels = labels(group);
-            labels
-                .iter_mut()
-                .for_each(|(name, value)| *value = if *name == "function" { String::new() } else { "(others)".into() });
-            let live = rest.iter().map(|g| g.live).sum();
-            // A program may have a tag of that name.
-            match all.iter_mut().find(|series| series.labels == labels) {
-                Some(series) => series.live += live,
-                None => all.push(Series { labels, live, allocated: None }),
+        let mut all: Vec<Series> = Vec::with_capacity(first.len() + 1);
+        let mut known = HashMap::new();
+        let mut add = |labels: Vec<(&'static str, String)>, live: Sum, allocated: Option<Sum>| {
+            let at = *known.entry(labels.clone()).or_insert(all.len());
+            match all.get_mut(at) {
+                // Another one that reads the same: a scrape with a series twice is refused as a whole.
+                Some(series) => {
+                    series.live += live;
+                    series.allocated =
+                        series.allocated.zip(allocated).map(|(a, b)| [a, b].into_iter().sum()).or(series.allocated);
+                }
+                None => all.push(Series { labels, live, allocated }),
             }
+        };
+        for group in first {
+            let labels = labels(group).into_iter().map(|(name, value)| (name, printable(&value)));
+            add(labels.collect(), group.live, group.allocated);
+        }
+        if let Some(group) = rest.first() {
+            let text = |name| if name == "function" { String::new() } else { "(others)".into() };
+            let labels = labels(group).into_iter().map(|(name, _)| (name, text(name)));
+            // A program may have a tag of that name.
+            add(labels.collect(), rest.iter().map(|g| g.live).sum(), None);
         }
         all
     }
+}
+
+/// Without control characters, but for the end of a line. A zero ends the text for some readers, and the others are nothing that
+/// a person could read.
+fn printable(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            c if c.is_control() && c != '\n' => text.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 fn groups(text: &mut Text, name: &str, what: &str, all: &[Series]) {

@@ -65,8 +65,8 @@ impl<'a> Stacks<'a> {
     }
 }
 
-/// A function's name as one frame of a folded stack: no `;`, which parts frames, no control character, and no number behind
-/// a last space, which would be taken for a count.
+/// A function's name as one frame of a folded stack: no `;`, which parts frames, no control character nor what else XML
+/// refuses, and no number behind a last space, which would be taken for a count.
 pub(super) fn harmless(_: Option<u64>, frame: &Frame) -> Cow<'_, str> {
     let name = frame.function.trim();
     let counts = |word: &str| word.chars().all(|c| c.is_ascii_digit() || c == '.');
@@ -74,7 +74,8 @@ pub(super) fn harmless(_: Option<u64>, frame: &Frame) -> Cow<'_, str> {
     if name.is_empty() {
         return "(no name)".into();
     }
-    if number.is_none() && !name.contains(|c: char| c == ';' || c.is_control()) {
+    let unfit = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    if number.is_none() && !name.contains(|c: char| c == ';' || unfit(c)) {
         return name.into();
     }
     let name = number.map_or(name.to_string(), |(name, number)| format!("{name}_{number}"));
@@ -82,7 +83,7 @@ pub(super) fn harmless(_: Option<u64>, frame: &Frame) -> Cow<'_, str> {
         .map(|c| {
             if c == ';' {
                 ':'
-            } else if c.is_control() {
+            } else if unfit(c) {
                 '?'
             } else {
                 c

@@ -57,10 +57,17 @@ fn learn(whole: &str, module: &str, file: &str, crates: &mut Crates) {
 
 /// The modules that a file below `src` holds.
 fn modules_of(inside: &str) -> Vec<&str> {
-    inside.trim_end_matches(".rs").split('/').filter(|p| !matches!(*p, "lib" | "main" | "mod")).collect()
+    inside.trim_end_matches(".rs").split('/').filter(|p| !matches!(*p, "" | "lib" | "main" | "mod")).collect()
 }
 
 fn give_path(frame: &mut Frame, crates: &Crates) {
+    if let Some((name, inside)) = frame.file.as_deref().and_then(target) {
+        let name = name.replace('-', "_");
+        let mut path = vec![name.as_str()];
+        path.extend(modules_of(inside));
+        frame.function = join(&path.join("::"), &frame.function);
+        return;
+    }
     let Some((directory, inside)) = frame.file.as_deref().and_then(split) else { return };
     let name = match crates.get(directory) {
         Some(name) => name.clone(),
@@ -74,6 +81,25 @@ fn give_path(frame: &mut Frame, crates: &Crates) {
 /// The name without its generics, which the whole names of others lack too, behind a path.
 fn join(path: &str, name: &str) -> std::sync::Arc<str> {
     format!("{path}::{}", name.split('<').next().unwrap_or(name)).into()
+}
+
+/// The crate that has a file or a directory of its own below where cargo looks for such, and the path below that. A directory
+/// below `tests` or `benches` is as likely what several of them share.
+fn target(file: &str) -> Option<(&str, &str)> {
+    let below = |place: &str| {
+        let rest = file.rsplit_once(place).map(|(_, rest)| rest).or_else(|| file.strip_prefix(&place[1..]))?;
+        (!rest.contains("/src/")).then_some(rest)
+    };
+    // What is called so below `src` is a module.
+    let beside = |place: &str| below(place).filter(|_| !file.contains("/src/"));
+    let (rest, directories) = below("/src/bin/")
+        .or_else(|| beside("/examples/"))
+        .map(|rest| (rest, true))
+        .or_else(|| beside("/tests/").or_else(|| beside("/benches/")).map(|rest| (rest, false)))?;
+    match rest.split_once('/') {
+        Some(parts) => directories.then_some(parts),
+        None => Some((rest.strip_suffix(".rs")?, "")),
+    }
 }
 
 /// The directory above `src`, and the path below it.
@@ -118,6 +144,15 @@ mod tests {
             ("add", "/home/me/shop-server/src/main.rs", "shop_server::add"),
             ("add", "/home/me/src/shop/src/cart/mod.rs", "shop::cart::add"),
             ("add", "src/cart.rs", "add"),
+            ("{closure#0}", "/home/me/shop/examples/quick-start/index.rs", "quick_start::index::{closure#0}"),
+            ("add", "/home/me/shop/examples/quick/main.rs", "quick::add"),
+            ("add", "/home/me/shop/examples/quick.rs", "quick::add"),
+            ("add", "examples/quick.rs", "quick::add"),
+            ("add", "/home/me/shop/examples/server/src/main.rs", "server::add"),
+            ("add", "/home/me/shop/src/examples/one.rs", "shop::examples::one::add"),
+            ("add", "/home/me/shop/src/bin/worker/args.rs", "worker::args::add"),
+            ("add", "/home/me/shop/tests/carts.rs", "carts::add"),
+            ("add", "/home/me/shop/tests/common/mod.rs", "add"),
             ("free", "/build/glibc/malloc/src/malloc.c", "free"),
             ("__rust_alloc", "/home/me/shop/src/main.rs", "__rust_alloc"),
             ("shop::add", "/home/me/other/src/main.rs", "shop::add"),

@@ -115,3 +115,27 @@ fn names_are_escaped() {
     let svg = flame_graph(&made.snapshot(), &mut table, Value::LiveBytes);
     assert!(svg.contains("&lt;script&gt;&amp;") && !svg.contains("<script>&"), "escaped");
 }
+
+/// What XML has no way to write, and numbers whose sums leave the range of the crate that draws.
+#[test]
+fn what_no_picture_can_hold() {
+    let mut made = shop();
+    made.stacks.insert(3, vec![20]);
+    let names = &mut names().with(20, &["a\u{fffe}b\u{ffff}c<d>\u{1} f:1"]);
+    let svg = flame_graph(&made.snapshot(), names, Value::LiveBytes);
+    assert!(svg.contains("<title>a?b?c&lt;d&gt;? (1,000 bytes"), "{svg}");
+    for (_, totals) in &mut made.sites {
+        totals.allocated.bytes = 1e18;
+    }
+    let large = made.snapshot();
+    let svg = flame_graph(&large, names, Value::AllocatedBytes);
+    assert!(
+        titles(&svg).iter().any(|t| t.starts_with("all (7,812,5") && t.contains(" bytes x 1024^1, 100%)")),
+        "{svg}"
+    );
+    let svg = flame_graph_diff(&large, &shop().snapshot(), names, None, Value::AllocatedBytes);
+    assert!(
+        titles(&svg).iter().any(|t| t.starts_with("all (7,812,5") && t.contains(" bytes x 1024^1, 100%)")),
+        "{svg}"
+    );
+}

@@ -128,7 +128,9 @@ fn the_number_of_series_is_bounded() {
 fn labels_are_escaped_and_never_doubled() {
     let mut made = shop();
     made.tags.truncate(2);
-    for (number, name) in [(2, "(no tag)"), (3, "(others)"), (4, "a\\b\"c\nd\0"), (5, "größe")] {
+    for (number, name) in
+        [(2, "(no tag)"), (3, "(others)"), (4, "a\\b\"c\nd\0"), (5, "größe"), (6, "a\u{1}"), (7, "a\\u{1}")]
+    {
         made.tags.push((number, name.into(), totals(1, 1)));
         made.block(2, number, 10 * u64::from(number), 9);
     }
@@ -139,7 +141,9 @@ fn labels_are_escaped_and_never_doubled() {
     assert_eq!(s["tenure_tag_live_bytes{tag=\"a\\\\b\\\"c\\nd\\\\u{0}\"}"], 40.0);
     assert_eq!(s["tenure_tag_live_bytes{tag=\"größe\"}"], 50.0);
     assert_eq!(s["tenure_tag_live_bytes{tag=\"(no tag)\"}"], 172.0 + 1130.0 + 20.0);
-    for most in 0..7 {
+    assert_eq!(s["tenure_tag_live_bytes{tag=\"a\\\\u{1}\"}"], 60.0 + 70.0, "two that read the same");
+    assert_eq!(s["tenure_tag_allocated_blocks_total{tag=\"a\\\\u{1}\"}"], 2.0);
+    for most in 0..9 {
         let text = openmetrics(&snapshot, &mut names(), OpenMetrics::new().tags(most));
         assert_well_formed(&text);
         let tags = series(&text).into_iter().filter(|(name, _)| name.starts_with("tenure_tag_live_bytes{"));

@@ -63,8 +63,6 @@ impl Text {
             '\\' => self.out.push_str("\\\\"),
             '"' => self.out.push_str("\\\""),
             '\n' => self.out.push_str("\\n"),
-            // A zero ends the text for some readers, and the others are nothing that a person could read.
-            c if c.is_control() => self.out.push_str(&format!("\\\\u{{{:x}}}", u32::from(c))),
             c => self.out.push(c),
         }
     }
