@@ -5,7 +5,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`Dumps`] has them written by themselves: at exit, before an allocation fails, on a signal, at a peak, again
+//! [`Dumps`](crate::config::Dumps) has them written by themselves: at exit, before an allocation fails, on a signal, at a peak, again
 //! and again. By the builder ([`Tenure::dumps`](crate::Tenure::dumps)) or by the environment, without a new build:
 //!
 //! ```sh
@@ -63,7 +63,7 @@ pub(crate) fn within(path: &[u8], most: u64) -> io::Result<()> {
     done.and_then(|done| done).map(|_| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
 }
 
-/// Writes a snapshot of this process to the next file of the series that [`Dumps`] describes, as if one of the
+/// Writes a snapshot of this process to the next file of the series that [`Dumps`](crate::config::Dumps) describes, as if one of the
 /// occasions had come that it names. It need not name any.
 ///
 /// Errors and cost as for [`to`].
