@@ -135,6 +135,33 @@ fn scopes_in_any_order() {
 }
 
 #[test]
+fn scopes_in_random_order() {
+    let mut seed = 1u64;
+    let mut random = |n: usize| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 33) as usize % n
+    };
+    // The scopes that are open, and what was allocated before them.
+    let mut open = Vec::with_capacity(20);
+    let mut before = Count::default();
+    for step in 0..5_000 {
+        match random(4) {
+            0 if open.len() < 20 => open.push((Scope::begin(), before)),
+            1 if !open.is_empty() => {
+                let (scope, then): (Scope, Count) = open.remove(random(open.len()));
+                let allocated = count(before.blocks - then.blocks, before.bytes - then.bytes);
+                assert_eq!(scope.end().allocated, allocated, "step {step}");
+            }
+            _ => {
+                let bytes = random(100) + 1;
+                drop(block(bytes));
+                before = count(before.blocks + 1, before.bytes + bytes as u64);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_panic_ends_the_scope() {
     for _ in 0..3 {
         let outer = Scope::begin();

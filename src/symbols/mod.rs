@@ -67,7 +67,9 @@ use std::sync::Arc;
 /// Where names are missing, reports show module and offset (`libc.so.6+0x27ab4`) and end with a sentence on why that is
 /// and what to do. Names that came with a snapshot ([`export::from_json`](crate::export)) need no files, and look for none.
 ///
-/// **What a file says is not trusted**: a spoiled or hostile one costs names, bounded time and bounded memory, no more.
+/// **What a file says is not trusted**: a spoiled or hostile one costs names, bounded time and bounded memory, no more. But
+/// a file that is cut short while it is read ends the process, as every mapped file does: put a new one in its place, as linkers
+/// and installers do, and do not write into the old one.
 ///
 /// **Cost**: files are mapped, not read. The first look-up in a module makes a table of its units; each unit that is
 /// looked into then takes some milliseconds, and memory in proportion: 48 MiB for each module at most, a table of symbols

@@ -155,9 +155,12 @@ pub(super) fn stack(site: &Site, names: &mut dyn Names) -> Vec<String> {
     lines
 }
 
-/// The test harness of the standard library.
+/// The test harness of the standard library: by its file, or where that is not known, by its crate.
 fn is_harness(frame: &Frame) -> bool {
-    frame.file.as_deref().is_some_and(|file| file.contains("library/test/src/"))
+    match frame.file.as_deref() {
+        Some(file) => file.contains("library/test/src/"),
+        None => frame.function.starts_with("test::"),
+    }
 }
 
 /// Where cargo keeps what it fetched.
@@ -184,5 +187,22 @@ fn shown(frame: &Frame) -> String {
         (Some(file), Some(line)) => format!("{} ({file}:{line})", frame.function),
         (Some(file), None) => format!("{} ({file})", frame.function),
         _ => frame.function.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_test_begins() {
+        let std = "/rustc/x/library/test/src/lib.rs";
+        assert!(is_harness(&Frame::new("test::run_test", Some(std), Some(1))));
+        assert!(
+            is_harness(&Frame::new("test::__rust_begin_short_backtrace::<fn()>", None, None)),
+            "no debug information"
+        );
+        assert!(!is_harness(&Frame::new("test::add", Some("/home/me/test/src/lib.rs"), Some(1))));
+        assert!(!is_harness(&Frame::new("shop::test::add", None, None)));
     }
 }
