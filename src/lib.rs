@@ -47,7 +47,7 @@ pub use mode::{ExactScope, exact_scope, mode, set_mode, stack_method};
 #[cfg(not(loom))]
 pub use origin::{Origin, Traced, origin, reset_peak, traced};
 #[cfg(not(loom))]
-pub use scope::{InScope, InScopeExt, Scope, Tag, inherit, scope};
+pub use scope::{InScope, InScopeExt, Scope, Tag, inherit, inherit_each, scope};
 #[cfg(not(loom))]
 pub use snapshot::{Snapshot, snapshot};
 #[cfg(not(loom))]

@@ -96,6 +96,27 @@ pub fn inherit<T>(f: impl FnOnce() -> T) -> impl FnOnce() -> T {
     }
 }
 
+/// The same for a closure that runs again and again, on whichever threads: for the tasks of a pool.
+///
+/// ```
+/// let _in = tenure::scope("import");
+/// let name = tenure::inherit_each(|_: u32| tenure::Tag::current().name());
+/// std::thread::scope(|threads| {
+///     for i in 0..2 {
+///         let name = &name;
+///         threads.spawn(move || assert_eq!(name(i), "import"));
+///     }
+/// });
+/// ```
+pub fn inherit_each<A, T>(f: impl Fn(A) -> T) -> impl Fn(A) -> T {
+    let (tag, watch) = (Tag::current(), Handle::current());
+    move |argument| {
+        let _watched = watch.map(Handle::enter);
+        let _in = tag.enter();
+        f(argument)
+    }
+}
+
 fn with_state<T>(f: impl FnOnce(&mut State) -> T) -> T {
     thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| f(State::of(tracker)))
 }

@@ -109,6 +109,33 @@ fn inherited_by_threads() {
 }
 
 /// A closure that runs when its scope is long over, and its number another scope's.
+/// As a pool does it: threads that were there before, one closure for all of them, other work in between.
+#[test]
+fn inherited_by_each_task() {
+    let scope = Scope::begin();
+    let task = tenure::inherit_each(|bytes: usize| block(bytes));
+    let results: Vec<_> = thread::scope(|threads| {
+        let workers: Vec<_> = (0..3)
+            .map(|i| {
+                let task = &task;
+                threads.spawn(move || {
+                    drop(block(7_777));
+                    let kept = task(100 + i);
+                    drop(task(1000));
+                    drop(block(7_777));
+                    kept
+                })
+            })
+            .collect();
+        workers.into_iter().map(|w| w.join().expect("no panic")).collect()
+    });
+    let m = scope.end();
+    let of = |bytes: u64| m.sites.iter().find(|s| s.allocated == count(3, bytes)).map(|s| s.live);
+    assert_eq!((of(303), of(3000)), (Some(count(3, 303)), Some(count(0, 0))), "{:?}", m.sites);
+    assert!(m.sites.iter().all(|s| s.allocated.bytes % 7_777 != 0), "{:?}", m.sites);
+    drop(results);
+}
+
 #[test]
 fn inherited_too_late() {
     let scope = Scope::begin();
