@@ -98,7 +98,9 @@ pub(crate) async fn sites(
     let by = By::from(by);
     let json = wants_json(format, &headers);
     let answer = move |snapshot: &Snapshot, symbols: &mut Symbols| {
-        let groups = snapshot.group_by(by, symbols).top(n);
+        let groups = snapshot.group_by(by, symbols);
+        // A route is shown though nothing of it is left.
+        let groups = if by == By::Tag { groups } else { groups.held() }.top(n);
         if json { Json(as_json(snapshot, &groups)).into_response() } else { format!("{groups:#}").into_response() }
     };
     report(&app, answer).await
