@@ -303,14 +303,11 @@ impl SlowPath for Hooks {
     fn allocated(bytes: usize) {
         clock::allocated(bytes);
         begin_if_due();
+        tell(|listener| (listener.allocated)());
     }
 
     fn due(bytes: usize) {
         helper::due(bytes);
-    }
-
-    fn grown() {
-        tell(|listener| (listener.grown)());
     }
 
     fn failed(bytes: usize) {
@@ -328,8 +325,8 @@ impl SlowPath for Hooks {
 pub(crate) struct Listener {
     /// What the process runs with is known; or this is a forked child. Called soon after, once.
     pub(crate) begin: fn(),
-    /// More memory is in use than a moment ago.
-    pub(crate) grown: fn(),
+    /// Memory was allocated: more of it may be in use than ever. Called for each 64 KiB of a thread, and each large block.
+    pub(crate) allocated: fn(),
     /// There is no memory for so many bytes.
     pub(crate) failed: fn(usize),
 }
@@ -348,8 +345,9 @@ fn tell(f: impl FnOnce(&Listener)) {
 }
 
 fn begin_if_due() {
-    // Relaxed: one thread exchanges it, and what is begun does not depend on others.
-    if NOT_BEGUN.load(Ordering::Relaxed) && NOT_BEGUN.swap(false, Ordering::Relaxed) {
+    // Relaxed: one thread exchanges it, and what is begun does not depend on others. Before there is a listener, it waits.
+    let due = NOT_BEGUN.load(Ordering::Relaxed) && !LISTENER.load(Ordering::Relaxed).is_null();
+    if due && NOT_BEGUN.swap(false, Ordering::Relaxed) {
         tell(|listener| (listener.begin)());
     }
 }

@@ -56,17 +56,22 @@ fn main() {
     let smoke = !std::env::args().any(|a| a == "--bench") || std::env::args().any(|a| a == "--smoke");
     let (sites, runs) = if smoke { (100, 1) } else { (SITES, RUNS) };
     let mut trees = Vec::new();
-    let mut snapshot = tenure::snapshot();
+    let mut earlier = None;
     for file in tenure_benches::sources::choose() {
         let source = std::fs::read_to_string(file).unwrap_or_default();
         trees.extend(syn::parse_file(&source).ok());
-        snapshot = tenure::snapshot();
-        if snapshot.sites().len() >= sites {
+        let now = tenure::snapshot();
+        if now.sites().len() >= sites {
             break;
         }
+        if earlier.is_none() && now.sites().len() >= sites / 2 {
+            earlier = Some(now);
+            // What grew and what shrank.
+            trees.truncate(trees.len() / 2);
+        }
     }
-    let earlier = tenure::snapshot();
-    trees.truncate(trees.len() / 2);
+    let snapshot = tenure::snapshot();
+    let earlier = earlier.unwrap_or_else(|| snapshot.clone());
     let mut names = Symbols::new();
     let addresses: std::collections::HashSet<u64> = snapshot.sites().iter().flat_map(|s| &s.stack).copied().collect();
     let frames: usize = snapshot.sites().iter().map(|s| s.stack.len()).sum();

@@ -92,7 +92,7 @@ impl Dumps {
     /// number is appended after a dot. Default: `tenure.%p.%n.json`, in the current directory of the moment.
     ///
     /// # Panics
-    /// If there is another letter after a `%`, if it is empty, or longer than 3800 bytes; in a `static`, at compile time.
+    /// If there is another letter after a `%`, if it is empty, or longer than some 3,700 bytes; in a `static`, at compile time.
     pub const fn path(mut self, pattern: &'static str) -> Dumps {
         assert!(is_pattern(pattern), "a path, with %p for the process, %n for the number, and %% for a %");
         self.path = pattern;
@@ -179,10 +179,11 @@ impl Signal {
     }
 }
 
-/// Whether a text is a pattern for paths.
+/// Whether a text is a pattern for paths, which fit though its numbers have ten digits.
 pub(super) const fn is_pattern(text: &str) -> bool {
+    const DIGITS: usize = 10;
     let bytes = text.as_bytes();
-    let mut i = 0;
+    let (mut i, mut len) = (0, DIGITS + 1);
     while i < bytes.len() {
         if bytes[i] == 0 {
             return false;
@@ -192,8 +193,10 @@ pub(super) const fn is_pattern(text: &str) -> bool {
             if i == bytes.len() || !matches!(bytes[i], b'p' | b'n' | b'%') {
                 return false;
             }
+            len += DIGITS;
         }
         i += 1;
+        len += 1;
     }
-    !bytes.is_empty() && bytes.len() <= LONGEST_PATH
+    !bytes.is_empty() && len <= LONGEST_PATH
 }

@@ -130,7 +130,7 @@ pub(crate) mod current {
     /// Written once, before `DUMPS_CHOSEN` is set, and never again.
     struct Chosen<T>(UnsafeCell<T>);
     // SAFETY: see above; who reads it has seen that it is set.
-    unsafe impl<T> Sync for Chosen<T> {}
+    unsafe impl<T: Sync> Sync for Chosen<T> {}
     static DUMPS: Chosen<Dumps> = Chosen(UnsafeCell::new(Dumps::new()));
     /// The path's own place: that of the environment is the program's to overwrite.
     static PATH: Chosen<[u8; LONGEST_PATH]> = Chosen(UnsafeCell::new([0; LONGEST_PATH]));
@@ -142,7 +142,7 @@ pub(crate) mod current {
         HUGE_PAGES.store(config.huge_pages as u8, Ordering::Relaxed);
         NO_HELPER.store(!config.helper_thread, Ordering::Relaxed);
         LEAKS.store(config.leaks, Ordering::Relaxed);
-        // SAFETY: nobody reads them yet, and nobody writes them again.
+        // SAFETY: nobody reads them yet, and nobody writes them again; the bytes are those of a text.
         unsafe {
             let (path, own) = (config.dumps.path, &mut *PATH.0.get());
             let path = match own.get_mut(..path.len()) {

@@ -148,7 +148,12 @@ fn sites_within(bytes: u64) -> u32 {
         left = left.saturating_sub(cost);
         left > 0
     };
-    (0..read::site_count()).take_while(fits).count() as u32
+    let count = read::site_count();
+    match (0..count).take_while(fits).count() as u32 {
+        // Those that come while this is written find room too.
+        all if all == count => u32::MAX,
+        some => some,
+    }
 }
 
 /// The live blocks, each as it is read. From `most` bytes on, and from site `told_apart` on, they are of the site of what

@@ -135,7 +135,7 @@ fn with_writer<T>(patience: Option<u64>, f: impl FnOnce(Writer<'_>) -> T) -> Res
         os::futex_wait(&NAP, 0, 5);
     };
     let _back = Back;
-    // SAFETY: this thread is the owner; a zeroed workspace is one.
+    // SAFETY: this thread is the owner; a workspace is integers and floats, so that any bytes are one, also those that another thread was writing when this process was forked off.
     let (series, space) = unsafe { (&mut *WRITER.series.get(), (*WRITER.space.get()).assume_init_mut()) };
     if before != 0 {
         series.reset();

@@ -9,7 +9,7 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::ffi::c_void;
 use std::fmt;
 
-static LISTENER: Listener = Listener { begin, grown, failed };
+static LISTENER: Listener = Listener { begin, allocated, failed };
 
 /// Called by the loader.
 pub(crate) fn init() {
@@ -56,6 +56,9 @@ fn begin() {
 /// which this one allocates.
 const PATIENCE: Option<u64> = Some(5000);
 
+/// How long the exit waits: as long as a dump may take, but not for ever, for the same reason.
+const AT_EXIT: Option<u64> = Some(60_000);
+
 /// Writes the next dump, and says so. Leaves `errno` alone: it runs in the middle of an allocation, perhaps.
 fn write(patience: Option<u64>, why: fmt::Arguments<'_>) {
     // Of an error too, the path is told.
@@ -74,14 +77,14 @@ extern "C" fn at_exit() {
     // What the reports themselves need is nobody's peak.
     PEAK.store(u64::MAX, Ordering::Relaxed);
     if current::dumps().exit {
-        write(None, format_args!("exit"));
+        write(AT_EXIT, format_args!("exit"));
     }
     if current::leaks() {
         super::leaks::print();
     }
 }
 
-fn grown() {
+fn allocated() {
     let due = PEAK.load(Ordering::Relaxed);
     if due == u64::MAX {
         return;
@@ -113,7 +116,7 @@ extern "C" fn on_signal(_: i32) {
 /// Waits for the signal and for the time.
 extern "C" fn wait(_: *mut c_void) -> *mut c_void {
     let Dumps { signal, every_secs, .. } = current::dumps();
-    process::wait_for_signal(signal, c"tenure-dump");
+    process::receive(signal, c"tenure-dump");
     let every = u64::from(every_secs) * 1000;
     let mut next = os::uptime_ms() + every;
     loop {

@@ -134,14 +134,14 @@ impl Point {
     }
 
     fn join(&mut self, other: Point) {
-        self.tb += other.tb;
-        self.tbk += other.tbk;
-        self.mb += other.mb;
-        self.mbk += other.mbk;
-        self.gb += other.gb;
-        self.gbk += other.gbk;
-        self.eb += other.eb;
-        self.ebk += other.ebk;
+        self.tb = self.tb.saturating_add(other.tb);
+        self.tbk = self.tbk.saturating_add(other.tbk);
+        self.mb = self.mb.saturating_add(other.mb);
+        self.mbk = self.mbk.saturating_add(other.mbk);
+        self.gb = self.gb.saturating_add(other.gb);
+        self.gbk = self.gbk.saturating_add(other.gbk);
+        self.eb = self.eb.saturating_add(other.eb);
+        self.ebk = self.ebk.saturating_add(other.ebk);
     }
 }
 

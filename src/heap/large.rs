@@ -46,11 +46,10 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
     ALLOCATED.fetch_add(1, Ordering::Relaxed); // Relaxed: statistics
     LIVE.fetch_add(1, Ordering::Relaxed);
     LIVE_BYTES.fetch_add(n * SLICE, Ordering::Relaxed);
-    S::allocated(n * SLICE);
     // SAFETY: the block is ours, and not yet anybody's.
     unsafe { draw::<S>(config, run.at, size, n * SLICE) };
     shard::balance(run.grown);
-    S::grown();
+    S::allocated(n * SLICE);
     (run.at, run.zero)
 }
 
@@ -172,9 +171,8 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
         {
             (*page_of(block)).set_slices(n);
             resized::<S>(config, block, size, have * SLICE);
-            S::allocated((n - have) * SLICE);
             shard::balance(run.grown);
-            S::grown();
+            S::allocated((n - have) * SLICE);
             return block;
         }
     }

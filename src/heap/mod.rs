@@ -93,8 +93,6 @@ mod fast {
         fn allocated(bytes: usize);
         /// So many bytes are free and due to be purged. No lock is held.
         fn due(bytes: usize);
-        /// More memory is in use than a moment ago. No lock is held.
-        fn grown();
         /// There is no memory for so many bytes: null will be returned. No lock is held.
         fn failed(bytes: usize);
         /// In a forked child, after everything below is in order again.

@@ -396,7 +396,6 @@ impl Heap {
         }
         if self.grown.get() > 0 {
             shard::balance(self.grown.replace(0));
-            S::grown();
         }
         if self.due.get() > 0 {
             S::due(self.due.replace(0));

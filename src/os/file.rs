@@ -108,18 +108,35 @@ pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<(), Errno> {
             libc::RENAME_NOREPLACE,
         )
     };
-    match if done == 0 { return Ok(()) } else { Errno::last() } {
-        // Kernels before 3.15, and file systems that do not know the flag: a second name, and the first one goes.
-        Errno(libc::ENOSYS) | Errno(libc::EINVAL) => {
-            // SAFETY: C strings.
-            if unsafe { libc::link(from.as_ptr(), to.as_ptr()) } != 0 {
-                return Err(Errno::last());
+    if done == 0 {
+        return Ok(());
+    }
+    match Errno::last() {
+        // Kernels before 3.15, file systems that do not know the flag, filters that do not know the call: a second name, and
+        // the first one goes.
+        Errno(libc::ENOSYS) | Errno(libc::EINVAL) | Errno(libc::EPERM) => match link(from, to) {
+            Ok(()) => {
+                remove(from);
+                Ok(())
             }
-            remove(from);
-            Ok(())
-        }
+            // File systems without second names: what comes to have the name in this moment is lost.
+            Err(Errno(libc::EPERM | libc::ENOSYS | libc::EOPNOTSUPP | libc::EMLINK)) if identity(to).is_none() => {
+                rename(from, to)
+            }
+            Err(error) => Err(error),
+        },
         error => Err(error),
     }
+}
+
+fn link(from: &CStr, to: &CStr) -> Result<(), Errno> {
+    // SAFETY: C strings.
+    if unsafe { libc::link(from.as_ptr(), to.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }
+}
+
+fn rename(from: &CStr, to: &CStr) -> Result<(), Errno> {
+    // SAFETY: C strings.
+    if unsafe { libc::rename(from.as_ptr(), to.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
 /// What tells a file from another of its name: where it is, and when it was written last.

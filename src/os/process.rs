@@ -129,7 +129,7 @@ pub(crate) fn without_signals_for_writing<T>(f: impl FnOnce() -> T) -> T {
 }
 
 /// Lets a signal reach this thread, which [`spawn`] has shut off from all, and gives the thread a name.
-pub(crate) fn wait_for_signal(signal: Option<Signal>, name: &CStr) {
+pub(crate) fn receive(signal: Option<Signal>, name: &CStr) {
     // SAFETY: the set is initialised by the first call; the name is a C string.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());

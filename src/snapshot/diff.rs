@@ -75,8 +75,11 @@ impl Snapshot {
             names.finish();
             names_of_earlier.finish();
             let mut notes = names.notes();
-            notes.extend(names_of_earlier.notes());
-            notes.dedup();
+            for note in names_of_earlier.notes() {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
             diff(self, earlier, by, (after, before), notes)
         })
     }

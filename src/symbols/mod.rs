@@ -139,7 +139,10 @@ impl Symbols {
     pub fn search(mut self, directory: impl Into<PathBuf>) -> Symbols {
         untracked(|| {
             self.directories.push(directory.into());
-            self.clear();
+            // What came with a snapshot is not looked up anew.
+            if self.source != Source::Given {
+                self.clear();
+            }
         });
         self
     }
@@ -164,7 +167,7 @@ impl Symbols {
         self.cache.bytes()
     }
 
-    /// Forgets all names.
+    /// Forgets all names; those that came with a snapshot, for good.
     pub fn clear(&mut self) {
         self.cache.clear();
         self.modules = Modules::default();

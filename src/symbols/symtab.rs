@@ -47,8 +47,7 @@ impl Symtab {
     /// The address of the first function with such a mangled name.
     pub(super) fn find(&self, elf: &Elf, is_it: impl Fn(&[u8]) -> bool) -> Option<u64> {
         let (_, names) = tables(elf)?;
-        let text = |name: u32| names.get(name as usize..).and_then(|n| n.split(|&b| b == 0).next()).unwrap_or_default();
-        self.functions.iter().find(|f| is_it(text(f.2))).map(|f| f.0)
+        self.functions.iter().find(|f| is_it(text(names, f.2, 256))).map(|f| f.0)
     }
 
     /// The mangled name of the function at an address of the file that this was read from. Of several names the
@@ -58,10 +57,7 @@ impl Symtab {
         let before = &self.functions[..self.functions.partition_point(|f| f.0 <= address)];
         let begin = before.last()?.0;
         let same = before.iter().rev().take_while(|f| f.0 == begin).take(64);
-        let text = |&(_, _, name): &(u64, u32, u32)| {
-            let text = names.get(name as usize..)?;
-            text.split(|&b| b == 0).next().filter(|n| !n.is_empty())
-        };
+        let text = |f: &(u64, u32, u32)| Some(text(names, f.2, 64 << 10)).filter(|n| !n.is_empty());
         // Versions of a function for old programs end with theirs: `memcpy@GLIBC_2.2.5`.
         let plain = |name: &[u8]| (name.contains(&b'@'), name.iter().take_while(|&&b| b == b'_').count(), name.len());
         // Mangled names begin with underscores, and none is plainer than the other: the last remains.
@@ -70,6 +66,12 @@ impl Symtab {
             .filter_map(text)
             .min_by_key(|name| if mangled(name) { (false, 1, 0) } else { plain(name) })
     }
+}
+
+/// The text at an offset, up to its end or so many bytes: nobody may send us through the whole file.
+fn text(names: &[u8], at: u32, most: usize) -> &[u8] {
+    let rest = names.get(at as usize..).unwrap_or_default();
+    rest[..rest.len().min(most)].split(|&b| b == 0).next().unwrap_or_default()
 }
 
 #[cfg(test)]

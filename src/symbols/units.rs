@@ -31,7 +31,9 @@ impl Units {
     pub(super) fn read(dwarf: Arc<gimli::Dwarf<Slice>>, addressed: bool, fuel: &mut Fuel) -> Units {
         let (mut begins, mut ranges) = (Vec::new(), Vec::<Range>::new());
         let mut headers = dwarf.units();
-        while let Ok(Some(header)) = headers.next() {
+        while !fuel.is_spent()
+            && let Ok(Some(header)) = headers.next()
+        {
             let Some(at) = header.debug_info_offset() else { continue };
             begins.push(at.0);
             if !addressed || matches!(header.type_(), gimli::UnitType::Partial | gimli::UnitType::Type { .. }) {

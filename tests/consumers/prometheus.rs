@@ -22,7 +22,7 @@ impl Prometheus {
     pub(crate) fn start(jobs: &[(&str, String)]) -> Option<Prometheus> {
         let program = tools::find(&["prometheus"])?;
         let directory = Directory::new("prometheus");
-        let mut config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n".to_string();
+        let mut config = "global: {scrape_interval: 4s, scrape_timeout: 4s}\nscrape_configs:\n".to_string();
         for (name, text) in jobs {
             let port = serve(text.clone());
             config += &format!("- {{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n");

@@ -41,12 +41,12 @@ pub(crate) fn convert(
     format: Format,
     value: Value,
     (snapshot, symbols): Named<'_>,
-    since: Option<(Snapshot, Symbols)>,
+    since: Option<Named<'_>>,
 ) -> Result<Vec<u8>, String> {
-    if let Some((before, mut names)) = since {
+    if let Some((before, names)) = since {
         return match format {
             Format::FlameGraph => {
-                Ok(export::flame_graph_diff(snapshot, &before, symbols, Some(&mut names), value).into_bytes())
+                Ok(export::flame_graph_diff(snapshot, before, symbols, Some(names), value).into_bytes())
             }
             _ => Err("--since is for flamegraph; for tables there is tenure diff".into()),
         };

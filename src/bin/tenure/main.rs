@@ -62,10 +62,12 @@ fn run(args: &Args) -> Result<(), String> {
         }
         Command::Convert { file, format, to } => {
             let (snapshot, mut symbols) = read(args, file)?;
-            let since = args.since.as_deref().map(|earlier| read(args, earlier)).transpose()?;
-            let bytes = convert::convert(*format, args.value, (&snapshot, &mut symbols), since)?;
+            let mut since = args.since.as_deref().map(|earlier| read(args, earlier)).transpose()?;
+            let named_since = since.as_mut().map(|(snapshot, symbols)| (&*snapshot, symbols));
+            let bytes = convert::convert(*format, args.value, (&snapshot, &mut symbols), named_since)?;
             // What is written has no place for them.
-            symbols.notes().iter().for_each(|note| say(&format!("note: {note}")));
+            let of_earlier = since.map_or(Vec::new(), |(_, mut symbols)| symbols.notes());
+            symbols.notes().iter().chain(&of_earlier).for_each(|note| say(&format!("note: {note}")));
             match to.to_str() {
                 Some("-") => write(&bytes),
                 _ => std::fs::write(to, &bytes).map_err(|e| format!("{}: {e}", to.display())),

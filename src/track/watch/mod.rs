@@ -235,10 +235,10 @@ pub(crate) fn not_left(mut number: u16) -> u16 {
 #[inline(never)]
 pub(super) fn born(number: u16, site: u32, requested: u64) -> Rate {
     let mut own = number;
-    // Those that are closed do not count any more; a thread may still be in one.
+    // Those that are closed do not count any more; a thread may still be in one. What was permitted stays so.
     while own != 0 {
         let watch = slot(own).watch.lock();
-        if watch.open {
+        if watch.open || watch.kind == Kind::Permits {
             break;
         }
         own = watch.parent;
