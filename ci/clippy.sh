@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 cargo clippy --quiet -p tenure --all-targets -- -D warnings
 cargo clippy --quiet -p tenure --all-targets --features internals,cli -- -D warnings
 cargo clippy --quiet -p tenure --all-targets --no-default-features -- -D warnings
+for feature in symbols serde json pprof flamegraph; do
+    cargo clippy --quiet -p tenure --no-default-features --features "$feature" -- -D warnings
+done
 cargo clippy --quiet -p tenure-alloc-tests --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets --features planted -- -D warnings
 cargo clippy --quiet -p tenure-dispatcher --all-targets -- -D warnings

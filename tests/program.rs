@@ -174,6 +174,10 @@ fn converts() {
     let original = from_file(&one).expect("a dump").0;
     assert_eq!(from_file(dir.path("raw")).expect("a snapshot").0, original);
     assert_eq!(from_file(dir.path("json")).expect("a snapshot").0, original);
+    // Names that came along are not lost to a search elsewhere.
+    std::fs::create_dir(dir.path("elsewhere")).expect("a directory");
+    let named = printed(&[&"show", &dir.path("json"), &"--search", &dir.path("elsewhere")]);
+    assert!(named.contains("hold_orders") && !named.contains("no names"), "{named}");
     let diff = printed(&[&"convert", &dir.path("2"), &"flamegraph", &"-", &"--since", &one]);
     assert!(diff.contains("<svg"));
 }
@@ -197,10 +201,7 @@ fn complains_in_one_line() {
         (&["show", "x", "--top", "-1"], format!("--top -1: invalid digit found in string{help}")),
         (&["show", "x", "--since"], format!("missing argument for option '--since'{help}")),
         (&["show", "x", "--what"], format!("invalid option '--what'{help}")),
-        (
-            &["show", "x", "--since", "y"],
-            "--since is for tenure convert FILE flamegraph OUTPUT; for tables there is tenure diff".into(),
-        ),
+        (&["show", "x", "--since", "y"], format!("--since does nothing for show{help}")),
         (&["show", "/no/such"], "/no/such: No such file or directory (os error 2)".into()),
         (&["show", "/tmp"], "/tmp: Is a directory (os error 21)".into()),
         (&["show", "/dev/null"], "/dev/null: not read as a snapshot of tenure: it is empty".into()),
@@ -214,7 +215,7 @@ fn complains_in_one_line() {
     );
     assert_eq!(
         complaint(&[&"convert", &one, &"folded", &"-", &"--since", &one]),
-        "--since is for flamegraph; for tables there is tenure diff"
+        format!("--since does nothing for convert to folded{help}")
     );
     // A whole file is no snapshot, and a snapshot is no whole file.
     let text = std::fs::read_to_string(&one).expect("a dump");

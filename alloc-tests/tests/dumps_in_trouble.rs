@@ -14,6 +14,15 @@ use tenure_alloc_tests::dir::{Dir, names};
 #[global_allocator]
 static ALLOC: Tenure = Tenure::new();
 
+/// Much is allocated before this allocator's own code is called by the loader, in every test here.
+extern "C" fn early() {
+    drop(std::hint::black_box([vec![0u8; 128 << 10], vec![0u8; 128 << 10]]));
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static EARLY: extern "C" fn() = early;
+
 /// The lines of ours that a child has written.
 fn said(outcome: &Outcome) -> Vec<&str> {
     outcome.stderr.lines().filter_map(|line| line.strip_prefix("tenure: ")).collect()

@@ -60,6 +60,9 @@ impl Dumps {
     }
 
     /// When the process gets a signal. The handler sets a flag, and a thread writes the dump.
+    ///
+    /// It takes the place of what the process did with the signal, ignored ones included; a handler that the program installs
+    /// later takes its place.
     pub const fn on_signal(mut self, signal: Signal) -> Dumps {
         self.signal = Some(signal);
         self
@@ -78,7 +81,7 @@ impl Dumps {
     /// When the memory in use passes so many bytes, and again each time when it has grown by a quarter since.
     ///
     /// In use is what lies in pages with live blocks: [`Stats::committed`](crate::Stats::committed) less
-    /// [`due`](crate::Stats::due). The thread that passes it writes the dump, before its allocation returns.
+    /// [`due`](crate::Stats::due), plus [`holes`](crate::Stats::holes). The thread that passes it writes the dump, before its allocation returns.
     ///
     /// # Panics
     /// If it is 0; in a `static`, at compile time.
@@ -109,7 +112,7 @@ impl Dumps {
         self
     }
 
-    /// Bytes of a file at most: 32 MiB to 1 TiB. What does not fit is counted in one site for all, `(overflow)`, so that the
+    /// Bytes of a file, about, at most: 32 MiB to 1 TiB. What does not fit is counted in one site for all, `(overflow)`, so that the
     /// sums stay right. Default: 256 MiB, which is a hundred thousand call stacks and more.
     ///
     /// # Panics

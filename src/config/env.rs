@@ -22,7 +22,7 @@ pub(crate) enum Wrong {
 
 const NUMBER: &str = "a whole number in the range that `TENURE=help` shows";
 const SIZE: &str = "a size in bytes, or with KiB, MiB or GiB";
-const DUMP: &str = "exit, failure, peak:SIZE, every:TIME (30s, 5min, 1h) or signal:NAME (USR2)";
+const DUMP: &str = "never, exit, failure, peak:SIZE, every:TIME (30s, 5min, 1h) or signal:NAME (USR2)";
 const PATTERN: &str = "a path, with %p for the process, %n for the number and %% for a %";
 const SWITCH: &str = "on or off";
 
@@ -64,9 +64,15 @@ impl Parsed {
         match (key, value) {
             ("off", None) => config.mode = Mode::Off,
             ("exact", None) => config.mode = Mode::Exact,
-            ("leaks", None) => config.leaks = true,
+            ("leaks", value) => {
+                config.leaks = match value {
+                    None | Some("on") => true,
+                    Some("off") => false,
+                    _ => return Err(Wrong::Value(SWITCH)),
+                }
+            }
             ("help", None) => self.help = true,
-            ("off" | "exact" | "leaks" | "help", Some(_)) => return Err(Wrong::NoValue),
+            ("off" | "exact" | "help", Some(_)) => return Err(Wrong::NoValue),
             ("sampled", None) => config.mode = Mode::SAMPLED,
             ("sampled", Some(value)) => {
                 config.mode = Mode::Sampled { mean: size(value).filter(|&mean| mean > 0).ok_or(Wrong::Value(SIZE))? }
@@ -107,6 +113,10 @@ impl Parsed {
 /// One more occasion to write a dump.
 fn dump(dumps: &mut Dumps, when: &str) -> Option<()> {
     match when.split_once(':') {
+        None if when == "never" => {
+            let Dumps { path, keep, most_bytes, .. } = *dumps;
+            *dumps = Dumps { path, keep, most_bytes, ..Dumps::new() };
+        }
         None if when == "exit" => dumps.exit = true,
         None if when == "failure" => dumps.failure = true,
         Some(("peak", value)) => dumps.peak = size(value).filter(|&bytes| bytes > 0)?,
@@ -192,8 +202,7 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
         HugePages::Never => "never",
     };
     line(format_args!("  huge_pages={huge:<11} transparent huge pages: auto | always | never"));
-    let leaks = if config.leaks { "(it does)" } else { "" };
-    line(format_args!("  leaks {leaks:<16} prints what is held at exit"));
+    line(format_args!("  leaks={:<16} what is held is printed at exit: on | off", switch(config.leaks)));
     line(format_args!("  dump=WHEN              writes a snapshot to a file: {DUMP}"));
     line(format_args!("                         now: {}", Occasions(config.dumps)));
     line(format_args!("  dump_path={} {PATTERN}", config.dumps.path));
@@ -221,7 +230,7 @@ impl fmt::Display for Occasions {
         if let Some(signal) = signal {
             say(true, format_args!("signal:{}", signal.name()))?;
         }
-        if first { write!(f, "never") } else { Ok(()) }
+        if first { write!(f, "dump=never") } else { Ok(()) }
     }
 }
 
@@ -278,7 +287,9 @@ mod tests {
             Dumps::new().at_exit().at_peak(2 << 30).every_secs(300).on_signal(Signal::Usr2).path("/tmp/%p-%n").keep(3);
         assert_eq!((p.config.leaks, p.config.dumps), (true, right.max_bytes(40 << 20)));
         assert_eq!(Occasions(p.config.dumps).to_string(), "dump=exit,dump=peak:2GiB,dump=every:300s,dump=signal:USR2");
-        assert_eq!(Occasions(Dumps::new()).to_string(), "never");
+        assert_eq!(Occasions(Dumps::new()).to_string(), "dump=never");
+        let (p, wrong) = parsed("leaks,dump=exit,dump=peak:1GiB,dump_keep=2,dump=never,leaks=off");
+        assert_eq!((wrong.len(), p.config.leaks, p.config.dumps), (0, false, Dumps::new().keep(2)));
         assert_eq!(
             Occasions(Dumps::new().on_failure().on_signal(Signal::Hup)).to_string(),
             "dump=failure,dump=signal:HUP"

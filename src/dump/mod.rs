@@ -52,7 +52,8 @@ use std::path::Path;
 /// Writes a snapshot of this process to a new file.
 ///
 /// Does not allocate; waits for a dump that another thread is writing. The path is cut nowhere: one of more than 3,800 bytes
-/// is an error, as is a file of that name, and whatever the system says. After an error nothing is left behind.
+/// is an error, as is a file of that name, and whatever the system says; `EBUSY` from a signal handler that interrupts one. After
+/// an error nothing is left behind. The file is bounded as [`Dumps::max_bytes`](crate::config::Dumps::max_bytes) says.
 pub fn to(path: impl AsRef<Path>) -> io::Result<()> {
     within(path.as_ref().as_os_str().as_bytes(), current::dumps().most_bytes)
 }

@@ -27,7 +27,7 @@
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
 //! | [`loader`] | keeps `fork` and our looks at what is loaded apart |
 //! | [`file::File`] | a file that nobody else may read, which is made new and written without allocation |
-//! | [`mapped::Mapped`] | a file's bytes, read in place; `None` if refused |
+//! | [`mapped::Mapped`] | a file's bytes, read in place; off the hot path, it allocates |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].

@@ -40,8 +40,15 @@ impl Serialize for Groups {
 struct Changes<'a> {
     by: By,
     changes: &'a [Change],
+    others: OtherChanges,
     total: Total,
     notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct OtherChanges {
+    groups: usize,
+    bytes: f64,
 }
 
 #[derive(Serialize)]
@@ -52,12 +59,14 @@ struct Total {
     later: Sum,
 }
 
-/// As an object with `by`, `changes`, `total` (also of what [`top`](Diff::top) left out) and `notes`.
+/// As an object with `by`, `changes`, `others` (how many were left out, and by how much they changed), `total` (of all) and
+/// `notes`.
 impl Serialize for Diff {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Change { bytes, blocks, earlier, later, .. } = *self.total();
         let total = Total { bytes, blocks, earlier, later };
-        Changes { by: self.by(), changes: self, total, notes: self.notes() }.serialize(serializer)
+        let others = OtherChanges { groups: self.others.0, bytes: self.others.1 };
+        Changes { by: self.by(), changes: self, others, total, notes: self.notes() }.serialize(serializer)
     }
 }
 

@@ -181,7 +181,7 @@ impl<F: Future> Future for Measure<F> {
 /// not fit.
 ///
 /// Scopes nest: an outer one counts what inner ones do. One that is dropped says nothing. It is of its thread, so in a task
-/// that may move it must not stand across an `.await`: use [`measure_async`] there.
+/// it must not stand across an `.await`, even if the task never moves: use [`measure_async`] there.
 ///
 /// ```
 /// # #[global_allocator]

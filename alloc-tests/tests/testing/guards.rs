@@ -3,6 +3,7 @@
 use super::{block, count};
 use std::hint::black_box;
 use std::panic::catch_unwind;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use tenure::testing::{measure, no_alloc, no_alloc_or_abort, permit};
 use tenure_alloc_tests::child::Scenario;
@@ -50,6 +51,25 @@ fn a_panic_comes_first() {
         std::panic::panic_any(why);
     });
     assert_eq!(text, "the first");
+}
+
+/// A thread that was brought in by what was permitted goes on when that is over.
+#[test]
+fn a_permission_outlives_its_closure() {
+    let barriers = Arc::new([Barrier::new(2), Barrier::new(2)]);
+    let _guard = no_alloc();
+    let worker = permit(|| {
+        let of_worker = barriers.clone();
+        let worker = thread::spawn(tenure::inherit(move || {
+            of_worker[0].wait();
+            of_worker[1].wait();
+            drop(block(6_666));
+        }));
+        barriers[0].wait();
+        worker
+    });
+    barriers[1].wait();
+    worker.join().expect("no panic");
 }
 
 #[test]

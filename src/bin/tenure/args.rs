@@ -75,7 +75,11 @@ impl Args {
             search: Vec::new(),
         };
         let (mut words, mut other) = (Vec::new(), None);
+        let mut given = Vec::new();
         while let Some(arg) = args.next().map_err(wrong)? {
+            if let Long(name) = arg {
+                given.push(name.to_string());
+            }
             match arg {
                 Long("help") | Short('h') => other = Some(Command::Help),
                 Long("version") | Short('V') => other = Some(Command::Version),
@@ -95,7 +99,19 @@ impl Args {
             Some(other) => other,
             None => command(words)?,
         };
-        Ok(all)
+        // What would do nothing is not passed over in silence.
+        let (command, idle): (_, &[&str]) = match &all.command {
+            Command::Help | Command::Version => ("", &[]),
+            Command::Show { .. } => ("show", &["since"]),
+            Command::Diff { .. } => ("diff", &["since", "value"]),
+            Command::Convert { format: Format::FlameGraph, .. } => ("convert", &["by", "top", "json"]),
+            Command::Convert { format: Format::Folded, .. } => ("convert to folded", &["by", "top", "json", "since"]),
+            Command::Convert { .. } => ("convert to this format", &["by", "top", "json", "since", "value"]),
+        };
+        match given.iter().find(|name| idle.contains(&name.as_str())) {
+            Some(name) => Err(wrong(format_args!("--{name} does nothing for {command}"))),
+            None => Ok(all),
+        }
     }
 }
 

@@ -37,27 +37,25 @@ impl FromStr for Format {
 /// A snapshot and whoever names its functions.
 type Named<'a> = (&'a Snapshot, &'a mut Symbols);
 
+/// `since` is for flame graphs: what changed since another snapshot.
 pub(crate) fn convert(
     format: Format,
     value: Value,
     (snapshot, symbols): Named<'_>,
     since: Option<Named<'_>>,
-) -> Result<Vec<u8>, String> {
-    if let Some((before, names)) = since {
-        return match format {
-            Format::FlameGraph => {
-                Ok(export::flame_graph_diff(snapshot, before, symbols, Some(names), value).into_bytes())
-            }
-            _ => Err("--since is for flamegraph; for tables there is tenure diff".into()),
-        };
-    }
-    Ok(match format {
+) -> Vec<u8> {
+    match format {
         Format::Json => export::json(snapshot, symbols).into_bytes(),
         Format::Raw => export::raw(snapshot).into_bytes(),
         Format::Pprof => export::pprof(snapshot, symbols),
         Format::Folded => export::folded(snapshot, symbols, value).into_bytes(),
-        Format::FlameGraph => export::flame_graph(snapshot, symbols, value).into_bytes(),
+        Format::FlameGraph => match since {
+            Some((before, names)) => {
+                export::flame_graph_diff(snapshot, before, symbols, Some(names), value).into_bytes()
+            }
+            None => export::flame_graph(snapshot, symbols, value).into_bytes(),
+        },
         Format::Dhat => export::dhat(snapshot, symbols).into_bytes(),
         Format::OpenMetrics => export::openmetrics(snapshot, symbols, OpenMetrics::new()).into_bytes(),
-    })
+    }
 }

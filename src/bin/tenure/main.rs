@@ -34,9 +34,6 @@ fn say(line: &str) {
 }
 
 fn run(args: &Args) -> Result<(), String> {
-    if args.since.is_some() && !matches!(args.command, Command::Convert { .. }) {
-        return Err("--since is for tenure convert FILE flamegraph OUTPUT; for tables there is tenure diff".into());
-    }
     match &args.command {
         Command::Help => print(HELP),
         Command::Version => print(concat!("tenure ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -64,7 +61,7 @@ fn run(args: &Args) -> Result<(), String> {
             let (snapshot, mut symbols) = read(args, file)?;
             let mut since = args.since.as_deref().map(|earlier| read(args, earlier)).transpose()?;
             let named_since = since.as_mut().map(|(snapshot, symbols)| (&*snapshot, symbols));
-            let bytes = convert::convert(*format, args.value, (&snapshot, &mut symbols), named_since)?;
+            let bytes = convert::convert(*format, args.value, (&snapshot, &mut symbols), named_since);
             // What is written has no place for them.
             let of_earlier = since.map_or(Vec::new(), |(_, mut symbols)| symbols.notes());
             symbols.notes().iter().chain(&of_earlier).for_each(|note| say(&format!("note: {note}")));

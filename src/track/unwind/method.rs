@@ -30,10 +30,14 @@ pub(crate) fn method() -> Method {
 }
 
 /// At the start of the process, or of the library that this is in. Takes the loader's lock, so it is for code that
-/// the loader calls (`.init_array`). Until then, walks end with `NoRules` in libraries.
+/// the loader calls (`.init_array`). Until then, walks end with `NoRules` in libraries; what was learnt of them is forgotten.
 pub(crate) fn init() {
     objects::begin();
     cache::begin();
+    // Relaxed: the loader calls this before there are other threads. An empty table is not touched for nothing.
+    if METHOD.load(Ordering::Relaxed) != 0 {
+        cache::forget();
+    }
 }
 
 /// As if the code had no rules, from here on.
