@@ -87,6 +87,10 @@ pub fn scope(name: &str) -> Scope {
 /// let worker = std::thread::spawn(tenure::inherit(|| tenure::Tag::current().name()));
 /// assert_eq!(worker.join().unwrap(), "import");
 /// ```
+///
+/// Costs a few nanoseconds when it runs; in a scope of `testing` microseconds, because what the thread's magazines hold goes
+/// home before and after. Does not allocate. What runs when its testing scope is over is not counted there; whether a scope
+/// around that one counts it is not said.
 pub fn inherit<T>(f: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let (tag, watch) = (Tag::current(), Handle::current());
     move || {
@@ -108,6 +112,8 @@ pub fn inherit<T>(f: impl FnOnce() -> T) -> impl FnOnce() -> T {
 ///     }
 /// });
 /// ```
+///
+/// Each call costs as much as one of [`inherit`]: in a scope of `testing`, wrap what is worth microseconds.
 pub fn inherit_each<A, T>(f: impl Fn(A) -> T) -> impl Fn(A) -> T {
     let (tag, watch) = (Tag::current(), Handle::current());
     move |argument| {

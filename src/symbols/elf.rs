@@ -202,7 +202,10 @@ fn inflate(from: &[u8], size: Option<u64>) -> Option<Contents<'static>> {
     // The format cannot shrink anything further.
     let most = (from.len() as u64).saturating_mul(1032).min(LARGEST_UNCOMPRESSED);
     let size = size.filter(|&s| s <= most)?;
-    let mut to = vec![0; usize::try_from(size).ok()?];
+    // What is refused costs the names, not the process.
+    let (size, mut to) = (usize::try_from(size).ok()?, Vec::new());
+    to.try_reserve_exact(size).ok()?;
+    to.resize(size, 0);
     let flags = inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
     let (status, _, written) = decompress(&mut DecompressorOxide::new(), from, &mut to, 0, flags);
     (status == TINFLStatus::Done && written == to.len()).then_some(Contents::Own(to))

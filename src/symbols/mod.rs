@@ -67,13 +67,14 @@ use std::sync::Arc;
 /// Where names are missing, reports show module and offset (`libc.so.6+0x27ab4`) and end with a sentence on why that is
 /// and what to do. Names that came with a snapshot ([`export::from_json`](crate::export)) need no files, and look for none.
 ///
-/// **What a file says is not trusted**: a spoiled or hostile one costs names, bounded time and bounded memory, no more. But
+/// **What a file says is not trusted**: a spoiled or hostile one costs names and bounded time, no more; but a compressed
+/// section may take as much memory as it says, up to 1 GiB, so do not name snapshots by files of strangers without a limit. And
 /// a file that is cut short while it is read ends the process, as every mapped file does: put a new one in its place, as linkers
 /// and installers do, and do not write into the old one.
 ///
 /// **Cost**: files are mapped, not read. The first look-up in a module makes a table of its units; each unit that is
-/// looked into then takes some milliseconds, and memory in proportion: 48 MiB for each module at most, a table of symbols
-/// (16 bytes for each function), and what is compressed in full. All that is given back after each report. Further
+/// looked into then takes some milliseconds, and memory in proportion: some 48 MiB for each module, and one unit more; a table
+/// of symbols (16 bytes for each function); and what is compressed or split off in full. All that is given back after each report. Further
 /// look-ups take some microseconds, and less than one where the answer is remembered. Allocates, untracked; takes the
 /// loader's lock. Do not use it in a signal handler.
 ///

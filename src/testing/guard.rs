@@ -96,7 +96,8 @@ impl Drop for NoAlloc {
 /// ```
 ///
 /// # Panics
-/// If there is no scope left, as in [`measure`](super::measure()).
+/// If there is no scope left, as in [`measure`](super::measure()): each call takes one for as long as a block lives that it has
+/// permitted.
 #[track_caller]
 pub fn permit<T>(f: impl FnOnce() -> T) -> T {
     if Handle::current().is_none() {
