@@ -173,7 +173,7 @@ fn write_rows(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], told_apar
             (Site::OVERFLOW, Tag::NONE, 0)
         };
         let row = Row { site, tag, block_size: block.block_size, epoch, live };
-        let slot = &mut rows[place(&row)];
+        let slot = &mut rows[slot_of(&row)];
         if slot.key() == row.key() {
             slot.live += live;
             return;
@@ -187,7 +187,7 @@ fn write_rows(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], told_apar
 }
 
 /// Where a row waits for others of its key. Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4).
-fn place(row: &Row) -> usize {
+fn slot_of(row: &Row) -> usize {
     let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
     let hash = [u64::from(row.site) << 16 | u64::from(row.tag), row.block_size, row.epoch].into_iter().fold(0, mix);
     (hash >> 32) as usize % ROWS

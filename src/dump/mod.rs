@@ -13,8 +13,7 @@
 //! ```
 //!
 //! **What is in a file**: everything that is in a [`Snapshot`](crate::Snapshot), as JSON by
-//! [a schema](https://github.com/tenure-rs/tenure/blob/main/docs/snapshot.schema.json). A dump is *raw*: call stacks are places
-//! in modules, which are named by path and build id, and functions have no names. Read it with
+//! `docs/snapshot.schema.json` in tenure's repository. A dump is *raw*: call stacks are places in modules, which are named by path and build id, and functions have no names. Read it with
 //! [`export::from_file`](crate::export), which finds the names where the modules' files are, on whichever machine, or with
 //! the program `tenure` (`cargo install tenure --features cli`), which prints and converts it.
 //!
@@ -28,12 +27,11 @@
 //! error says what was written and why, or what kept it from being written.
 
 pub(crate) mod format;
-mod json;
+pub(crate) mod json;
 mod leaks;
 mod live;
 mod occasion;
-mod place;
-pub(crate) mod text;
+mod series;
 
 pub use leaks::leaks;
 pub(crate) use occasion::init;
@@ -75,7 +73,7 @@ pub fn now() -> io::Result<()> {
 
 /// Writes the next file of the series, and has `tell` make something of its path and its bytes, or of the path and what went
 /// wrong. [`Errno::BUSY`] if others have not done with theirs after so many milliseconds.
-fn next<T>(patience: Option<u64>, tell: impl FnOnce(&place::Path, Result<u64, Errno>) -> T) -> Result<T, Errno> {
+fn next<T>(patience: Option<u64>, tell: impl FnOnce(&series::Path, Result<u64, Errno>) -> T) -> Result<T, Errno> {
     let dumps = current::dumps();
     with_writer(patience, |Writer { series, space }| {
         let done = series.next(&dumps, |file| live::write(space, file, dumps.most_bytes));
@@ -85,7 +83,7 @@ fn next<T>(patience: Option<u64>, tell: impl FnOnce(&place::Path, Result<u64, Er
 
 /// What whoever writes a dump needs.
 struct Writer<'a> {
-    series: &'a mut place::Series,
+    series: &'a mut series::Series,
     space: &'a mut live::Workspace,
 }
 
@@ -93,7 +91,7 @@ struct Writer<'a> {
 struct Static {
     /// The process and the thread that have it; 0: none.
     owner: AtomicU64,
-    series: UnsafeCell<place::Series>,
+    series: UnsafeCell<series::Series>,
     space: UnsafeCell<MaybeUninit<live::Workspace>>,
 }
 
@@ -102,7 +100,7 @@ unsafe impl Sync for Static {}
 
 static WRITER: Static = Static {
     owner: AtomicU64::new(0),
-    series: UnsafeCell::new(place::Series::new()),
+    series: UnsafeCell::new(series::Series::new()),
     space: UnsafeCell::new(MaybeUninit::zeroed()),
 };
 

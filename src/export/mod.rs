@@ -25,6 +25,7 @@ mod dhat;
 #[cfg(feature = "flamegraph")]
 mod flame_graph;
 mod folded;
+mod json;
 mod openmetrics;
 #[cfg(feature = "pprof")]
 mod pprof;
@@ -36,13 +37,13 @@ mod rounded;
 mod stacks;
 
 pub use crate::dump::format::VERSION;
-pub use crate::dump::text::{json, raw};
 pub use crate::snapshot::Value;
 #[cfg(feature = "json")]
 pub use dhat::dhat;
 #[cfg(feature = "flamegraph")]
 pub use flame_graph::{flame_graph, flame_graph_diff};
 pub use folded::folded;
+pub use json::{json, raw};
 pub use openmetrics::{OPENMETRICS_CONTENT_TYPE, OpenMetrics, openmetrics};
 #[cfg(feature = "pprof")]
 pub use pprof::pprof;

@@ -1,7 +1,7 @@
 //! A snapshot as the text of its file.
 
-use super::format::{self, Done, Moment, Span};
-use super::json::Json;
+use crate::dump::format::{self, Done, Moment, Span};
+use crate::dump::json::Json;
 use crate::reading::untracked;
 use crate::snapshot::{Frame, Names, Place, Snapshot};
 use std::collections::BTreeSet;
