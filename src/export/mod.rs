@@ -7,7 +7,7 @@
 //! | `flame_graph`, `flame_graph_diff` | a browser | `flamegraph` |
 //! | `dhat` | the viewer of valgrind's DHAT | `json` |
 //! | [`openmetrics()`] | Prometheus, and what else scrapes | |
-//! | [`json`], [`raw`] | programs of your own; keeping a snapshot, with its names and without | |
+//! | [`json()`], [`raw`] | programs of your own; keeping a snapshot, with its names and without | |
 //! | `from_json`, `from_file` | reading those, and [dumps](crate::dump) | `json` |
 //!
 //! Reports and flame graphs leave out the frames of the allocator and the standard library; the other exports keep every

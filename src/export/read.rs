@@ -9,7 +9,7 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::Path;
 
-/// Reads what [`json`](super::json), [`raw`](super::raw) or a [dump](crate::dump) wrote, here or elsewhere: an equal
+/// Reads what [`json()`](super::json()), [`raw`](super::raw) or a [dump](crate::dump) wrote, here or elsewhere: an equal
 /// snapshot, and names for it.
 ///
 /// If the file has names, they serve for that snapshot, and for others of the same modules; they look nothing up. If it
