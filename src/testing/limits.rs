@@ -74,7 +74,7 @@ impl Limits {
     /// library or others set up once, and keep. May be used several times.
     ///
     /// Of the peak is left out what these stacks held when all together held most: the others may have held more at another
-    /// moment. Names are looked up only if a limit is passed with these stacks.
+    /// moment. Names are looked up only if a limit is exceeded with these stacks.
     ///
     /// ```
     /// # #[global_allocator]
@@ -96,7 +96,7 @@ impl Limits {
     /// Runs `f` as [`measure`] does, and returns what it returns.
     ///
     /// # Panics
-    /// If a limit is passed, with a message that says which, and by which lines of code. And as `measure` does.
+    /// If a limit is exceeded, with a message that says which, and by which lines of code. And as `measure` does.
     #[track_caller]
     pub fn check<T>(&self, f: impl FnOnce() -> T) -> T {
         let measured = measure(f);
@@ -118,7 +118,7 @@ impl Limits {
     /// ```
     ///
     /// # Panics
-    /// If a limit is passed.
+    /// If a limit is exceeded.
     #[track_caller]
     pub fn verify<T>(&self, measured: &Measured<T>) {
         if let Some(message) = untracked(|| self.violation(measured)) {
@@ -128,14 +128,14 @@ impl Limits {
 
     fn violation<T>(&self, measured: &Measured<T>) -> Option<String> {
         let figures = Figures::of(measured);
-        if !self.is_passed(&figures) {
+        if !self.is_exceeded(&figures) {
             return None;
         }
         report::with_names(|names| self.message(measured, figures, names))
     }
 
-    fn is_passed(&self, m: &Figures) -> bool {
-        self.passed(m).next().is_some()
+    fn is_exceeded(&self, m: &Figures) -> bool {
+        self.exceeded(m).next().is_some()
     }
 
     /// What is said of a limit that was passed; `None` if it was by what is ignored.
@@ -150,13 +150,13 @@ impl Limits {
                 keep
             });
             names.finish();
-            if !self.is_passed(&figures) {
+            if !self.is_exceeded(&figures) {
                 return None;
             }
         }
         let mut text = String::from("more memory than allowed\n");
         let mut columns: Vec<Column> = Vec::new();
-        for (what, most, is, column) in self.passed(&figures) {
+        for (what, most, is, column) in self.exceeded(&figures) {
             let (unit, how) = what;
             _ = writeln!(text, "  {} {how}, at most {most} allowed", number(is, unit));
             if !columns.contains(&column) {
@@ -167,8 +167,8 @@ impl Limits {
         Some(text)
     }
 
-    /// The limits that were passed: of what, how much is allowed, how much it is, and where to look.
-    fn passed(&self, m: &Figures) -> impl Iterator<Item = ((&'static str, &'static str), u64, u64, Column)> {
+    /// The limits that were exceeded: of what, how much is allowed, how much it is, and where to look.
+    fn exceeded(&self, m: &Figures) -> impl Iterator<Item = ((&'static str, &'static str), u64, u64, Column)> {
         [
             (("block", "allocated"), self.blocks, m.allocated.blocks, Column::Allocated),
             (("byte", "allocated"), self.bytes, m.allocated.bytes, Column::Allocated),
