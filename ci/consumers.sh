@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The programs that read exports are here, so that the tests after this skip none. By root, where there is apt-get, what is
+# The programs that read exports, and what makes the files of odd programs, are here, so that the tests after this skip none. By root, where there is apt-get, what is
 # missing is installed. Where that fails, this says by name what will be skipped; it is no failure of the code.
 set -uo pipefail
 
-declare -A package=([go]=golang-go [chromium]=chromium [prometheus]=prometheus [promtool]=prometheus [dh_view.html]=valgrind)
+declare -A package=([go]=golang-go [chromium]=chromium [prometheus]=prometheus [promtool]=prometheus [dh_view.html]=valgrind [objcopy]=binutils)
 missing() {
-    for program in go chromium prometheus promtool; do
+    for program in go chromium prometheus promtool objcopy; do
         command -v "$program" >/dev/null || echo "$program"
     done
     [ -e /usr/libexec/valgrind/dh_view.html ] || [ -e /usr/lib/valgrind/dh_view.html ] || echo dh_view.html
