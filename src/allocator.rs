@@ -320,6 +320,17 @@ impl SlowPath for Hooks {
     }
 }
 
+/// What the tracker keeps for this thread.
+pub(crate) fn with_state<T>(f: impl FnOnce(&mut State) -> T) -> T {
+    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| f(State::of(tracker)))
+}
+
+/// This thread tracks every block from here on, for one scope more; or for one less.
+pub(crate) fn want_exact(on: bool) {
+    with_state(|state| state.want_exact(on));
+    thread::adopt::<Hooks>();
+}
+
 /// Whoever stands above the allocator and is to hear of what happens in it. No lock is held when a function is called, and
 /// none of them may allocate.
 pub(crate) struct Listener {

@@ -1,9 +1,9 @@
 //! Which blocks are tracked, changed at run time: for the process, or for one thread for a while.
 
-use crate::allocator::Hooks;
-use crate::config::{Config, Mode};
+use crate::allocator::{Hooks, want_exact};
+use crate::config::Mode;
 use crate::heap::{steal, thread};
-use crate::track::{self, State};
+use crate::track;
 use std::marker::PhantomData;
 
 /// The process' mode. Threads in an [`exact_scope`] track every block, whatever it says.
@@ -48,13 +48,8 @@ pub fn set_mode(mode: Mode) {
 /// ```
 #[must_use = "the scope ends when the guard is dropped"]
 pub fn exact_scope() -> ExactScope {
-    want(true);
+    want_exact(true);
     ExactScope { thread: PhantomData }
-}
-
-fn want(on: bool) {
-    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).want_exact(on));
-    thread::adopt::<Hooks>();
 }
 
 /// The guard of an [`exact_scope`].
@@ -66,6 +61,6 @@ pub struct ExactScope {
 
 impl Drop for ExactScope {
     fn drop(&mut self) {
-        want(false);
+        want_exact(false);
     }
 }

@@ -4,25 +4,24 @@
 //! A tracked block that was freed a moment ago may still wait for its burial: its word says that it lives, and no
 //! counter knows of its death. The heap knows which these are, and here they are counted as dead.
 
-use crate::allocator::Hooks;
-use crate::config::Config;
+use crate::allocator::with_state;
 use crate::generation::clock;
-use crate::heap::{census, thread};
+use crate::heap::census;
 use crate::pages::classes::block_size;
 use crate::pages::page;
 use crate::track::unwind;
 use crate::track::word::{self, Birth};
-use crate::track::{Live, State, Totals, read};
+use crate::track::{Live, Totals, read};
 
 /// Runs `f`; what this thread allocates meanwhile is not tracked. For what must not show up in its own readings.
 pub(crate) fn untracked<T>(f: impl FnOnce() -> T) -> T {
     struct Back;
     impl Drop for Back {
         fn drop(&mut self) {
-            thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).untrack(false));
+            with_state(|state| state.untrack(false));
         }
     }
-    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).untrack(true));
+    with_state(|state| state.untrack(true));
     let _back = Back;
     f()
 }

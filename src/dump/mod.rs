@@ -37,9 +37,9 @@ pub use leaks::leaks;
 pub(crate) use occasion::init;
 
 use crate::config::current;
+use crate::os;
 use crate::os::file::Errno;
 use crate::os::process::{this_thread, without_signals_for_writing};
-use crate::os::{self, lock::Futex};
 use crate::sync::{AtomicU64, Ordering};
 use std::cell::UnsafeCell;
 use std::io;
@@ -59,7 +59,7 @@ pub fn to(path: impl AsRef<Path>) -> io::Result<()> {
 /// The same with a bound on the file's bytes.
 pub(crate) fn within(path: &[u8], most: u64) -> io::Result<()> {
     let done = with_writer(None, |writer| writer.series.at(path, |file| live::write(writer.space, file, most)));
-    done.and_then(|done| done).map(|_| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
+    Ok(done.and_then(|done| done).map(|_| ())?)
 }
 
 /// Writes a snapshot of this process to the next file of the series that [`Dumps`](crate::config::Dumps) describes, as if one of the
@@ -68,7 +68,7 @@ pub(crate) fn within(path: &[u8], most: u64) -> io::Result<()> {
 /// Errors and cost as for [`to`].
 pub fn now() -> io::Result<()> {
     let done = next(None, |_, done| done).and_then(|done| done);
-    done.map(|_| ()).map_err(|Errno(error)| io::Error::from_raw_os_error(error))
+    Ok(done.map(|_| ())?)
 }
 
 /// Writes the next file of the series, and has `tell` make something of its path and its bytes, or of the path and what went
@@ -130,8 +130,7 @@ fn with_writer<T>(patience: Option<u64>, f: impl FnOnce(Writer<'_>) -> T) -> Res
         if os::uptime_ms() > until {
             return Err(Errno::BUSY);
         }
-        static NAP: Futex = Futex::new(0);
-        os::futex_wait(&NAP, 0, 5);
+        os::nap(5);
     };
     let _back = Back;
     // SAFETY: this thread is the owner; a workspace is integers and floats, so that any bytes are one, also those that another thread was writing when this process was forked off.

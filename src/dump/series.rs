@@ -124,10 +124,8 @@ impl Series {
     /// Begins anew after a thread that is no more, which may have been in the middle of anything here.
     pub(super) fn reset(&mut self) {
         (self.pid, self.number, self.count) = (0, 0, 0);
-        for path in [&mut self.path, &mut self.part] {
-            path.bytes.fill(0);
-            path.len = 0;
-        }
+        self.path.clear();
+        self.part.clear();
     }
 
     /// Has `write` fill the next file, which then gets its name, [`Series::path`], and removes the oldest if there are too

@@ -1,10 +1,8 @@
 //! What a test of the hooks tells the tracker to do, and what it counted.
 
-use crate::allocator::Hooks;
-use crate::config::Config;
-use crate::heap::thread;
+use crate::allocator::{want_exact, with_state};
 use crate::reading::{self, Room};
-use crate::track::{self, State, rate::Rate};
+use crate::track::{self, rate::Rate};
 
 /// Every thread tracks every block, from its next slow path on; or none does but for the samples.
 pub fn set_exact(on: bool) {
@@ -20,13 +18,12 @@ pub fn set_mean(bytes: u64) {
 
 /// This thread tracks every block, whatever the others do, from now on.
 pub fn set_exact_here(on: bool) {
-    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).want_exact(on));
-    super::adopt_mode();
+    want_exact(on);
 }
 
 /// What this thread allocates from here on has this tag.
 pub fn set_tag(tag: u16) {
-    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| State::of(tracker).set_tag(tag));
+    with_state(|state| state.set_tag(tag));
 }
 
 /// Tracked blocks that were allocated and that were freed, whatever they weigh.

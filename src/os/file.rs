@@ -22,6 +22,13 @@ impl Errno {
     }
 }
 
+/// Does not allocate, but its words do.
+impl From<Errno> for std::io::Error {
+    fn from(Errno(error): Errno) -> std::io::Error {
+        std::io::Error::from_raw_os_error(error)
+    }
+}
+
 /// In words. Does not allocate, which `std::io::Error` does.
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@
 //! while the process forks is beyond us.
 
 use super::lock::Futex;
-use super::{futex_wait, uptime_ms};
+use super::{nap, uptime_ms};
 use crate::sync::{Ordering, spin};
 use libc::{c_int, c_void, dl_phdr_info, size_t};
 
@@ -31,17 +31,12 @@ pub(super) unsafe fn each(f: Callback, data: *mut c_void) {
     INSIDE.fetch_add(1, Ordering::SeqCst);
     while FORKING.load(Ordering::SeqCst) != 0 && uptime_ms() < until {
         INSIDE.fetch_sub(1, Ordering::SeqCst);
-        nap();
+        nap(1);
         INSIDE.fetch_add(1, Ordering::SeqCst);
     }
     // SAFETY: by the caller's promise.
     unsafe { libc::dl_iterate_phdr(Some(f), data) };
     INSIDE.fetch_sub(1, Ordering::Release); // Release: what was done under the lock comes before the fork
-}
-
-fn nap() {
-    static NAP: Futex = Futex::new(0);
-    futex_wait(&NAP, 0, 1);
 }
 
 /// Waits until nobody looks. Before all locks: whoever looks may wait for one that waits for them.
@@ -51,7 +46,7 @@ pub(crate) fn before_fork() {
     while INSIDE.load(Ordering::SeqCst) != 0 && uptime_ms() < until {
         looks += 1;
         // A look takes some ten microseconds.
-        if looks < 1000 { spin() } else { nap() }
+        if looks < 1000 { spin() } else { nap(1) }
     }
 }
 

@@ -52,8 +52,8 @@ mod unix;
 
 #[cfg(not(loom))]
 pub(crate) use unix::{
-    Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, page_size, preserving_errno, processors,
-    purge, register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
+    Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, nap, page_size, preserving_errno,
+    processors, purge, register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
 };
 
 /// Begins to fetch what stands at an address, whatever address that is.

@@ -169,6 +169,12 @@ pub(crate) fn futex_wait(word: &Futex, value: u32, millis: u64) {
     });
 }
 
+/// Sleeps for so many milliseconds, or less.
+pub(crate) fn nap(millis: u64) {
+    static NOBODY_WAKES: Futex = Futex::new(0);
+    futex_wait(&NOBODY_WAKES, 0, millis);
+}
+
 /// Wakes up to `n` sleepers on the word.
 pub(crate) fn futex_wake(word: &Futex, n: i32) {
     let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;

@@ -3,10 +3,8 @@
 
 pub(crate) mod watch;
 
-use crate::allocator::Hooks;
-use crate::config::Config;
-use crate::heap::thread;
-use crate::track::{State, tags};
+use crate::allocator::with_state;
+use crate::track::tags;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -121,10 +119,6 @@ pub fn inherit_each<A, T>(f: impl Fn(A) -> T) -> impl Fn(A) -> T {
         let _in = tag.enter();
         f(argument)
     }
-}
-
-fn with_state<T>(f: impl FnOnce(&mut State) -> T) -> T {
-    thread::with_tracker::<Hooks, _>(&Config::DEFAULT, |tracker| f(State::of(tracker)))
 }
 
 /// The guard of a scope. Dropping it puts back the tag that it found.

@@ -1,8 +1,6 @@
 //! Watches of the tracker as values: who is in one, and how long it stays.
 
-use super::with_state;
-use crate::allocator::Hooks;
-use crate::heap::thread;
+use crate::allocator::{want_exact, with_state};
 use crate::track::watch::{self, Kind, Line, Totals};
 use std::marker::PhantomData;
 
@@ -30,8 +28,7 @@ impl Handle {
 
     fn enter_as(self, owner: bool) -> Option<Inside> {
         watch::join(self.number, self.serial).then(|| {
-            with_state(|state| state.want_exact(true));
-            thread::adopt::<Hooks>();
+            want_exact(true);
             let before = with_state(|state| state.set_watch(self.number));
             Inside { own: self.number, before, owner, thread: PhantomData }
         })
@@ -55,11 +52,8 @@ pub(crate) struct Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let now = with_state(|state| {
-            state.want_exact(false);
-            state.watch()
-        });
-        thread::adopt::<Hooks>();
+        want_exact(false);
+        let now = with_state(|state| state.watch());
         if self.owner && watch::leave_early(self.own, now) {
             return watch::release(self.before);
         }

@@ -4,6 +4,11 @@ use super::Parts;
 #[cfg(feature = "serde")]
 use super::Snapshot;
 
+/// Whether two sums of the same, in another order perhaps, are equal.
+pub(super) fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * b.abs().max(1.0)
+}
+
 /// Sites, tags and rows are in order and without doubles; every row has its site and its tag; every sum is finite, and
 /// those of sites and tags are the sums of their rows.
 pub(super) fn check(parts: &Parts) -> Result<(), String> {
@@ -33,7 +38,6 @@ pub(super) fn check(parts: &Parts) -> Result<(), String> {
         summed.0[site] += row.live.bytes;
         summed.1[tag] += row.live.bytes;
     }
-    let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
     for (site, &bytes) in parts.sites.iter().zip(&summed.0) {
         if !(site.live.is_sound() && site.allocated.is_sound() && site.freed.is_sound() && near(site.live.bytes, bytes))
         {

@@ -1,6 +1,6 @@
 //! A snapshot that is put together from what was read somewhere: in any order, in parts, and not yet believed.
 
-use super::check::check;
+use super::check::{check, near};
 use super::take::{sum_up, untracked};
 use super::{Ending, Mode, Module, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked};
 use crate::stats::Stats;
@@ -126,7 +126,6 @@ impl Unchecked {
 impl Said {
     /// The peak, if what was said fits what lives.
     fn believed(&self, live: &Sum) -> Option<Peak> {
-        let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
         let fits = self.live.is_none_or(|said| near(said.bytes, live.bytes) && near(said.blocks, live.blocks));
         fits.then(|| self.peak.unwrap_or(Peak { blocks: live.blocks, bytes: live.bytes }))
     }
