@@ -1,7 +1,7 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
 use crate::arena;
-use crate::config::{self, Config, Dumps, HugePages, Mode, bounds};
+use crate::config::{self, Config, Dumps, HugePages, Mode, Thresholds, bounds};
 use crate::generation::{clock, helper};
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
@@ -105,6 +105,24 @@ impl Tenure {
     /// (`_exit`, `abort`, a signal) print none.
     pub const fn leaks(mut self, wanted: bool) -> Self {
         self.config.leaks = wanted;
+        self
+    }
+
+    /// When each generation is collected. Default: [`Thresholds::DEFAULT`].
+    /// [`set_thresholds`](crate::generation::set_thresholds) changes them at run time.
+    ///
+    /// # Panics
+    /// If one is out of its bounds; in a `static`, at compile time.
+    pub const fn thresholds(mut self, thresholds: Thresholds) -> Self {
+        assert!(thresholds.check().is_ok(), "a threshold is out of its bounds, which stand at each field");
+        self.config.thresholds = thresholds;
+        self
+    }
+
+    /// Whether each collection prints a line on standard error: [`generation`](crate::generation) says what is in it.
+    /// Default: `false`.
+    pub const fn trace(mut self, wanted: bool) -> Self {
+        self.config.trace = wanted;
         self
     }
 
@@ -243,7 +261,7 @@ pub(crate) struct Hooks;
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         track::configure(config);
-        clock::begin();
+        clock::begin(&config.thresholds);
         NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: whoever misses it looks again
         if help {
             config::env::help(config, track::method(), os::warn);

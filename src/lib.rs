@@ -11,7 +11,7 @@ pub mod dump;
 #[cfg(not(loom))]
 pub mod export;
 #[cfg(not(loom))]
-mod generation;
+pub mod generation;
 mod heap;
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
@@ -41,7 +41,7 @@ mod track;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;
-pub use config::{Dumps, HugePages, Mode, Signal};
+pub use config::{Dumps, HugePages, Mode, Signal, Thresholds};
 #[cfg(not(loom))]
 pub use mode::{ExactScope, exact_scope, mode, set_mode, stack_method};
 #[cfg(not(loom))]

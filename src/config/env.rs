@@ -4,7 +4,7 @@
 //! It overrides the builder, which can lock it out. Nothing here allocates.
 
 use super::dumps::{self, Dumps, Signal};
-use super::{Config, HugePages, Mode, Size, bounds};
+use super::{Config, HugePages, Mode, Size, Thresholds, bounds};
 use std::ffi::CStr;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -25,6 +25,8 @@ const SIZE: &str = "a size in bytes, or with KiB, MiB or GiB";
 const DUMP: &str = "never, exit, failure, peak:SIZE, every:TIME (30s, 5min, 1h) or signal:NAME (USR2)";
 const PATTERN: &str = "a path, with %p for the process, %n for the number and %% for a %";
 const SWITCH: &str = "on or off";
+const YOUNG: &str = "a size of 1MiB to 1024GiB";
+const IDLE: &str = "a time of 100ms to 24h";
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,6 +73,33 @@ impl Parsed {
                     _ => return Err(Wrong::Value(SWITCH)),
                 }
             }
+            ("trace", value) => {
+                config.trace = match value {
+                    None | Some("on") => true,
+                    Some("off") => false,
+                    _ => return Err(Wrong::Value(SWITCH)),
+                }
+            }
+            ("young", value) => {
+                let young_bytes = value.and_then(size).ok_or(Wrong::Value(YOUNG))?;
+                threshold(config, Thresholds { young_bytes, ..config.thresholds }, YOUNG)?
+            }
+            ("young_per_middle", value) => {
+                let young_per_middle = number(value, 0..=u32::MAX)?;
+                threshold(config, Thresholds { young_per_middle, ..config.thresholds }, NUMBER)?
+            }
+            ("middle_per_old", value) => {
+                let middle_per_old = number(value, 0..=u32::MAX)?;
+                threshold(config, Thresholds { middle_per_old, ..config.thresholds }, NUMBER)?
+            }
+            ("free_percent", value) => {
+                let free_percent = number(value, 0..=u32::MAX)?;
+                threshold(config, Thresholds { free_percent, ..config.thresholds }, NUMBER)?
+            }
+            ("idle", value) => {
+                let idle_ms = value.and_then(millis).ok_or(Wrong::Value(IDLE))?;
+                threshold(config, Thresholds { idle_ms, ..config.thresholds }, IDLE)?
+            }
             ("help", None) => self.help = true,
             ("off" | "exact" | "help", Some(_)) => return Err(Wrong::NoValue),
             ("sampled", None) => config.mode = Mode::SAMPLED,
@@ -110,6 +139,13 @@ impl Parsed {
     }
 }
 
+/// Chooses thresholds, if they are within their bounds.
+fn threshold(config: &mut Config, thresholds: Thresholds, right: &'static str) -> Result<(), Wrong> {
+    thresholds.check().map_err(|_| Wrong::Value(right))?;
+    config.thresholds = thresholds;
+    Ok(())
+}
+
 /// One more occasion to write a dump.
 fn dump(dumps: &mut Dumps, when: &str) -> Option<()> {
     match when.split_once(':') {
@@ -129,14 +165,21 @@ fn dump(dumps: &mut Dumps, when: &str) -> Option<()> {
 
 /// A whole number of seconds, minutes or hours.
 fn seconds(text: &str) -> Option<u32> {
+    let ms = millis(text).filter(|ms| ms.is_multiple_of(1000))?;
+    u32::try_from(ms / 1000).ok()
+}
+
+/// A whole number of milliseconds, seconds, minutes or hours.
+fn millis(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let each = match unit.trim() {
-        "s" => 1,
-        "min" => 60,
-        "h" => 3600,
+        "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
         _ => return None,
     };
-    digits.parse::<u32>().ok()?.checked_mul(each)
+    digits.parse::<u64>().ok()?.checked_mul(each)
 }
 
 fn number(value: Option<&str>, range: RangeInclusive<u32>) -> Result<u32, Wrong> {
@@ -203,6 +246,18 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
     };
     line(format_args!("  huge_pages={huge:<11} transparent huge pages: auto | always | never"));
     line(format_args!("  leaks={:<16} what is held is printed at exit: on | off", switch(config.leaks)));
+    let Thresholds { young_bytes, young_per_middle, middle_per_old, free_percent, idle_ms } = config.thresholds;
+    line(format_args!(
+        "  young={}            bytes of an epoch, from one young collection to the next: 1MiB to 1024GiB",
+        Size(young_bytes)
+    ));
+    line(format_args!("  young_per_middle={young_per_middle:<5} young collections for a middle one: 1 to 1024"));
+    line(format_args!("  middle_per_old={middle_per_old:<7} middle collections for an old one: 1 to 1024"));
+    line(format_args!(
+        "  free_percent={free_percent:<9} free memory above which an old collection gives back all: 1 to 100"
+    ));
+    line(format_args!("  idle={}               an epoch lasts no longer: 100ms to 24h", Millis(idle_ms)));
+    line(format_args!("  trace={:<16} a line for each collection: on | off", switch(config.trace)));
     line(format_args!("  dump=WHEN              writes a snapshot to a file: {DUMP}"));
     line(format_args!("                         now: {}", Occasions(config.dumps)));
     line(format_args!("  dump_path={} {PATTERN}", config.dumps.path));
@@ -236,6 +291,19 @@ impl fmt::Display for Occasions {
 
 fn switch(on: bool) -> &'static str {
     if on { "on" } else { "off" }
+}
+
+/// A time in the words of the variable.
+struct Millis(u64);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(3_600_000, "h"), (60_000, "min"), (1000, "s")];
+        match units.into_iter().find(|(each, _)| self.0.is_multiple_of(*each)) {
+            Some((each, unit)) => write!(f, "{}{unit}", self.0 / each),
+            None => write!(f, "{}ms", self.0),
+        }
+    }
 }
 
 struct Range(RangeInclusive<u32>);
@@ -323,6 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn thresholds() {
+        let (p, wrong) = parsed("trace,young=16MiB,young_per_middle=3,middle_per_old=5,free_percent=50,idle=1500ms");
+        assert_eq!((wrong.len(), p.config.trace), (0, true));
+        let right = Thresholds {
+            young_bytes: 16 << 20,
+            young_per_middle: 3,
+            middle_per_old: 5,
+            free_percent: 50,
+            idle_ms: 1500,
+        };
+        assert_eq!(p.config.thresholds, right);
+    }
+
+    #[test]
     fn what_is_wrong_changes_nothing_else() {
         for (word, what) in [
             ("exakt", Wrong::Word),
@@ -338,6 +420,16 @@ mod tests {
             ("depth=257", Wrong::Value(NUMBER)),
             ("sites=4294967297", Wrong::Value(NUMBER)),
             ("helper", Wrong::Value(SWITCH)),
+            ("trace=yes", Wrong::Value(SWITCH)),
+            ("young", Wrong::Value(YOUNG)),
+            ("young=0", Wrong::Value(YOUNG)),
+            ("young=1023KiB", Wrong::Value(YOUNG)),
+            ("young_per_middle=0", Wrong::Value(NUMBER)),
+            ("middle_per_old=1025", Wrong::Value(NUMBER)),
+            ("free_percent=0", Wrong::Value(NUMBER)),
+            ("idle=10", Wrong::Value(IDLE)),
+            ("idle=99ms", Wrong::Value(IDLE)),
+            ("idle=25h", Wrong::Value(IDLE)),
         ] {
             let (p, wrong) = parsed(format!("tags=7,{word},off").leak());
             assert_eq!(wrong, [(word.to_owned(), what)]);

@@ -3,8 +3,10 @@
 pub(crate) mod dumps;
 #[cfg(not(loom))]
 pub(crate) mod env;
+mod thresholds;
 
 pub use dumps::{Dumps, Signal};
+pub use thresholds::{BadThreshold, Thresholds};
 
 /// When fresh memory asks the system for transparent huge pages.
 ///
@@ -85,6 +87,9 @@ pub(crate) struct Config {
     /// Whether a report of what is held is printed at exit.
     pub(crate) leaks: bool,
     pub(crate) dumps: Dumps,
+    pub(crate) thresholds: Thresholds,
+    /// Whether each collection prints a line.
+    pub(crate) trace: bool,
     /// Whether the environment variable is read.
     pub(crate) environment: bool,
 }
@@ -111,6 +116,8 @@ impl Config {
         tags: 1024,
         leaks: false,
         dumps: Dumps::new(),
+        thresholds: Thresholds::DEFAULT,
+        trace: false,
         environment: true,
     };
 }
