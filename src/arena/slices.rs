@@ -324,17 +324,21 @@ pub(crate) fn each_sparse(rested: bool, mut f: impl FnMut(*mut u8) -> bool) {
 
 /// Calls `f` with each slice whose class byte is [`COLD`], free ones too. No lock is held meanwhile.
 pub(crate) fn each_cold(mut f: impl FnMut(*mut u8)) {
+    each(|slice| {
+        // SAFETY: a segment's class bytes stay readable; one that is being written is a moment old.
+        if unsafe { *super::class_byte(slice) } == COLD {
+            f(slice);
+        }
+    });
+}
+
+/// Calls `f` with each slice that can hold blocks, free ones too. No lock is held meanwhile.
+pub(crate) fn each(mut f: impl FnMut(*mut u8)) {
     let mut info = ARENA.lock().first;
     while !info.is_null() {
         // SAFETY: infos live for ever, are appended only, and the base does not change.
         let (base, next) = unsafe { ((*info).base, &raw const (*info).next) };
-        for i in 0..USABLE {
-            let slice = base.wrapping_add(i * SLICE);
-            // SAFETY: a segment's class bytes stay readable; one that is being written is a moment old.
-            if unsafe { *super::class_byte(slice) } == COLD {
-                f(slice);
-            }
-        }
+        (0..USABLE).for_each(|i| f(base.wrapping_add(i * SLICE)));
         let _arena = ARENA.lock(); // `next` of the last info is written under it
         // SAFETY: as above.
         info = unsafe { *next };

@@ -185,9 +185,25 @@ impl Page {
         self.words.wrapping_add(block_index(self.class(), p.addr() - self.base().addr()))
     }
 
+    /// Whether this is the header of the page's first slice.
+    pub(super) fn is_first(&self) -> bool {
+        self.back == 0
+    }
+
+    /// A bit for each block that is home; for plain and tracked pages, under the lock of their shard.
+    pub(crate) fn home(&self) -> &[u64] {
+        // SAFETY: the bitmap has that many words, and changes under the lock only.
+        unsafe { std::slice::from_raw_parts(self.bits, self.bit_words()) }
+    }
+
+    /// A bit for each OS page that is a hole.
+    pub(crate) fn holes(&self) -> [u64; 2] {
+        self.holes
+    }
+
     /// The side table of a tracked page; `None` if this is none, or not the header of its first slice.
-    pub(super) fn words(&self) -> Option<&[Word]> {
-        let has = self.kind() == Kind::Tracked && self.back == 0;
+    pub(crate) fn words(&self) -> Option<&[Word]> {
+        let has = self.kind() == Kind::Tracked && self.is_first();
         // SAFETY: a tracked page has a word for each block.
         has.then(|| unsafe { std::slice::from_raw_parts(self.words, self.capacity()) })
     }

@@ -252,25 +252,41 @@ pub(crate) fn each_tracked<T>(
     mut f: impl FnMut(&[T], usize),
 ) {
     slices::each_cold(|slice| {
-        let header: *mut Page = arena::header(slice).cast();
-        // The page may be adopted by another shard until the lock of the one that it names is held.
-        let (n, bytes) = loop {
-            // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
-            let shard = unsafe { (*header).shard() };
-            let Some(lock) = SHARD.get(shard) else { return };
-            let _guard = lock.lock();
-            // SAFETY: as above; while the lock is held, a page of this shard cannot change.
-            let page = unsafe { &*header };
-            if page.shard() == shard {
-                let Some(words) = page.words() else { return };
-                let block = |i| slice.wrapping_add(i * block_size(page.class()));
-                let found = words.iter().enumerate().filter_map(|(i, word)| read(word, block(i)));
-                let n = room.iter_mut().zip(found).map(|(free, found)| *free = found).count();
-                break (n, block_size(page.class()));
-            }
-        };
-        f(&room[..n], bytes);
+        let found = with_page(slice, |page| {
+            let block = |i| slice.wrapping_add(i * block_size(page.class()));
+            let found = page.words()?.iter().enumerate().filter_map(|(i, word)| read(word, block(i)));
+            Some((room.iter_mut().zip(found).map(|(free, found)| *free = found).count(), block_size(page.class())))
+        });
+        if let Some((n, bytes)) = found.flatten() {
+            f(&room[..n], bytes);
+        }
     });
+}
+
+/// Gives `read` each page that holds blocks of a class, with the lock of its shard; then, without the lock, calls `f`.
+/// A page that comes or goes meanwhile is seen once or not at all.
+pub(crate) fn each_page<T>(room: &mut T, read: impl Fn(&mut T, &Page), mut f: impl FnMut(&T)) {
+    slices::each(|slice| {
+        if with_page(slice, |page| page.is_first().then(|| read(room, page))).flatten().is_some() {
+            f(room);
+        }
+    });
+}
+
+/// Runs `f` with the lock of the shard that has the page of a slice. `None` if there is no page of a class.
+fn with_page<T>(slice: *mut u8, f: impl FnOnce(&Page) -> T) -> Option<T> {
+    let header: *mut Page = arena::header(slice).cast();
+    // The page may be adopted by another shard until the lock of the one that it names is held.
+    loop {
+        // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
+        let shard = unsafe { (*header).shard() };
+        let _guard = SHARD.get(shard)?.lock();
+        // SAFETY: as above; while the lock is held, a page of this shard cannot change.
+        let page = unsafe { &*header };
+        if page.shard() == shard {
+            return Some(f(page));
+        }
+    }
 }
 
 /// Checks the invariants of all pages that have free blocks, and that the counts of their classes fit.
