@@ -24,6 +24,7 @@ pub fn collect() -> usize {
     heap::thread::flush_this::<Hooks>();
     steal::take_idle(true);
     shard::retire_spare(true);
+    shard::mark_sparse();
     let dug = shard::dig_holes(usize::MAX, false);
     dug + std::iter::from_fn(|| slices::purge_one(true)).sum::<usize>()
 }

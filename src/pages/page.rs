@@ -267,13 +267,20 @@ impl Page {
         self.scan = self.scan.min((i / 64) as u16);
     }
 
-    /// So many blocks came home. Returns whether the page became sparse: whether the share of blocks that are out fell
-    /// below a half, a quarter, or an eighth.
+    /// So many blocks came home. Returns whether the page became sparse, or much sparser: at most half of its blocks are out,
+    /// and they fell below a half or a power of two. Down to the last: a few blocks that touch all OS pages of a page become one
+    /// that touches one, however slowly they die.
     #[inline]
     pub(crate) fn put_done(&mut self, n: usize) -> bool {
         let before = self.out;
         self.out -= n as u16;
-        (1..=3).any(|shift| before > self.capacity >> shift && self.out <= self.capacity >> shift)
+        let half = self.capacity / 2;
+        self.out <= half && self.out > 0 && (before > half || self.out.leading_zeros() > before.leading_zeros())
+    }
+
+    /// Whether holes may be dug in it: at most half of its blocks are out.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.listed && self.out() * 2 <= self.capacity()
     }
 
     /// Whether the block at an address is home. A look without the lock is a moment old.

@@ -198,13 +198,24 @@ pub(crate) fn dig_holes(bytes: usize, rested: bool) -> usize {
         // is left for the next time: its hint is a hint.
         unsafe {
             let is_page = (*header).shard() == shard;
-            if is_page && (*header).listed && (*header).out() * 2 <= (*header).capacity() {
+            if is_page && (*header).is_sparse() {
                 dug += (*header).dig_holes();
             }
         }
         dug < bytes
     });
     dug
+}
+
+/// Sets the hint of every page that holes may be dug in. Hints are set when pages become much sparser: this finds what became
+/// free in between. For collections of everything: it looks at every page.
+#[cfg_attr(not(feature = "internals"), allow(dead_code))]
+pub(crate) fn mark_sparse() {
+    slices::each(|slice| {
+        if with_page(slice, |page| page.is_first() && page.is_sparse()) == Some(true) {
+            slices::mark_sparse(slice);
+        }
+    });
 }
 
 /// Gives back the tracked pages that are empty and that nothing was taken from since the last call; any, with `all`. Returns
