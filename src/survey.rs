@@ -7,13 +7,23 @@
 use crate::arena::SLICE;
 use crate::heap::census;
 use crate::os;
-use crate::pages::classes::{block_index, block_size};
+use crate::pages::classes::{LARGEST, block_index, block_size};
 use crate::pages::page;
 use crate::pages::shard::{self, MOST_WORDS};
 use crate::track::word::{self, Birth};
 
 /// A page is mostly empty if at most one in so many of its blocks lives.
 pub(crate) const MOSTLY_EMPTY: usize = 4;
+
+/// Bytes of a large block, which lies in no page.
+const OUTSIDE: usize = LARGEST + 1;
+const _: () = assert!(OUTSIDE / size_of::<(usize, Birth)>() >= MOST_WORDS / MOSTLY_EMPTY);
+
+/// How many values make a table as large that it lies in no page, however it grows: for whoever reads pages. A refill for a
+/// small table, in the midst of reading, would show a magazine's blocks as live.
+pub(crate) const fn outside<T>() -> usize {
+    OUTSIDE.div_ceil(size_of::<T>())
+}
 
 /// A bit for each block of a page.
 type Blocks = [u64; MOST_WORDS.div_ceil(64)];
@@ -127,7 +137,7 @@ fn free_blocks() -> Vec<usize> {
     census::each_free(|_| room += 1);
     loop {
         // There is room for what comes meanwhile; if there is not, once more.
-        room += room / 4 + 1000;
+        room = (room + room / 4).max(outside::<usize>());
         let (mut free, mut n) = (Vec::with_capacity(room), 0);
         census::each_free(|block| {
             n += 1;
@@ -144,21 +154,22 @@ fn free_blocks() -> Vec<usize> {
 }
 
 /// Gives `f` each page that holds blocks of a class. Allocates: room for one page, and 8 bytes for each free block in a
-/// magazine. `f` may allocate.
+/// magazine. `f` may allocate, but what it does should be [`outside`] of pages.
 pub(crate) fn each_page(mut f: impl FnMut(&Page)) {
-    let free = free_blocks();
-    let mut room = Box::new(Page {
+    let mut room = Vec::with_capacity(outside::<Page>());
+    room.push(Page {
         class: 0,
         block_size: 0,
         bytes: 0,
         capacity: 0,
         live: 0,
         cached: 0,
-        // So many live at most where they are read.
-        births: Vec::with_capacity(MOST_WORDS / MOSTLY_EMPTY),
+        births: Vec::with_capacity(outside::<(usize, Birth)>()),
         holes: [0; 2],
         live_blocks: [0; _],
         cached_blocks: [0; _],
     });
-    shard::each_page(&mut *room, |room, page| room.read(page, &free), |page| f(page));
+    // Last, so that nothing is taken from a magazine until the pages are read.
+    let free = free_blocks();
+    shard::each_page(&mut room[0], |room, page| room.read(page, &free), |page| f(page));
 }

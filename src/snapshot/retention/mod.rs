@@ -11,6 +11,7 @@ use crate::reading::untracked;
 use crate::stats::{Stats, stats};
 use crate::survey;
 use crate::track::{process_mode, read};
+use std::hint::black_box;
 
 /// What keeps physical memory that the program does not use: what [`retention()`] gives.
 ///
@@ -46,7 +47,8 @@ pub struct Retention {
     pub pages: Pages,
     /// The pages of each size class that has any, smallest blocks first. Their sum is `pages`.
     pub classes: Vec<ClassPages>,
-    /// The survivors that were tracked exactly, by site and tag, those that keep most first. What these, the untracked ones and the
+    /// The survivors that were tracked exactly, by site and tag, those that keep most [beyond themselves](Kept::beyond) first.
+    /// What these, the untracked ones and the
     /// samples keep adds up to what mostly empty pages occupy.
     pub survivors: Vec<Survivors>,
     /// Survivors of which nothing is known.
@@ -141,6 +143,13 @@ pub struct Kept {
     pub pinned: usize,
 }
 
+impl Kept {
+    /// What they keep beyond their own bytes.
+    pub fn beyond(&self) -> usize {
+        self.kept.saturating_sub(self.bytes)
+    }
+}
+
 /// Survivors of a site and tag.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -191,9 +200,12 @@ pub struct Together {
 ///
 /// **Do not call it** in a signal handler, or in the child of a `fork` of a process with other threads.
 pub fn retention() -> Retention {
-    // First, before there is anything of the report's own to be counted.
-    let stats = stats();
-    untracked(|| take(stats))
+    untracked(|| {
+        // The magazines of an exact thread go home when it stops tracking, which it does now: before anything is counted.
+        drop(black_box(Box::new(0)));
+        // Before there is anything of the report's own.
+        take(stats())
+    })
 }
 
 fn take(stats: Stats) -> Retention {

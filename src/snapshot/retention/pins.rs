@@ -4,7 +4,7 @@ use super::{Kept, Pages, Survivors, Together};
 use crate::os;
 use crate::pages::classes::CLASSES;
 use crate::snapshot::Ending;
-use crate::survey::Page;
+use crate::survey::{Page, outside};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -16,6 +16,8 @@ const SHARED: usize = 1 << 16;
 /// Survivors of which nothing is known, and samples: the first two rows.
 const UNTRACKED: u32 = 0;
 const SAMPLES: u32 = 1;
+/// No row.
+const NONE: u32 = u32::MAX;
 
 /// The survivors of a site and tag.
 #[derive(Clone, Copy, Default)]
@@ -41,8 +43,8 @@ pub(super) struct Pins {
     pub(super) classes: [Pages; CLASSES],
     rows: Vec<Row>,
     numbers: HashMap<(u32, u16), u32>,
-    /// Bytes of OS pages that only these rows touch: two to ten of them, in ascending order.
-    shared: HashMap<Vec<u32>, usize>,
+    /// Bytes of OS pages that only these rows touch: two to ten of them, in ascending order, then none.
+    shared: HashMap<[u32; COSTLIEST], usize>,
     /// Of the page that is looked at.
     page: usize,
     owners: Vec<u32>,
@@ -65,15 +67,17 @@ fn share_out(total: usize, weights: impl Iterator<Item = usize> + Clone, mut f: 
 
 impl Pins {
     pub(super) fn new() -> Pins {
+        let mut rows = Vec::with_capacity(outside::<Row>());
+        rows.resize(2, Row::default());
         Pins {
             classes: [Pages::default(); CLASSES],
-            rows: vec![Row::default(); 2],
-            numbers: HashMap::new(),
-            shared: HashMap::new(),
+            rows,
+            numbers: HashMap::with_capacity(outside::<((u32, u16), u32)>()),
+            shared: HashMap::with_capacity(outside::<([u32; COSTLIEST], usize)>()),
             page: 0,
-            owners: Vec::new(),
-            touches: Vec::new(),
-            those: Vec::new(),
+            owners: Vec::with_capacity(outside::<u32>()),
+            touches: Vec::with_capacity(outside::<Touch>()),
+            those: Vec::with_capacity(outside::<u32>()),
         }
     }
 
@@ -161,10 +165,12 @@ impl Pins {
                 [row] => rows[row as usize].comes_back += os_page,
                 // What more rows share, or others with them, ten do not free.
                 [first, ..] if first > SAMPLES && those.len() <= COSTLIEST => {
-                    if let Some(bytes) = shared.get_mut(&those[..]) {
+                    let mut key = [NONE; COSTLIEST];
+                    key[..those.len()].copy_from_slice(those);
+                    if let Some(bytes) = shared.get_mut(&key) {
                         *bytes += os_page;
                     } else if shared.len() < SHARED {
-                        shared.insert(those.clone(), os_page);
+                        shared.insert(key, os_page);
                     }
                 }
                 _ => (),
@@ -188,12 +194,13 @@ impl Pins {
         self.rows[SAMPLES as usize].keep
     }
 
-    /// The rows of sites, without stacks and names, and the first of them together.
+    /// The rows of sites, without stacks and names, and the first of them together. In the order of what they keep beyond
+    /// themselves.
     pub(super) fn costliest_first(&self) -> (Vec<Survivors>, Together) {
         let mut order: Vec<_> = self.numbers.iter().map(|(key, &number)| (number, *key)).collect();
         order.sort_unstable_by_key(|&(number, key)| {
             let keep = self.rows[number as usize].keep;
-            (Reverse((keep.kept, keep.pinned)), key)
+            (Reverse(keep.beyond()), key)
         });
         let first: Vec<u32> = order.iter().take(COSTLIEST).map(|o| o.0).collect();
         let mut all = Together { rows: first.len(), ..Together::default() };
@@ -206,7 +213,8 @@ impl Pins {
             all.keep.pinned += keep.pinned;
             all.comes_back += comes_back;
         }
-        let theirs = self.shared.iter().filter(|(those, _)| those.iter().all(|row| first.contains(row)));
+        let theirs =
+            self.shared.iter().filter(|(those, _)| those.iter().all(|row| *row == NONE || first.contains(row)));
         all.comes_back += theirs.map(|(_, bytes)| bytes).sum::<usize>();
         let rows = order.into_iter().map(|(number, (site, tag))| {
             let Row { keep, smallest, largest, requested, comes_back, page: _ } = self.rows[number as usize];

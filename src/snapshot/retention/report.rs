@@ -159,13 +159,12 @@ impl RetentionReport {
             let Survivors { smallest, largest, comes_back, keep, .. } = row;
             let size =
                 if smallest == largest { Bytes(*largest).to_string() } else { format!("{smallest} to {largest} B") };
-            let keeps = if keep.blocks == 1 { "keeps" } else { "keep" };
-            write!(f, "{:>11}  {} of {size} {keeps} {}", Bytes(keep.kept), blocks(keep), Bytes(keep.kept))?;
+            write!(f, "{:>11}  kept by {} of {size}", Bytes(keep.kept), blocks(keep))?;
             let soon = keep.kept - keep.pinned;
             if soon > 0 {
                 write!(f, ": a collection frees {}, their death {}", Bytes(soon), Bytes(*comes_back))?;
             } else {
-                write!(f, "; if they died, {} would come back", Bytes(*comes_back))?;
+                write!(f, ": if they died, {} would come back", Bytes(*comes_back))?;
             }
             writeln!(f)?;
             write!(f, "{:>11}", "")?;
@@ -181,7 +180,7 @@ impl RetentionReport {
         }
         for (what, kept) in [("not tracked", untracked), ("samples, in pages apart from their siblings'", samples)] {
             if kept.blocks > 0 {
-                writeln!(f, "{:>11}  {} that are {what}", Bytes(kept.kept), blocks(kept))?;
+                writeln!(f, "{:>11}  kept by {} that are {what}", Bytes(kept.kept), blocks(kept))?;
             }
         }
         if costliest.rows > 1 {
