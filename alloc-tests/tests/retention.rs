@@ -351,7 +351,8 @@ fn slow_deaths() {
     alone("slow_deaths", || {
         let (size, mut left) = (480, fill(480, 20, &[allocates_half]));
         let capacity = page_of(size).1;
-        for rest in [60, 16, 12, 5, 2, 1] {
+        // Not each of these is half of the one before.
+        for rest in [60, 15, 8, 3, 2, 1] {
             let mut kept = [0; 20];
             let pages: Vec<usize> = left.iter().map(|(raw, _)| raw.at.addr() / SLICE).collect();
             let mut order = pages.clone();
@@ -371,7 +372,11 @@ fn slow_deaths() {
                 .collect();
             internals::collect();
             let pages = class(&retention(), size);
-            assert_eq!((pages.pages, pages.live_blocks), (20, 20 * rest), "{rest} of {capacity}");
+            // A list of this test may be of that size.
+            assert!(
+                (20..=21).contains(&pages.pages) && pages.live_blocks.abs_diff(20 * rest) <= 1,
+                "{rest}: {pages:?}"
+            );
             assert_eq!(
                 pages.collectable(),
                 0,
@@ -382,18 +387,49 @@ fn slow_deaths() {
     });
 }
 
+/// The same without a collection: a process that grows gives back what became free.
+#[test]
+fn slow_deaths_and_growth() {
+    alone("slow_deaths_and_growth", || {
+        let grow = |bytes: usize| {
+            // What lies idle in magazines since the call before goes home.
+            internals::take_idle();
+            internals::take_idle();
+            Raw::new(bytes).free();
+            class(&retention(), 480)
+        };
+        let all = fill(480, 20, &[allocates_half]);
+        // One block in each OS page, or two.
+        let apart = os_page() / 480 + 1;
+        let some = thin_out(all, |_, i, _| i % apart == 0);
+        let before = grow(64 << 20);
+        let (mut kept, mut page_of_last) = (Vec::new(), 0);
+        for (raw, _) in some {
+            let first = std::mem::replace(&mut page_of_last, raw.at.addr() / SLICE) != raw.at.addr() / SLICE;
+            if first { kept.push(raw) } else { raw.free() }
+        }
+        let after = grow(256 << 20);
+        assert_eq!((before.pages, after.pages, kept.len()), (20, 20, 20));
+        let few = 2 * before.pages * os_page();
+        assert!(before.resident > 10 * few / 2 && after.resident <= few, "{before:?}, then {after:?}");
+        kept.into_iter().for_each(Raw::free);
+    });
+}
+
 /// What lies free in magazines, in those that a thread keeps, and in depots, is not live.
 #[test]
 fn magazines_and_depots() {
     alone("magazines_and_depots", || {
         const SIZE: usize = 1700;
-        for mode in [Mode::Off, Mode::Sampled { mean: 20_000 }, Mode::Exact] {
+        // A magazine in which a sample falls lacks a block, which is kept elsewhere: it is likely in each of ten turns.
+        let sampled = Mode::Sampled { mean: 3000 };
+        for mode in [Mode::Off, Mode::Exact].into_iter().chain([sampled; 10]) {
             tenure::set_mode(mode);
             internals::adopt_mode();
             let (filled, done) = (Barrier::new(2), Barrier::new(2));
             thread::scope(|scope| {
                 let other = scope.spawn(|| {
-                    let blocks: Vec<Raw> = (0..3000).map(|_| Raw::new(SIZE)).collect();
+                    let blocks: Vec<Raw> = (0..3001).map(|_| Raw::new(SIZE)).collect();
                     blocks.into_iter().for_each(Raw::free);
                     filled.wait();
                     done.wait();
@@ -527,9 +563,9 @@ fn in_a_forked_child() {
             let mut status = 0;
             // SAFETY: the status is ours.
             assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-            assert_eq!(status, 0, "the child failed");
             done.wait();
             free_all(other.join().expect("it ends"));
+            assert_eq!(status, 0, "the child failed");
         });
     });
 }

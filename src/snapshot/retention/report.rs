@@ -105,6 +105,9 @@ impl RetentionReport {
         for (name, bytes, meaning) in rows {
             writeln!(f, "  {name:<10}{:>11}   {meaning}", Bytes(bytes))?;
         }
+        if stats.resident > 0 && known > stats.resident {
+            writeln!(f, "  That is more than is resident: some of it was never written to.")?;
+        }
         if pages.holes > 0 {
             writeln!(
                 f,
@@ -180,7 +183,7 @@ impl RetentionReport {
         }
         for (what, kept) in [("not tracked", untracked), ("samples, in pages apart from their siblings'", samples)] {
             if kept.blocks > 0 {
-                writeln!(f, "{:>11}  kept by {} that are {what}", Bytes(kept.kept), blocks(kept))?;
+                writeln!(f, "{:>11}  kept by {}: {what}", Bytes(kept.kept), blocks(kept))?;
             }
         }
         if costliest.rows > 1 {
@@ -242,4 +245,93 @@ fn blocks(kept: &Kept) -> String {
 
 fn short(text: &str, room: usize) -> String {
     if text.chars().count() <= room { text.into() } else { text.chars().take(room - 1).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ClassPages, MostlyEmpty, Pages, Together};
+    use super::*;
+    use crate::snapshot::Ending;
+    use std::sync::Arc;
+
+    /// Names that fit nowhere.
+    struct Long;
+
+    impl Names for Long {
+        fn frames(&mut self, place: &Place<'_>) -> Arc<[Frame]> {
+            let (function, file) = ("shop::".repeat(30) + "f", "/src".repeat(30) + ".rs");
+            [Frame::new(&function, Some(&file), Some(place.address as u32))].into()
+        }
+
+        fn notes(&mut self) -> Vec<String> {
+            vec!["names are made up".into()]
+        }
+    }
+
+    /// A gigabyte that twelve sites keep.
+    fn kept() -> Retention {
+        let mut retention = crate::retention();
+        let few = MostlyEmpty { pages: 16_384, blocks: 30_000, live: 1_440_000, kept: 1 << 30, pinned: 64 << 20 };
+        let pages =
+            Pages { pages: 20_000, resident: 1300 << 20, idle: 900 << 20, mostly_empty: few, ..Pages::default() };
+        (retention.pages, retention.classes) = (pages, vec![ClassPages { block_size: 48, pages }; 7]);
+        retention.survivors = (0..12).map(row).collect();
+        retention.untracked = Kept { blocks: 1, bytes: 48, pages: 1, kept: 1 << 20, pinned: 4096 };
+        retention.costliest = Together { rows: 10, comes_back: 60 << 20, ..Together::default() };
+        retention
+    }
+
+    fn row(site: u32) -> Survivors {
+        let kept = (100 << 20) - site as usize;
+        Survivors {
+            site,
+            tag: 2,
+            tag_name: "a route\n".repeat(20),
+            stack: vec![u64::from(site)],
+            ending: Ending::Complete,
+            smallest: 48,
+            largest: 96 - (site as usize % 2) * 48,
+            requested: 144_000,
+            keep: Kept { blocks: 3000, bytes: 144_000, pages: 2000, kept, pinned: (site as usize % 3) * kept / 2 },
+            comes_back: 5 << 20,
+        }
+    }
+
+    #[test]
+    fn a_text_of_100_columns() {
+        let report = kept().report(&mut Long);
+        assert_eq!(
+            report.lines().iter().map(|line| line.line).collect::<Vec<_>>(),
+            (0..10).map(Some).collect::<Vec<_>>()
+        );
+        let text = report.to_string();
+        for line in text.lines() {
+            assert!(line.chars().count() <= WIDTH && !line.contains(char::is_control), "{line}");
+        }
+        for part in [
+            "1024.0 MiB lie in 16 384 pages that are at most a quarter full:\nthe 30 000 live blocks",
+            "  100.0 MiB  kept by 3 000 blocks of 48 to 96 B: a collection frees 100.0 MiB, their death 5.0 MiB\n",
+            "  100.0 MiB  kept by 3 000 blocks of 48 to 96 B: if they died, 5.0 MiB would come back\n",
+            "f  …",
+            "in scope a route",
+            "  200.0 MiB  in 2 others\n",
+            "    1.0 MiB  kept by 1 block: not tracked",
+            "If the first 10 all died, 60.0 MiB would come back",
+            "and 2 size classes more, that keep 2048.0 MiB",
+            "That is more than is resident",
+            "note: names are made up",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn it_is_an_object() {
+        let kept = kept();
+        let json = serde_json::to_value(&kept).expect("JSON");
+        assert_eq!(json["survivors"][3]["keep"]["blocks"].as_u64(), Some(3000));
+        assert_eq!(json["pages"]["mostly_empty"]["pages"].as_u64(), Some(16_384));
+        assert_eq!(serde_json::from_value::<Retention>(json).expect("the same"), kept);
+    }
 }
