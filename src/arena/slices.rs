@@ -419,6 +419,19 @@ impl Walk {
     }
 }
 
+/// Calls `f` with each slice that can hold blocks, free ones too. No lock is held meanwhile.
+pub(crate) fn each(mut f: impl FnMut(*mut u8)) {
+    let mut info = ARENA.lock().first;
+    while !info.is_null() {
+        // SAFETY: infos live for ever, are appended only, and the base does not change.
+        let (base, next) = unsafe { ((*info).base, &raw const (*info).next) };
+        (0..USABLE).for_each(|i| f(base.wrapping_add(i * SLICE)));
+        let _arena = ARENA.lock(); // `next` of the last info is written under it
+        // SAFETY: as above.
+        info = unsafe { *next };
+    }
+}
+
 /// Refuses huge pages for the chunk that holds an address, if they were asked for: somebody is about to purge a part
 /// of it, and the kernel would sooner or later make a whole huge page of what is left.
 pub(crate) fn refuse_huge(at: *mut u8) {

@@ -313,7 +313,7 @@ impl Heap {
             let cut = pair.pop.load(Relaxed).wrapping_sub(before as usize);
             // SAFETY: one of the slots that were counted.
             unsafe {
-                k.saved.set((*cut).load(Relaxed));
+                k.saved.store((*cut).load(Relaxed), Relaxed);
                 (*cut).store(null_mut(), Relaxed);
             }
             k.cut.store(cut, Relaxed);
