@@ -3,7 +3,7 @@
 //! Powers of two from 64 bytes to half a chunk, aligned to their size, from chunks of our own; a piece that is given
 //! back is kept for the next one of its size. Nothing is ever unmapped: a reader may be looking at it.
 
-use super::SLICE;
+use super::{SLICE, held};
 use crate::os::{self, lock::Lock};
 use std::ptr::null_mut;
 
@@ -116,6 +116,7 @@ impl Private {
                     self.at = p;
                     self.end = p.wrapping_add(len);
                     self.bytes += len;
+                    held::add(len);
                     return;
                 }
                 os::release(p, len);

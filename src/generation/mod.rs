@@ -5,7 +5,10 @@ pub(crate) mod clock;
 pub(crate) mod collector;
 pub(crate) mod helper;
 mod hooks;
+pub(crate) mod limits;
+pub(crate) mod pressure;
 mod record;
+pub(crate) mod relief;
 
 pub use crate::config::{BadThreshold, Thresholds};
 pub use clock::Generation;

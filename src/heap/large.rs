@@ -6,7 +6,7 @@
 
 use super::thread::with_tracker;
 use super::{Mode, SlowPath};
-use crate::arena::{SLICE, slices};
+use crate::arena::{SLICE, held, slices};
 use crate::config::Config;
 use crate::os::{self, die};
 use crate::pages::loose;
@@ -37,7 +37,8 @@ fn slices_for(size: usize) -> Option<usize> {
 /// A large block, and whether it reads as zero. Null if memory is out.
 pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> (*mut u8, bool) {
     let Some(n) = slices_for(size).filter(|_| align <= 1 << 46) else { return (std::ptr::null_mut(), false) };
-    let Some(run) = slices::take(n, align) else {
+    let once_more = || if S::short(n * SLICE) { slices::take(n, align) } else { None };
+    let Some(run) = slices::take(n, align).or_else(once_more) else {
         S::failed(size);
         return (std::ptr::null_mut(), false);
     };
@@ -133,8 +134,8 @@ unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
     }
 }
 
-/// Changes the size of a large block, in place or by moving its memory. Null if memory is out, or if it cannot be done
-/// without a copy: the block is as it was then.
+/// Changes the size of a large block, in place or by moving its memory. Null if memory is out; `None` if it cannot be done
+/// without a copy. The block is as it was then.
 ///
 /// # Safety
 /// The block is a large one and the caller's; `size` needs a large block too; `old` is how much of it is used.
@@ -144,14 +145,14 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
     old: usize,
     size: usize,
     align: usize,
-) -> *mut u8 {
-    let Some(n) = slices_for(size) else { return std::ptr::null_mut() };
+) -> Option<*mut u8> {
+    let Some(n) = slices_for(size) else { return Some(std::ptr::null_mut()) };
     // SAFETY: by the caller's promise.
     let (have, huge) = unsafe { ((*page_of(block)).slices(), (*page_of(block)).is_huge()) };
     if n == have {
         // SAFETY: the block is the caller's.
         unsafe { resized::<S>(config, block, size, have * SLICE) };
-        return block;
+        return Some(block);
     }
     // SAFETY: the block is the caller's, and none of its end is used any more.
     unsafe {
@@ -159,43 +160,65 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
             (*page_of(block)).set_slices(n);
             resized::<S>(config, block, size, have * SLICE);
             S::due(slices::give(block.wrapping_add(n * SLICE), have - n, 0));
-            return block;
+            return Some(block);
         }
         if huge && n < have && n * 2 >= have {
             resized::<S>(config, block, size, have * SLICE);
-            return block; // the end of a huge block stays its own
+            return Some(block); // the end of a huge block stays its own
         }
         if !huge
             && n > have
-            && let Some(run) = slices::extend(block, have, n)
+            && let Some(run) = extend::<S>(block, have, n)
         {
             (*page_of(block)).set_slices(n);
             resized::<S>(config, block, size, have * SLICE);
             shard::balance(run.grown);
             S::allocated((n - have) * SLICE);
-            return block;
+            return Some(block);
         }
     }
-    if old.min(size) < MOVE_FROM {
-        return std::ptr::null_mut();
-    }
-    let (new, _) = alloc::<S>(config, size, align);
-    if new.is_null() {
-        return new;
-    }
     let used = old.min(size);
+    if used < MOVE_FROM {
+        return None;
+    }
     let len = used.next_multiple_of(os::page_size());
+    // What is moved is never there twice, so the limit does not count it twice.
+    let moves = len / SLICE * SLICE;
+    held::shrink(moves);
+    let (new, _) = alloc::<S>(config, size, align);
+    held::add(moves);
+    if new.is_null() {
+        return Some(new);
+    }
     // SAFETY: both blocks are ours, disjoint, and at least that long.
     unsafe {
         match os::move_pages(block, new, len) {
             os::Moved::Yes => free_run::<S>(config, block, len),
+            // To copy it takes memory for both.
+            os::Moved::No if !held::fits(0) => {
+                free::<S>(config, new);
+                S::failed(size);
+                return Some(std::ptr::null_mut());
+            }
             os::Moved::No => {
                 new.copy_from_nonoverlapping(block, used);
                 free::<S>(config, block);
             }
             // The new block is not memory any more: it stays out of use for ever, and the old one is as it was.
-            os::Moved::Lost => return std::ptr::null_mut(),
+            os::Moved::Lost => return None,
         }
     }
-    new
+    Some(new)
+}
+
+/// [`slices::extend`], and once more if it was the limit that refused, and room could be made.
+///
+/// # Safety
+/// As for that.
+unsafe fn extend<S: SlowPath>(block: *mut u8, have: usize, to: usize) -> Option<slices::Run> {
+    let more = (to - have) * SLICE;
+    // SAFETY: by the caller's promise.
+    let run = unsafe { slices::extend(block, have, to) };
+    // SAFETY: as above.
+    run.or_else(|| if !held::fits(more) && S::short(more) { unsafe { slices::extend(block, have, to) } } else { None })
 }

@@ -93,6 +93,9 @@ mod fast {
         fn allocated(bytes: usize);
         /// So many bytes are free and due to be purged. No lock is held.
         fn due(bytes: usize);
+        /// So many bytes of slices are not to be had: makes room, and says whether to try once more. No lock is held, and the
+        /// thread is on no side of its gate.
+        fn short(bytes: usize) -> bool;
         /// There is no memory for so many bytes: null will be returned. No lock is held.
         fn failed(bytes: usize);
         /// In a forked child, after everything below is in order again.

@@ -1,7 +1,7 @@
 //! The header of a page, and the bitmap of its free blocks.
 
 use super::classes::{COLD, block_index, block_size, capacity, page_slices};
-use crate::arena::{self, SLICE, private, slices};
+use crate::arena::{self, SLICE, held, private, slices};
 use crate::os::{self, die};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::ptr::null_mut;
@@ -207,33 +207,39 @@ impl Page {
         )
     }
 
-    /// Takes up to `n` free blocks in address order and gives each to `f`. Returns how many.
+    /// Takes up to `n` free blocks in address order and gives each to `f`. Returns how many: fewer if there are no more, or
+    /// if those that are left lie in holes, which the limit does not let anybody fill.
     #[inline]
     pub(crate) fn take(&mut self, n: usize, mut f: impl FnMut(*mut u8)) -> usize {
         let size = block_size(self.class());
         let base = self.base();
         let words = self.bit_words();
         let mut got = 0;
+        // The first word with a block that the limit does not let out of its hole.
+        let mut stays = usize::MAX;
         let mut w = self.scan as usize;
         while got < n && w < words {
             // SAFETY: the bitmap has that many words, and the shard's lock is held.
             let word = unsafe { &mut *self.bits.add(w) };
-            let mut m = *word;
+            let (mut m, mut stay) = (*word, 0);
             while m != 0 && got < n {
                 let i = w * 64 + m.trailing_zeros() as usize;
-                m &= m - 1;
-                if self.holes != [0; 2] {
-                    fill_holes(&mut self.holes, i * size, size);
+                let rest = m & (m - 1);
+                if self.holes != [0; 2] && !fill_holes(&mut self.holes, i * size, size) {
+                    stay |= m ^ rest;
+                    stays = stays.min(w);
+                } else {
+                    f(base.wrapping_add(i * size));
+                    got += 1;
                 }
-                f(base.wrapping_add(i * size));
-                got += 1;
+                m = rest;
             }
-            *word = m;
+            *word = m | stay;
             if m == 0 {
                 w += 1;
             }
         }
-        self.scan = w as u16;
+        self.scan = w.min(stays) as u16;
         self.out += got as u16;
         got
     }
@@ -292,6 +298,7 @@ impl Page {
             first = end;
         }
         HOLES.fetch_add(dug, Ordering::Relaxed); // Relaxed: a statistic
+        held::shrink(dug);
         dug
     }
 
@@ -329,16 +336,21 @@ impl Page {
     }
 }
 
-/// A block at this offset leaves: the OS pages that it touches are holes no more.
+/// A block at this offset leaves: the OS pages that it touches are holes no more. `false` if the limit refuses: they stay.
 #[cold]
-fn fill_holes(holes: &mut [u64; 2], offset: usize, size: usize) {
+fn fill_holes(holes: &mut [u64; 2], offset: usize, size: usize) -> bool {
     let os_page = os::page_size();
-    for i in offset / os_page..=(offset + size - 1) / os_page {
-        if holes[i / 64] >> (i % 64) & 1 == 1 {
-            holes[i / 64] &= !(1 << (i % 64));
-            HOLES.fetch_sub(os_page, Ordering::Relaxed); // Relaxed: a statistic
-        }
+    let touched = offset / os_page..=(offset + size - 1) / os_page;
+    let filled = touched.clone().filter(|i| holes[i / 64] >> (i % 64) & 1 == 1).count() * os_page;
+    if filled == 0 {
+        return true;
     }
+    if !held::grow(filled) {
+        return false;
+    }
+    touched.for_each(|i| holes[i / 64] &= !(1 << (i % 64)));
+    HOLES.fetch_sub(filled, Ordering::Relaxed); // Relaxed: a statistic
+    true
 }
 
 /// A new page of a class, all of its blocks free, and the bytes that the process grows by. Null if memory is out.
@@ -412,6 +424,7 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         debug_assert!(p.out == 0 && !p.listed);
         let holes = p.holes.iter().map(|w| w.count_ones() as usize).sum::<usize>();
         HOLES.fetch_sub(holes * os::page_size(), Ordering::Relaxed); // Relaxed: a statistic
+        held::add(holes * os::page_size());
         let (at, n) = (p.base(), p.slices());
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
