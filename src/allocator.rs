@@ -347,8 +347,8 @@ impl SlowPath for Hooks {
         relief::make_room::<Hooks>(bytes)
     }
 
-    fn failed(bytes: usize) {
-        limits::refused(bytes);
+    fn failed(bytes: usize, slices: usize) {
+        limits::refused(bytes, slices);
         tell(|listener| (listener.failed)(bytes));
     }
 

@@ -83,7 +83,7 @@ pub struct LargeStats {
     pub allocated_blocks: u64,
 }
 
-/// What holds memory, the limits on that, and what happened at them: see [`tenure::limits`](crate::limits). Exact at any time.
+/// What holds memory, the limits on that, and what happened at them: see [`tenure::limits`](crate::limits).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]

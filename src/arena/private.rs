@@ -99,7 +99,9 @@ impl Private {
     }
 
     fn refill(&mut self, need: usize) {
-        for len in [CHUNK, need.max(SLICE)] {
+        // Never refused by the limit, but near it no more is taken than is needed.
+        let chunk = if held::fits(CHUNK) { CHUNK } else { SLICE };
+        for len in [chunk, SLICE].map(|len| len.max(need)) {
             // A chunk's beginning is aligned to an OS page only; twice the size holds an aligned piece in any case.
             let len = if len < 2 * need && need > os::page_size() { 2 * need } else { len };
             let p = os::reserve(0, len);

@@ -1,7 +1,7 @@
 //! The limits in force: what was chosen, and what that comes to in bytes, which the cgroup may change at any time.
 
 use super::pressure;
-use crate::arena::{SLICE, held};
+use crate::arena::held;
 use crate::config::limits::{Hard, LEAST, Limits, SHARE, Soft};
 use crate::os::{self, cgroup, lock::Lock};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -105,10 +105,10 @@ fn ours_of(limit: u64, used: u64, ours: u64) -> u64 {
     limit.saturating_sub(others).max(LEAST)
 }
 
-/// An allocation of so many bytes fails. Counts it if that is for the limit.
-pub(crate) fn refused(bytes: usize) {
-    let slices = bytes.div_ceil(SLICE).max(1);
-    if !held::fits(slices.saturating_mul(SLICE)) {
+/// An allocation of so many bytes fails, for which so many of slices were needed. Counts it if that is for the limit: if they do
+/// not fit at this moment.
+pub(crate) fn refused(bytes: usize, slices: usize) {
+    if !held::fits(slices) {
         REFUSED.fetch_add(1, Ordering::Relaxed);
         REFUSED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
     }

@@ -39,7 +39,7 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
     let Some(n) = slices_for(size).filter(|_| align <= 1 << 46) else { return (std::ptr::null_mut(), false) };
     let once_more = || if S::short(n * SLICE) { slices::take(n, align) } else { None };
     let Some(run) = slices::take(n, align).or_else(once_more) else {
-        S::failed(size);
+        S::failed(size, n * SLICE);
         return (std::ptr::null_mut(), false);
     };
     // SAFETY: the run is ours.
@@ -197,7 +197,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
             // To copy it takes memory for both.
             os::Moved::No if !held::fits(0) => {
                 free::<S>(config, new);
-                S::failed(size);
+                S::failed(size, n * SLICE);
                 return Some(std::ptr::null_mut());
             }
             os::Moved::No => {

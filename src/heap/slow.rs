@@ -46,7 +46,7 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, s
             block = orphan(class);
         }
         if block.is_null() {
-            S::failed(size);
+            S::failed(size, page_slices(class) * SLICE);
         }
         return block;
     };
@@ -59,7 +59,7 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, s
                 Got::Block(block) => return block,
                 Got::Tracked(block, rate) => (block, rate),
                 Got::OutOfMemory => {
-                    S::failed(size);
+                    S::failed(size, page_slices(class) * SLICE);
                     return null_mut();
                 }
             },
