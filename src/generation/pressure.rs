@@ -8,10 +8,9 @@
 //! before a sixteenth of the limit, and at least 1 MiB, has been allocated; whatever is held meanwhile. So a process that
 //! lives just below its limit, or above it, has at most one for each sixteenth, and four where it passes all levels in one.
 
-use super::clock;
+use super::{Generation, clock, hooks};
 use crate::arena::held;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
 static SOFT: AtomicUsize = AtomicUsize::new(usize::MAX);
@@ -19,7 +18,7 @@ static SOFT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static STATE: AtomicU64 = AtomicU64::new(0);
 const LEVEL_BITS: u32 = 3;
 
-static ASKED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+static ASKED: [AtomicU64; Generation::ALL.len()] = [const { AtomicU64::new(0) }; Generation::ALL.len()];
 static REACHED: AtomicU64 = AtomicU64::new(0);
 static HOOKS_DUE: AtomicBool = AtomicBool::new(false);
 static HOOKS: [AtomicPtr<()>; MOST_HOOKS] = [const { AtomicPtr::new(null_mut()) }; MOST_HOOKS];
@@ -81,12 +80,16 @@ fn look_at(soft: usize, held: usize, now: u64) {
 
 #[cold]
 fn ask(level: u64) {
-    ASKED[(level as usize).min(ASKED.len()) - 1].fetch_add(1, Ordering::Relaxed);
+    let generation = Generation::ALL[(level as usize).min(Generation::ALL.len()) - 1];
+    ASKED[generation as usize].fetch_add(1, Ordering::Relaxed);
+    clock::want(generation);
     if level == REACHES {
         REACHED.fetch_add(1, Ordering::Relaxed);
-        HOOKS_DUE.store(true, Ordering::Relaxed);
+        if !HOOKS[0].load(Ordering::Relaxed).is_null() {
+            HOOKS_DUE.store(true, Ordering::Relaxed);
+            hooks::wake();
+        }
     }
-    want(level);
 }
 
 /// Young, middle and old collections that were asked for, and how often the limit was reached.
@@ -107,29 +110,29 @@ pub struct Pressure {
 /// One more function that is told. `false` if there are [`MOST_HOOKS`].
 pub(crate) fn add_hook(hook: fn(&Pressure)) -> bool {
     let free = |slot: &&AtomicPtr<()>| {
-        // Release: with the Acquire in `run_hooks`, whatever the function stands on is there.
+        // Release: with the Acquire in `tell`, whatever the function stands on is there.
         slot.compare_exchange(null_mut(), hook as *mut (), Ordering::Release, Ordering::Relaxed).is_ok()
     };
     HOOKS.iter().find(free).is_some()
 }
 
-/// Calls the hooks if the limit was reached since they were called last. They may do anything: the caller is in no allocation, and
-/// holds no lock. A panic of one ends that one.
-pub(crate) fn run_hooks() {
+/// Calls the functions if the limit was reached since they were called last, and says whether. They may do anything: the caller is
+/// in no allocation, and holds no lock. A panic of one ends that one.
+pub(super) fn tell() -> bool {
     if !HOOKS_DUE.load(Ordering::Relaxed) || !HOOKS_DUE.swap(false, Ordering::Relaxed) {
-        return;
+        return false;
     }
     let pressure = Pressure { held: held::bytes() as u64, soft: soft() as u64 };
-    for hook in HOOKS.iter().map(|slot| slot.load(Ordering::Acquire)).take_while(|hook| !hook.is_null()) {
-        // SAFETY: only functions of this type are stored.
-        let hook: fn(&Pressure) = unsafe { std::mem::transmute(hook) };
-        // What it says of its panic is the panic hook's to print.
-        _ = catch_unwind(AssertUnwindSafe(|| hook(&pressure)));
-    }
+    hooks::calling(|| {
+        // Acquire: see `add_hook`.
+        for hook in HOOKS.iter().map(|slot| slot.load(Ordering::Acquire)).take_while(|hook| !hook.is_null()) {
+            // SAFETY: only functions of this type are stored.
+            let hook: fn(&Pressure) = unsafe { std::mem::transmute(hook) };
+            hooks::contained(|| hook(&pressure));
+        }
+    });
+    true
 }
-
-/// Has a collection of this level's generation run soon.
-fn want(_level: u64) {}
 
 #[cfg(test)]
 mod tests {

@@ -465,7 +465,7 @@ impl Heap {
             for class in (0..CLASSES).filter(|&class| of != kind || class != but) {
                 if let Some((pair, k)) = self.pairs(words, of, class) {
                     // SAFETY: by the caller's promise.
-                    unsafe { self.flush(pair, k, of, class) };
+                    _ = unsafe { self.flush(pair, k, of, class) };
                 }
             }
         }
