@@ -33,6 +33,11 @@ pub fn take_idle() {
     _ = steal::take_idle(false);
 }
 
+/// Bytes that count towards the limits.
+pub fn held() -> usize {
+    crate::arena::held::bytes()
+}
+
 /// Asks every thread that runs for what its magazines hold.
 pub fn ask_to_give_up() {
     heap::thread::ask_to_give_up();

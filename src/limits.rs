@@ -12,9 +12,9 @@
 //! **The hard limit.** It is looked at where pages are made, never on the fast path. Where the next page would exceed it, the allocator
 //! purges what is free, takes home what threads and depots hold, and digs holes, as far as is needed; then it tries once more; then the
 //! allocation returns null, after a dump was written if [`Dumps::on_failure`](crate::Dumps::on_failure) asks for one. A `realloc` that
-//! fails leaves the old block as it was; one that can move memory instead of copying it needs room for the difference only. Two
-//! things may go beyond the limit for a moment, because they cannot fail: the allocator's own tables, and a freed page that had
-//! holes, which counts whole until it is purged. A limit that is set below what is held refuses every new page until enough was freed.
+//! fails leaves the old block as it was; one that can move memory instead of copying it needs room for the difference only. The
+//! allocator's own tables cannot be refused, because it could not even free without them: they may go beyond the limit, by 64 KiB at a
+//! time, and whatever comes next is refused. A limit that is set below what is held refuses every new page until enough was freed.
 //!
 //! Most Rust programs end when an allocation returns null; those that use [`Vec::try_reserve`] and the like go on.
 //!

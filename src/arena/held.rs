@@ -25,8 +25,7 @@ pub(crate) fn grow(bytes: usize) -> bool {
     HELD.grow(bytes)
 }
 
-/// The same for what cannot be refused: the allocator's tables, without which it could not even free, and freed pages
-/// that had holes, which count whole again until they are purged.
+/// The same for what cannot be refused: the allocator's tables, without which it could not even free.
 pub(crate) fn add(bytes: usize) {
     HELD.add(bytes);
 }

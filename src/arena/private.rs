@@ -99,13 +99,18 @@ impl Private {
     }
 
     fn refill(&mut self, need: usize) {
-        // Never refused by the limit, but near it no more is taken than is needed.
-        let chunk = if held::fits(CHUNK) { CHUNK } else { SLICE };
-        for len in [chunk, SLICE].map(|len| len.max(need)) {
+        for (len, needed) in [(CHUNK, false), (need.max(SLICE), true)] {
             // A chunk's beginning is aligned to an OS page only; twice the size holds an aligned piece in any case.
             let len = if len < 2 * need && need > os::page_size() { 2 * need } else { len };
+            // The limit refuses a chunk, but not what is needed.
+            if needed {
+                held::add(len);
+            } else if !held::grow(len) {
+                continue;
+            }
             let p = os::reserve(0, len);
             if p.is_null() {
+                held::shrink(len);
                 continue;
             }
             // SAFETY: the range was just reserved.
@@ -118,10 +123,10 @@ impl Private {
                     self.at = p;
                     self.end = p.wrapping_add(len);
                     self.bytes += len;
-                    held::add(len);
                     return;
                 }
                 os::release(p, len);
+                held::shrink(len);
             }
         }
     }

@@ -142,7 +142,8 @@ pub(crate) fn take(slices: usize, align: usize) -> Option<Run> {
 }
 
 /// Gives a run back, or the end of one. Its memory stays for a moment, but for the first `zero`
-/// slices, which read as zero because it was moved away. Returns the bytes that are due to be purged now.
+/// slices, which read as zero because it was moved away or purged; [`held`] knows of that already. Returns the bytes that are due
+/// to be purged now.
 ///
 /// # Safety
 /// The run came from [`take`], nobody uses it, and its class bytes say so.
@@ -158,10 +159,10 @@ pub(crate) unsafe fn give(at: *mut u8, slices: usize, zero: usize) -> usize {
 ///
 /// # Safety
 /// As for [`give`]; `slices` is what was taken.
-pub(crate) unsafe fn give_huge(at: *mut u8, slices: usize) -> usize {
+pub(crate) unsafe fn give_huge(at: *mut u8, slices: usize, zero: usize) -> usize {
     let mut arena = ARENA.lock();
     // SAFETY: by the caller's promise.
-    unsafe { arena.give_huge(at, slices) };
+    unsafe { arena.give_huge(at, slices, zero) };
     arena.settle();
     arena.counts.due * SLICE
 }
@@ -562,7 +563,6 @@ impl Arena {
         self.counts.used -= n;
         i.dirty.remove(first, zero);
         self.counts.due += n - zero;
-        held::shrink(zero * SLICE);
     }
 
     fn add_segment(&mut self) -> Option<*mut Info> {
@@ -638,17 +638,20 @@ impl Arena {
 
     /// # Safety
     /// As for the function of this name.
-    unsafe fn give_huge(&mut self, base: *mut u8, slices: usize) {
+    unsafe fn give_huge(&mut self, base: *mut u8, slices: usize, zero: usize) {
         self.counts.used -= slices;
         let h = Huge { base, units: units_of(slices), slices, waited: [false; INTERVALS] };
         self.counts.due += slices;
+        // What was moved away is no use to the next one, and to purge the rest costs little.
+        let now = zero > 0 || self.waiting.iter().all(Option::is_some);
         // SAFETY: the range is committed, ours and dead.
-        if self.waiting.iter().all(Option::is_some) && unsafe { os::purge(base, slices * SLICE) } {
+        if now && unsafe { os::purge(base, slices * SLICE) } {
             self.counts.due -= slices;
             self.counts.purged += slices;
-            held::shrink(slices * SLICE);
+            held::shrink((slices - zero) * SLICE);
             self.give_space(h);
         } else {
+            held::add(zero * SLICE);
             self.wait(h);
         }
     }

@@ -113,7 +113,7 @@ pub(crate) unsafe fn free<S: SlowPath>(config: &Config, block: *mut u8) {
 }
 
 /// # Safety
-/// As for [`free`]; the memory of the first `moved` bytes was moved away.
+/// As for [`free`]; the memory of the first `moved` bytes, whole slices, was moved away or purged, and [`held`] knows of that.
 unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
     // SAFETY: by the caller's promise.
     unsafe {
@@ -130,7 +130,8 @@ unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
         page::erase_large(block);
         LIVE.fetch_sub(1, Ordering::Relaxed); // Relaxed: statistics
         LIVE_BYTES.fetch_sub(n * SLICE, Ordering::Relaxed);
-        S::due(if huge { slices::give_huge(block, n) } else { slices::give(block, n, moved / SLICE) });
+        let zero = moved / SLICE;
+        S::due(if huge { slices::give_huge(block, n, zero) } else { slices::give(block, n, zero) });
     }
 }
 
@@ -182,33 +183,55 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
         return None;
     }
     let len = used.next_multiple_of(os::page_size());
-    // What is moved is never there twice, so the limit does not count it twice.
+    // What is moved is never there twice, so it counts as gone from here on.
     let moves = len / SLICE * SLICE;
     held::shrink(moves);
     let (new, _) = alloc::<S>(config, size, align);
-    held::add(moves);
     if new.is_null() {
+        held::add(moves);
         return Some(new);
     }
     // SAFETY: both blocks are ours, disjoint, and at least that long.
     unsafe {
         match os::move_pages(block, new, len) {
-            os::Moved::Yes => free_run::<S>(config, block, len),
-            // To copy it takes memory for both.
-            os::Moved::No if !held::fits(0) => {
-                free::<S>(config, new);
-                S::failed(size, n * SLICE);
-                return Some(std::ptr::null_mut());
-            }
-            os::Moved::No => {
+            os::Moved::Yes => free_run::<S>(config, block, moves),
+            os::Moved::No if held::grow(moves) => {
                 new.copy_from_nonoverlapping(block, used);
                 free::<S>(config, block);
             }
+            // The limit has no room for both.
+            os::Moved::No if copy_in_pieces(block, new, used) => free_run::<S>(config, block, moves),
+            os::Moved::No => {
+                held::add(moves);
+                free::<S>(config, block);
+            }
             // The new block is not memory any more: it stays out of use for ever, and the old one is as it was.
-            os::Moved::Lost => return None,
+            os::Moved::Lost => {
+                held::add(moves);
+                return None;
+            }
         }
     }
     Some(new)
+}
+
+/// Copies, and gives back what was copied, a MiB at a time. Returns whether all whole slices of `from` read as zero now.
+///
+/// # Safety
+/// Both blocks are large ones of the caller's, disjoint, and at least that long.
+unsafe fn copy_in_pieces(from: *mut u8, to: *mut u8, len: usize) -> bool {
+    const PIECE: usize = 1 << 20;
+    let mut purged = true;
+    for at in (0..len).step_by(PIECE) {
+        let n = PIECE.min(len - at);
+        let (from, whole) = (from.wrapping_add(at), n / SLICE * SLICE);
+        // SAFETY: by the caller's promise; what was copied is dead.
+        unsafe {
+            to.wrapping_add(at).copy_from_nonoverlapping(from, n);
+            purged &= whole == 0 || os::purge(from, whole);
+        }
+    }
+    purged
 }
 
 /// [`slices::extend`], and once more if it was the limit that refused, and room could be made.

@@ -225,7 +225,7 @@ impl Page {
             while m != 0 && got < n {
                 let i = w * 64 + m.trailing_zeros() as usize;
                 let rest = m & (m - 1);
-                if self.holes != [0; 2] && !fill_holes(&mut self.holes, i * size, size) {
+                if self.holes != [0; 2] && !fill_holes(&mut self.holes, i * size, size, stays < words) {
                     stay |= m ^ rest;
                     stays = stays.min(w);
                 } else {
@@ -336,16 +336,17 @@ impl Page {
     }
 }
 
-/// A block at this offset leaves: the OS pages that it touches are holes no more. `false` if the limit refuses: they stay.
+/// A block at this offset leaves: the OS pages that it touches are holes no more. `false` if the limit refuses, or has refused
+/// a moment ago: they stay.
 #[cold]
-fn fill_holes(holes: &mut [u64; 2], offset: usize, size: usize) -> bool {
+fn fill_holes(holes: &mut [u64; 2], offset: usize, size: usize, refused: bool) -> bool {
     let os_page = os::page_size();
     let touched = offset / os_page..=(offset + size - 1) / os_page;
     let filled = touched.clone().filter(|i| holes[i / 64] >> (i % 64) & 1 == 1).count() * os_page;
     if filled == 0 {
         return true;
     }
-    if !held::grow(filled) {
+    if refused || !held::grow(filled) {
         return false;
     }
     touched.for_each(|i| holes[i / 64] &= !(1 << (i % 64)));
@@ -423,13 +424,31 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         let p = &mut *page;
         debug_assert!(p.out == 0 && !p.listed);
         let holes = p.holes.iter().map(|w| w.count_ones() as usize).sum::<usize>();
-        HOLES.fetch_sub(holes * os::page_size(), Ordering::Relaxed); // Relaxed: a statistic
-        held::add(holes * os::page_size());
+        let holes = holes * os::page_size();
+        HOLES.fetch_sub(holes, Ordering::Relaxed); // Relaxed: a statistic
         let (at, n) = (p.base(), p.slices());
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
-        slices::give(at, n, 0)
+        // What is due counts whole. Where the limit has no room for that, the page goes back at once.
+        let purged = holes > 0 && !held::grow(holes) && purge(at, n, holes);
+        slices::give(at, n, if purged { n } else { 0 })
     }
+}
+
+/// Gives back the rest of a page with so many bytes in holes. `false` if the system refuses: it counts whole then.
+///
+/// # Safety
+/// The page is dead, and nobody else looks at it.
+#[cold]
+unsafe fn purge(at: *mut u8, slices: usize, holes: usize) -> bool {
+    // SAFETY: by the caller's promise.
+    let done = unsafe { os::purge(at, slices * SLICE) };
+    if done {
+        held::shrink(slices * SLICE - holes)
+    } else {
+        held::add(holes)
+    }
+    done
 }
 
 /// # Safety
