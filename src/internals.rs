@@ -34,6 +34,16 @@ pub fn take_idle() {
     _ = steal::take_idle(false);
 }
 
+/// Bytes that count towards the limits.
+pub fn held() -> usize {
+    crate::arena::held::bytes()
+}
+
+/// Asks every thread that runs for what its magazines hold.
+pub fn ask_to_give_up() {
+    heap::thread::ask_to_give_up();
+}
+
 /// Checks the invariants of every page, magazine and depot. Panics if one does not hold. Threads may run on.
 pub fn check() {
     shard::check_all();

@@ -7,7 +7,10 @@ pub(crate) mod clock;
 pub(crate) mod collector;
 pub(crate) mod helper;
 mod hooks;
+pub(crate) mod limits;
+pub(crate) mod pressure;
 mod record;
+pub(crate) mod relief;
 #[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod trend;
 

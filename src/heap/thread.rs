@@ -10,7 +10,7 @@ use crate::os::{self, loader, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
 use crate::pages::shard::{self, Sent};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -72,6 +72,8 @@ pub(crate) struct Heap {
     pub(super) clock: Cell<usize>,
     /// Block bytes that fit into the magazines of the classes in use.
     pub(super) room: Cell<usize>,
+    /// The last [`ask_to_give_up`] that it has followed.
+    pub(super) gave_up: Cell<u32>,
     /// The class that is looked at next for magazines that are not used.
     pub(super) hand: Cell<usize>,
     /// What the slow path did that must be dealt with after it: memory that the process grew by, bytes due.
@@ -475,8 +477,46 @@ pub(super) fn each_ever(mut f: impl FnMut(&Heap)) {
     }
 }
 
+/// How often threads were asked to give up what they hold.
+static GIVE_UP: AtomicU32 = AtomicU32::new(0);
+
+/// Asks every thread for what its magazines hold. One that runs gives it when it refills or spills a magazine next, once; from one
+/// that sleeps, or is on its fast paths alone, [`super::steal::take_idle`] takes it.
+pub(crate) fn ask_to_give_up() {
+    GIVE_UP.fetch_add(1, Ordering::Relaxed); // Relaxed: a thread that sees it later gives later
+}
+
+impl Heap {
+    /// Gives up all magazines but those of one class, the one that is being seen to, if somebody has asked for that.
+    ///
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    #[inline]
+    pub(super) unsafe fn give_up_if_asked(&self, words: &Words, kind: Kind, but: usize) {
+        let asked = GIVE_UP.load(Ordering::Relaxed); // Relaxed: see `ask_to_give_up`
+        if self.gave_up.get() != asked {
+            self.gave_up.set(asked);
+            // SAFETY: by the caller's promise.
+            unsafe { self.give_up(words, kind, but) };
+        }
+    }
+
+    /// # Safety
+    /// See [`Self::give_up_if_asked`].
+    #[cold]
+    unsafe fn give_up(&self, words: &Words, kind: Kind, but: usize) {
+        for of in [Kind::Plain, Kind::Tracked] {
+            for class in (0..CLASSES).filter(|&class| of != kind || class != but) {
+                if let Some((pair, k)) = self.pairs(words, of, class) {
+                    // SAFETY: by the caller's promise.
+                    _ = unsafe { self.flush(pair, k, of, class) };
+                }
+            }
+        }
+    }
+}
+
 /// Sends home what this thread's magazines hold.
-#[cfg(feature = "internals")]
 pub(crate) fn flush_this<S: SlowPath>() {
     super::words(|words| {
         let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own

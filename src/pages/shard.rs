@@ -81,18 +81,22 @@ pub(crate) struct Taken {
 }
 
 /// Takes up to `n` free blocks from pages of a shard, in address order within a page, and gives each to `f`.
-/// Fewer only when memory is out.
+/// Fewer only when memory is out, or the limit reached.
 pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl FnMut(*mut u8)) -> Taken {
     let mut taken = Taken::default();
     let mut guard = SHARD[shard].lock();
     let mut looked = false;
+    // The last page whose free blocks all lie in holes that the limit does not let anybody fill.
+    let mut passed: *mut Page = null_mut();
     while taken.blocks < n {
-        let mut page = guard.pages[index(kind)][class].first;
+        // SAFETY: a page that was passed is listed, and its shard's lock was held since.
+        let mut page = unsafe { passed.as_ref() }.map_or(guard.pages[index(kind)][class].first, |page| page.next);
         if page.is_null() {
             if !std::mem::replace(&mut looked, true) {
                 drop(guard);
                 adopt(shard, kind, class);
                 guard = SHARD[shard].lock();
+                passed = null_mut();
                 continue;
             }
             let (new, grown) = page::create(kind, class, shard);
@@ -112,6 +116,9 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
         unsafe {
             slices::mark_used((*page).base());
             let got = (*page).take(n - taken.blocks, &mut f);
+            if got == 0 {
+                passed = page;
+            }
             taken.blocks += got;
             pages.out += got;
             pages.idle = false;
