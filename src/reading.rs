@@ -38,13 +38,16 @@ pub(crate) struct Room<'a> {
     pub(crate) tags: &'a mut [Totals],
 }
 
+/// Sites that are read at a time, where there is memory enough.
+const SITES: usize = 4096;
+
 impl Room<'_> {
     /// Runs `f` with room for everything that there is now. Allocates.
     pub(crate) fn with<T>(f: impl FnOnce(&mut Room<'_>) -> T) -> T {
         let mut births = vec![Birth::default(); read::MOST_BIRTHS];
         // There is room for as many threads more as may begin meanwhile.
         let mut dying = vec![Dying::default(); census::most_dying()];
-        let mut sites = vec![Totals::NONE; read::site_count() as usize];
+        let mut sites = vec![Totals::NONE; (read::site_count() as usize).min(SITES)];
         let mut tags = vec![Totals::NONE; read::tag_count()];
         f(&mut Room { births: &mut births, dying: &mut dying, sites: &mut sites, tags: &mut tags })
     }

@@ -1,7 +1,8 @@
 //! Snapshots made up for tests.
 
 use super::aggregate::Aggregate;
-use super::{Frame, Mode, Module, Names, Place, Snapshot, take};
+use super::{Births, Frame, Mode, Module, Names, Place, Snapshot, take};
+use crate::generation::clock::Bands;
 use crate::stats::{Stats, stats};
 use crate::track::rate::Rate;
 use crate::track::{self, Live, Totals};
@@ -15,6 +16,7 @@ pub(crate) struct Made {
     pub(crate) tags: Vec<(u16, String, Totals)>,
     pub(crate) stacks: HashMap<u32, Vec<u64>>,
     pub(crate) stats: Stats,
+    pub(crate) bands: Bands,
     pub(crate) mode: Mode,
     pub(crate) modules: Vec<Module>,
     pub(crate) unix_nanos: u64,
@@ -26,7 +28,8 @@ impl Default for Made {
         let (blocks, sites, stacks, modules) = Default::default();
         let tags = vec![(0, String::new(), Totals::default()), (1, "other".into(), Totals::default())];
         let unix_nanos = 1_790_000_000_123_456_789;
-        Made { blocks, sites, tags, stacks, stats, mode: Mode::Exact, modules, unix_nanos }
+        let bands = Bands { middle: 4, old: 8, permanent: 0 };
+        Made { blocks, sites, tags, stacks, stats, bands, mode: Mode::Exact, modules, unix_nanos }
     }
 }
 
@@ -39,9 +42,15 @@ impl Made {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut blocks = Aggregate::new();
+        let mut blocks = Aggregate::new(Births::new(self.stats.epoch, &self.bands));
         self.blocks.iter().for_each(|b| blocks.add(*b));
-        let mut parts = take::assemble(self.stats.clone(), blocks, self.sites.clone(), self.tags.clone());
+        let mut parts = take::assemble(
+            self.stats.clone(),
+            self.bands,
+            blocks,
+            self.sites.iter().map(|(number, totals)| take::new_site(*number, totals)).collect(),
+            self.tags.iter().map(|(number, name, totals)| take::new_tag(*number, name, totals)).collect(),
+        );
         (parts.pid, parts.mode, parts.unix_nanos) = (4711, self.mode, self.unix_nanos);
         parts.modules = self.modules.clone();
         for site in &mut parts.sites {
@@ -118,7 +127,7 @@ pub(crate) fn names() -> Table {
 pub(crate) fn totals(blocks: u64, bytes: u64) -> Totals {
     let allocated =
         track::Estimate { blocks: blocks as f64, bytes: bytes as f64, samples: blocks, ..Default::default() };
-    Totals { allocated, freed: track::Estimate::default(), smallest: 8, largest: 4096 }
+    Totals { allocated, smallest: 8, largest: 4096, ..Totals::NONE }
 }
 
 /// Ten blocks of eight sites.

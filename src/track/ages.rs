@@ -216,11 +216,7 @@ impl Freed {
     pub(super) fn add_to(self, sums: &WeightedSums, w: Weight) {
         match self {
             Freed::Block(size) => sums.add(w, size, 1.0),
-            // The larger first: no reader sees less than nothing.
-            Freed::Bytes(from, to) => {
-                sums.add(w, from, 1.0);
-                sums.add(w, to, -1.0);
-            }
+            Freed::Bytes(from, to) => sums.add_bytes(w, from, to),
         }
     }
 }
@@ -276,9 +272,15 @@ impl Ages {
         }
     }
 
+    /// The ages up to the last that something was counted at.
+    pub(crate) fn counted(&self) -> &[Estimate] {
+        let last = self.ages.iter().rposition(|e| *e != Estimate::NONE);
+        &self.ages[..last.map_or(0, |last| last + 1)]
+    }
+
     /// Whether nothing was counted.
     pub(crate) fn is_none(&self) -> bool {
-        self.ages.iter().chain([&self.unknown]).all(|e| e.samples == 0 && e.bytes == 0.0)
+        self.counted().is_empty() && self.unknown == Estimate::NONE
     }
 }
 

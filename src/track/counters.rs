@@ -299,6 +299,13 @@ impl WeightedSums {
         add_f64(&self.bytes_variance, sign * w.variance * size * size);
     }
 
+    /// What a block has shrunk by: what it was, less what it is. At once, so that no reader sees more of it.
+    pub(super) fn add_bytes(&self, w: Weight, from: u64, to: u64) {
+        let (from, to) = (from as f64, to as f64);
+        add_f64(&self.bytes, w.weight * (from - to));
+        add_f64(&self.bytes_variance, w.variance * (from * from - to * to));
+    }
+
     fn add_to(&self, to: &mut Estimate) {
         // Where something was taken back, rounding may leave a little less than nothing.
         let get = |sum: &AtomicU64| f64::from_bits(sum.load(Ordering::Relaxed)).max(0.0);
