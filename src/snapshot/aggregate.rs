@@ -125,7 +125,7 @@ mod tests {
     use crate::track::rate::Rate;
 
     fn aggregate() -> Aggregate {
-        Aggregate::new(Births::new(0, &Bands::default()))
+        Aggregate::new(Births::new(0, &Bands { middle: 1, old: 1, permanent: 0 }))
     }
 
     fn block(site: u32, epoch: u64) -> Live {

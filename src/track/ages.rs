@@ -146,43 +146,43 @@ impl Own {
     }
 }
 
-/// Counts in a thread's own cells, or in the shared ones. `false` if there is no memory for either.
-fn count_in<const PIECES: usize>(
-    own: Option<&Array<Cell<Pair>, PIECES>>,
-    shared: &Array<Cell<Pair>, PIECES>,
+/// The cell that a thread counts in: its own, or the shared one. `None` if there is no memory for either.
+fn cell_in<const PIECES: usize>(
+    own: Option<&'static Array<Cell<Pair>, PIECES>>,
+    shared: &'static Array<Cell<Pair>, PIECES>,
     i: u32,
-    age: Age,
-    freed: Freed,
-) -> bool {
-    if let Some(cell) = own.and_then(|own| own.make(i)) {
-        cell.each(age, |pair| pair.count(Writers::One, freed));
-        return true;
-    }
-    let cell = shared.make(i);
-    cell.into_iter().for_each(|cell| cell.each(age, |pair| pair.count(Writers::Any, freed)));
-    cell.is_some()
+) -> Option<(&'static Cell<Pair>, Writers)> {
+    let own = own.and_then(|own| own.make(i)).map(|cell| (cell, Writers::One));
+    own.or_else(|| Some((shared.make(i)?, Writers::Any)))
 }
 
 /// Counts what was freed of a block that was tracked exactly, and that had outlived the epoch of its birth. That it was
 /// freed is counted already.
+///
+/// If its age can be counted for its site and not for its tag, or the other way round, it is for neither: what has no tag is
+/// what sites have done less what tags have done.
 #[cold]
 #[inline(never)]
 pub(super) fn count(table: Option<&'static Table>, site: u32, tag: u16, age: Age, freed: Freed) {
     let own = table.and_then(|table| table.ages.make());
-    match counters::site_cell(table, site) {
-        Some((cell, writers)) => {
-            if !count_in(own.map(|own| &own.sites), &SHARED.sites, site, age, freed) {
+    let site_place = counters::site_cell(table, site);
+    let of_site = site_place.and_then(|_| cell_in(own.map(|own| &own.sites), &SHARED.sites, site));
+    let of_tag = (tag != 0).then(|| cell_in(own.map(|own| &own.tags), &SHARED.tags, tag.into()));
+    let count = |(cell, writers): (&Cell<Pair>, Writers)| cell.each(age, |pair| pair.count(writers, freed));
+    match (of_site, of_tag) {
+        (Some(site), None) => count(site),
+        (Some(site), Some(Some(tag))) => {
+            count(site);
+            count(tag);
+        }
+        _ => {
+            // Where there is no cell, the death was counted as one of unknown origin.
+            let (cell, writers) = site_place.unwrap_or((&counters::LAST, Writers::Any));
+            cell.count_ageless(writers, freed);
+            if let Some((cell, writers)) = counters::tag_cell(table, tag).filter(|_| tag != 0) {
                 cell.count_ageless(writers, freed);
             }
         }
-        // It was counted as a death of unknown origin.
-        None => counters::LAST.count_ageless(Writers::Any, freed),
-    }
-    if tag != 0
-        && !count_in(own.map(|own| &own.tags), &SHARED.tags, tag as u32, age, freed)
-        && let Some((cell, writers)) = counters::tag_cell(table, tag)
-    {
-        cell.count_ageless(writers, freed);
     }
 }
 
@@ -191,15 +191,15 @@ pub(super) fn count(table: Option<&'static Table>, site: u32, tag: u16, age: Age
 #[inline(never)]
 pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, age: Age, freed: Freed) {
     let w = rate.weight(block_size);
-    match SAMPLED.sites.make(site) {
-        Some(cell) => cell.each(age, |sums| add_sample(sums, w, freed)),
-        None => counters::count_ageless_sample(site, w, freed),
-    }
-    if tag != 0 {
-        match SAMPLED.tags.make(tag as u32) {
-            Some(cell) => cell.each(age, |sums| add_sample(sums, w, freed)),
-            None => counters::count_ageless_tagged_sample(tag, w, freed),
+    let of_tag = (tag != 0).then(|| SAMPLED.tags.make(tag.into()));
+    let count = |cell: &Cell<Sums>| cell.each(age, |sums| add_sample(sums, w, freed));
+    match (SAMPLED.sites.make(site), of_tag) {
+        (Some(site), None) => count(site),
+        (Some(site), Some(Some(tag))) => {
+            count(site);
+            count(tag);
         }
+        _ => counters::count_ageless_sample(site, tag, w, freed),
     }
 }
 

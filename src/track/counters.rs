@@ -337,14 +337,11 @@ impl Sums {
     }
 }
 
-/// A sample of a site was freed at an age that there is no memory to count.
-pub(super) fn count_ageless_sample(site: u32, w: Weight, freed: Freed) {
-    SAMPLED.sites.get(site).into_iter().for_each(|cell| freed.add_to(&cell.ageless, w));
-}
-
-/// The same for its tag.
-pub(super) fn count_ageless_tagged_sample(tag: u16, w: Weight, freed: Freed) {
-    SAMPLED.tags.get(tag as u32).into_iter().for_each(|cell| freed.add_to(&cell.ageless, w));
+/// A sample was freed at an age that there is no memory to count.
+pub(super) fn count_ageless_sample(site: u32, tag: u16, w: Weight, freed: Freed) {
+    let of_tag = if tag == 0 { None } else { SAMPLED.tags.get(tag.into()) };
+    let cells = SAMPLED.sites.get(site).into_iter().chain(of_tag);
+    cells.for_each(|cell| freed.add_to(&cell.ageless, w));
 }
 
 /// Counts a sampled block. `before` is the size of a block that was resized, as it was.

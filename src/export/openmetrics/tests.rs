@@ -87,7 +87,7 @@ fn errors_stand_beside_estimates() {
         let all = s.iter().filter(|(name, _)| name.starts_with(family));
         all.map(|(_, error)| error * error).sum::<f64>().sqrt()
     };
-    for family in ["site", "tag", "age"] {
+    for family in ["site", "tag", "age", "generation"] {
         let sum = error(&s, &format!("tenure_{family}_live_bytes_standard_error"));
         assert!((sum / bytes.standard_error - 1.0).abs() < 1e-9 && sum > 0.0, "{family}: {sum}");
     }
@@ -109,10 +109,10 @@ fn the_number_of_series_is_bounded() {
     }
     let snapshot = made.snapshot();
     for (options, bound) in [
-        (OpenMetrics::new().sites(0).tags(0), 742),
-        (OpenMetrics::new(), 982),
-        (OpenMetrics::new().sites(500).tags(7), 3784),
-        (OpenMetrics::new().sites(usize::MAX).tags(usize::MAX), 12_742),
+        (OpenMetrics::new().sites(0).tags(0), 606),
+        (OpenMetrics::new(), 846),
+        (OpenMetrics::new().sites(500).tags(7), 3648),
+        (OpenMetrics::new().sites(usize::MAX).tags(usize::MAX), 12_606),
     ] {
         let text = openmetrics(&snapshot, &mut table, options);
         assert_well_formed(&text);

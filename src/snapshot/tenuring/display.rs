@@ -18,23 +18,26 @@ fn blocks(sum: &Sum) -> String {
     with_error(sum.blocks(), count)
 }
 
-/// A share in percent: with so many digits that it shows how far it is from nothing and from all.
-fn percent(share: f64) -> String {
-    let far = share.min(1.0 - share) * 100.0;
-    match far {
-        _ if share.is_nan() => "-".into(),
-        far if far <= 0.0 || far >= 10.0 => format!("{:.0} %", share * 100.0),
-        far if far >= 0.1 => format!("{:.1} %", share * 100.0),
-        _ => format!("{:.3} %", share * 100.0),
-    }
-}
-
+/// A share in percent, and how far it may be off: with so many digits that the latter, or how far it is from nothing and from
+/// all, shows.
 fn share(share: &Share) -> String {
-    let reach = if share.value.is_nan() { 0.0 } else { reach(share.value, share.interval(CONFIDENCE)) };
+    if share.value.is_nan() {
+        return "-".into();
+    }
+    let percent = share.value * 100.0;
+    let reach = reach(share.value, share.interval(CONFIDENCE)) * 100.0;
+    let digits = |x: f64| match x {
+        x if x <= 0.0 || x >= 10.0 => 0,
+        x if x >= 0.1 => 1,
+        x if x >= 0.01 => 2,
+        _ => 3,
+    };
     match reach {
-        0.0 => percent(share.value),
-        reach if reach < 0.0005 => format!("{} ± {:.3}", percent(share.value), (reach * 100.0).max(0.001)),
-        reach => format!("{} ± {:.1}", percent(share.value), reach * 100.0),
+        reach if reach > 0.0 => {
+            let digits = digits(reach);
+            format!("{percent:.digits$} % ± {reach:.digits$}")
+        }
+        _ => format!("{percent:.*} %", digits(percent.min(100.0 - percent))),
     }
 }
 
