@@ -2,7 +2,7 @@
 
 use crate::arena;
 use crate::config::{self, Config, Dumps, HugePages, Mode, Thresholds, bounds};
-use crate::generation::{clock, helper};
+use crate::generation::{self, clock, collector, helper};
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
@@ -324,7 +324,7 @@ impl SlowPath for Hooks {
     }
 
     fn allocated(bytes: usize) {
-        clock::allocated(bytes);
+        collector::look(clock::allocated(bytes));
         begin_if_due();
         tell(|listener| (listener.allocated)());
     }
@@ -338,7 +338,7 @@ impl SlowPath for Hooks {
     }
 
     fn after_fork_in_child() {
-        helper::after_fork_in_child();
+        generation::after_fork_in_child();
         NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: there is no other thread
     }
 }

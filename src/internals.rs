@@ -22,15 +22,15 @@ pub fn refuse_after(n: usize) -> usize {
 /// Takes home all that idle threads and depots hold, and purges all that is free. Returns the purged bytes.
 pub fn collect() -> usize {
     heap::thread::flush_this::<Hooks>();
-    steal::take_idle(true);
-    shard::retire_spare(true);
-    let dug = shard::dig_holes(usize::MAX, false);
-    dug + std::iter::from_fn(|| slices::purge_one(true)).sum::<usize>()
+    _ = steal::take_idle(true);
+    _ = shard::retire_spare(true);
+    let dug = shard::dig_holes(usize::MAX, None);
+    dug + std::iter::from_fn(|| slices::purge_one(None)).sum::<usize>()
 }
 
 /// Takes home the magazines that nobody touched since the last call: what the helper thread does at each look.
 pub fn take_idle() {
-    steal::take_idle(false);
+    _ = steal::take_idle(false);
 }
 
 /// Checks the invariants of every page, magazine and depot. Panics if one does not hold. Threads may run on.

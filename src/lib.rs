@@ -38,6 +38,8 @@ mod sync;
 pub mod testing;
 #[cfg(not(loom))]
 mod track;
+#[cfg(not(loom))]
+mod units;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;

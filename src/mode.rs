@@ -28,7 +28,7 @@ pub fn set_mode(mode: Mode) {
     track::set_process_mode(mode);
     if mode == Mode::Exact {
         // An exact thread looks at the mode at each operation; the others at their next slow path.
-        steal::take_idle(true);
+        _ = steal::take_idle(true);
     }
     thread::adopt::<Hooks>();
 }

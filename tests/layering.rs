@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// From the bottom to the top. Modules of one line are strangers to each other.
 const LAYERS: &[&[&str]] = &[
-    &["sync"],
+    &["sync", "units"],
     &["config"],
     &["os"],
     &["arena"],

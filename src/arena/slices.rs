@@ -32,8 +32,8 @@ pub(crate) struct Info {
     free: Bits,
     /// Slices that may hold something: those in use, and those that were and have not been purged since.
     dirty: Bits,
-    /// Slices that were free and dirty when the last interval began.
-    waited: Bits,
+    /// Slices that were free and dirty when the last interval began, for each that is counted.
+    waited: [Bits; INTERVALS],
     longest: usize,
     /// A bit for each committed chunk.
     chunks: u16,
@@ -41,9 +41,20 @@ pub(crate) struct Info {
     huge: AtomicU16,
     /// A bit for each slice whose page has become sparse: a hint, set and taken without the lock.
     sparse: [AtomicU64; SLICES / 64],
-    /// Of those, the ones that were sparse when the last interval began, and that nothing was taken from since.
-    rested: [AtomicU64; SLICES / 64],
+    /// Of those, the ones that were sparse when the last interval began, and that nothing was taken from since; likewise.
+    rested: [[AtomicU64; SLICES / 64]; INTERVALS],
 }
+
+/// Those who purge what has waited for an interval, each by its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interval {
+    /// The helper thread's looks, in milliseconds.
+    Helper,
+    /// From one middle collection to the next, in bytes allocated.
+    Middle,
+}
+
+const INTERVALS: usize = 2;
 
 /// A run of slices.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +70,9 @@ pub(crate) struct Run {
 struct Huge {
     base: *mut u8,
     units: usize,
+    /// Those that hold physical memory: the first.
     slices: usize,
-    waited: bool,
+    waited: [bool; INTERVALS],
 }
 
 /// All arenas of the process.
@@ -187,56 +199,71 @@ pub(crate) fn contains(p: *mut u8) -> bool {
 }
 
 /// Begins an interval: what is free and dirty now has waited when the next one begins.
-pub(crate) fn begin_interval() {
+pub(crate) fn begin_interval(interval: Interval) {
+    let which = interval as usize;
     let mut arena = ARENA.lock();
     for info in arena.infos() {
         // SAFETY: infos live for ever, and we hold the lock.
         unsafe {
-            (*info).waited = (*info).free.and(&(*info).dirty);
-            for (rested, sparse) in (*info).rested.iter().zip(&(*info).sparse) {
+            (*info).waited[which] = (*info).free.and(&(*info).dirty);
+            for (rested, sparse) in (*info).rested[which].iter().zip(&(*info).sparse) {
                 rested.store(sparse.load(Ordering::Relaxed), Ordering::Relaxed); // Relaxed: see `mark_sparse`
             }
         };
     }
-    arena.waiting.iter_mut().flatten().for_each(|h| h.waited = true);
+    arena.waiting.iter_mut().flatten().for_each(|h| h.waited[which] = true);
 }
 
-/// Purges one run of free slices, of those that have waited for an interval or, with `all`, of any.
-/// Returns its bytes; `None` when nothing is left, the system refuses, or somebody else is purging.
+/// Slices that are purged at a time: a step of some 250 µs.
+const PURGED_AT_ONCE: usize = (4 << 20) / SLICE;
+
+/// Purges up to 4 MiB of free slices, of those that have waited for an interval or, without one, of any.
+/// Returns the bytes; `None` when nothing is left, the system refuses, or somebody else is purging.
 /// The lock is not held meanwhile.
-pub(crate) fn purge_one(all: bool) -> Option<usize> {
+pub(crate) fn purge_one(waited: Option<Interval>) -> Option<usize> {
     let mut arena = ARENA.lock();
     if arena.purging.is_some() || arena.purging_huge.is_some() {
         return None;
     }
-    if let Some(h) = arena.waiting.iter_mut().find(|h| h.is_some_and(|h| h.waited || all)).and_then(Option::take) {
+    let fits = |h: &Option<Huge>| h.is_some_and(|h| waited.is_none_or(|interval| h.waited[interval as usize]));
+    if let Some(h) = arena.waiting.iter_mut().find(|h| fits(h)).and_then(Option::take) {
         // A huge block has its segments for itself and they are in no list, so that nobody can meet them meanwhile.
         arena.purging_huge = Some(h);
         drop(arena);
+        let n = h.slices.min(PURGED_AT_ONCE);
+        let left = h.slices - n;
         // SAFETY: the range is committed, ours and dead.
-        let done = unsafe { os::purge(h.base, h.slices * SLICE) };
+        let done = unsafe { os::purge(h.base.wrapping_add(left * SLICE), n * SLICE) };
         let mut arena = ARENA.lock();
         arena.purging_huge = None;
         if done {
-            arena.counts.due -= h.slices;
-            arena.counts.purged += h.slices;
-            arena.give_space(h);
-        } else {
-            arena.wait(Huge { waited: false, ..h });
+            arena.counts.due -= n;
+            arena.counts.purged += n;
+        }
+        match (done, left) {
+            (true, 0) => arena.give_space(h),
+            // What is left serves the next block still, if it is no longer than that.
+            (true, slices) => arena.wait(Huge { slices, ..h }),
+            (false, _) => arena.wait(Huge { waited: [false; INTERVALS], ..h }),
         }
         arena.settle();
-        return done.then_some(h.slices * SLICE);
+        return done.then_some(n * SLICE);
     }
     let (info, first, n) = arena.infos().find_map(|info| {
         // SAFETY: as above.
-        let waited = unsafe { if all { (*info).free.and(&(*info).dirty) } else { (*info).waited } };
+        let waited = unsafe {
+            match waited {
+                Some(interval) => (*info).waited[interval as usize],
+                None => (*info).free.and(&(*info).dirty),
+            }
+        };
         let (first, n) = waited.runs().next()?;
-        Some((info, first, n))
+        Some((info, first, n.min(PURGED_AT_ONCE)))
     })?;
     // SAFETY: as above; the run is taken out of `free`, so that nobody gets it while it is purged.
     let at = unsafe {
         (*info).free.remove(first, n);
-        (*info).waited.remove(first, n);
+        (*info).not_waited(first, n);
         (*info).base.wrapping_add(first * SLICE)
     };
     arena.purging = Some((at, n));
@@ -280,9 +307,11 @@ pub(crate) fn mark_sparse(at: *mut u8) {
 pub(crate) fn mark_used(at: *mut u8) {
     let i = (at.addr() % SEGMENT) / SLICE;
     // SAFETY: as above.
-    let word = unsafe { &(*info(at)).rested[i / 64] };
-    if word.load(Ordering::Relaxed) >> (i % 64) & 1 == 1 {
-        word.fetch_and(!(1 << (i % 64)), Ordering::Relaxed);
+    let rested = unsafe { &(*info(at)).rested };
+    for word in rested.iter().map(|words| &words[i / 64]) {
+        if word.load(Ordering::Relaxed) >> (i % 64) & 1 == 1 {
+            word.fetch_and(!(1 << (i % 64)), Ordering::Relaxed);
+        }
     }
 }
 
@@ -292,17 +321,17 @@ pub(crate) fn sparse() -> usize {
 }
 
 /// Calls `f` with the first address of each slice whose hint is set, and takes the hint, until `f` says stop.
-/// With `rested`, only of those that have rested for an interval.
-pub(crate) fn each_sparse(rested: bool, mut f: impl FnMut(*mut u8) -> bool) {
+/// With `rested`, only of those that have rested for that interval.
+pub(crate) fn each_sparse(rested: Option<Interval>, mut f: impl FnMut(*mut u8) -> bool) {
     let mut info = ARENA.lock().first;
     while !info.is_null() {
         // SAFETY: infos live for ever, are appended only, and the parts read here do not change or are atomic.
         let (base, (sparse, rests), next) =
             unsafe { ((*info).base, (&(*info).sparse, &(*info).rested), &raw const (*info).next) };
-        for (w, (word, rests)) in sparse.iter().zip(rests).enumerate() {
+        for (w, word) in sparse.iter().enumerate() {
             let mut bits = word.load(Ordering::Relaxed); // Relaxed: as in `mark_sparse`
-            if rested {
-                bits &= rests.load(Ordering::Relaxed);
+            if let Some(interval) = rested {
+                bits &= rests[interval as usize][w].load(Ordering::Relaxed);
             }
             while bits != 0 {
                 let i = bits.trailing_zeros();
@@ -384,6 +413,13 @@ pub(crate) fn after_fork_in_child() {
     }
 }
 
+impl Info {
+    /// Slices are free or dirty no more.
+    fn not_waited(&mut self, first: usize, n: usize) {
+        self.waited.iter_mut().for_each(|waited| waited.remove(first, n));
+    }
+}
+
 impl Arena {
     fn infos(&self) -> impl Iterator<Item = *mut Info> + use<> {
         let mut info = self.first;
@@ -420,7 +456,7 @@ impl Arena {
             // SAFETY: infos live for ever, and we hold the lock.
             let i = unsafe { &*info };
             assert!(i.free.next_in(USABLE) == SLICES, "a slice of metadata is free");
-            assert!(i.waited.minus(&i.free.and(&i.dirty)).is_empty());
+            assert!(i.waited.iter().all(|waited| waited.minus(&i.free.and(&i.dirty)).is_empty()));
             assert!(i.free.longest() <= i.longest);
             due += i.free.and(&i.dirty).count();
         }
@@ -468,7 +504,7 @@ impl Arena {
         }
         let dirty = i.dirty.count_in(first, n);
         i.free.remove(first, n);
-        i.waited.remove(first, n);
+        i.not_waited(first, n);
         i.dirty.insert(first, n);
         self.counts.due -= dirty;
         self.counts.used += n;
@@ -522,12 +558,12 @@ impl Arena {
                 next: null_mut(),
                 free,
                 dirty: Bits::EMPTY,
-                waited: Bits::EMPTY,
+                waited: [Bits::EMPTY; INTERVALS],
                 longest: USABLE,
                 chunks: 0,
                 huge: AtomicU16::new(0),
                 sparse: [const { AtomicU64::new(0) }; SLICES / 64],
-                rested: [const { AtomicU64::new(0) }; SLICES / 64],
+                rested: [const { [const { AtomicU64::new(0) }; SLICES / 64] }; INTERVALS],
             });
             if self.last.is_null() { self.first = info } else { (*self.last).next = info }
         }
@@ -572,7 +608,7 @@ impl Arena {
     /// As for the function of this name.
     unsafe fn give_huge(&mut self, base: *mut u8, slices: usize) {
         self.counts.used -= slices;
-        let h = Huge { base, units: units_of(slices), slices, waited: false };
+        let h = Huge { base, units: units_of(slices), slices, waited: [false; INTERVALS] };
         self.counts.due += slices;
         // SAFETY: the range is committed, ours and dead.
         if self.waiting.iter().all(Option::is_some) && unsafe { os::purge(base, slices * SLICE) } {

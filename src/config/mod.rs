@@ -133,6 +133,7 @@ pub(crate) mod current {
     static HUGE_PAGES: AtomicU8 = AtomicU8::new(HugePages::Auto as u8);
     static NO_HELPER: AtomicBool = AtomicBool::new(false);
     static LEAKS: AtomicBool = AtomicBool::new(false);
+    static TRACE: AtomicBool = AtomicBool::new(false);
 
     /// Written once, before `DUMPS_CHOSEN` is set, and never again.
     struct Chosen<T>(UnsafeCell<T>);
@@ -149,6 +150,7 @@ pub(crate) mod current {
         HUGE_PAGES.store(config.huge_pages as u8, Ordering::Relaxed);
         NO_HELPER.store(!config.helper_thread, Ordering::Relaxed);
         LEAKS.store(config.leaks, Ordering::Relaxed);
+        TRACE.store(config.trace, Ordering::Relaxed);
         // SAFETY: nobody reads them yet, and nobody writes them again; the bytes are those of a text.
         unsafe {
             let (path, own) = (config.dumps.path, &mut *PATH.0.get());
@@ -178,6 +180,10 @@ pub(crate) mod current {
 
     pub(crate) fn leaks() -> bool {
         LEAKS.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn trace() -> bool {
+        TRACE.load(Ordering::Relaxed)
     }
 
     /// None before the process' first operation.

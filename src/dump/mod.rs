@@ -37,11 +37,9 @@ pub use leaks::leaks;
 pub(crate) use occasion::init;
 
 use crate::config::current;
-use crate::os;
 use crate::os::file::Errno;
-use crate::os::process::{this_thread, without_signals_for_writing};
-use crate::sync::{AtomicU64, Ordering};
-use std::cell::UnsafeCell;
+use crate::os::owned::Owned;
+use crate::os::process::without_signals_for_writing;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
@@ -58,7 +56,7 @@ pub fn to(path: impl AsRef<Path>) -> io::Result<()> {
 
 /// The same with a bound on the file's bytes.
 pub(crate) fn within(path: &[u8], most: u64) -> io::Result<()> {
-    let done = with_writer(None, |writer| writer.series.at(path, |file| live::write(writer.space, file, most)));
+    let done = with_writer(None, |series, space| series.at(path, |file| live::write(space, file, most)));
     Ok(done.and_then(|done| done).map(|_| ())?)
 }
 
@@ -75,68 +73,35 @@ pub fn now() -> io::Result<()> {
 /// wrong. [`Errno::BUSY`] if others have not done with theirs after so many milliseconds.
 fn next<T>(patience: Option<u64>, tell: impl FnOnce(&series::Path, Result<u64, Errno>) -> T) -> Result<T, Errno> {
     let dumps = current::dumps();
-    with_writer(patience, |Writer { series, space }| {
+    with_writer(patience, |series, space| {
         let done = series.next(&dumps, |file| live::write(space, file, dumps.most_bytes));
         tell(&series.path, done)
     })
 }
 
 /// What whoever writes a dump needs.
-struct Writer<'a> {
-    series: &'a mut series::Series,
-    space: &'a mut live::Workspace,
+struct Writer {
+    series: series::Series,
+    space: MaybeUninit<live::Workspace>,
 }
 
 /// The one that there is.
-struct Static {
-    /// The process and the thread that have it; 0: none.
-    owner: AtomicU64,
-    series: UnsafeCell<series::Series>,
-    space: UnsafeCell<MaybeUninit<live::Workspace>>,
-}
-
-// SAFETY: only the owner touches the cells.
-unsafe impl Sync for Static {}
-
-static WRITER: Static = Static {
-    owner: AtomicU64::new(0),
-    series: UnsafeCell::new(series::Series::new()),
-    space: UnsafeCell::new(MaybeUninit::zeroed()),
-};
+static WRITER: Owned<Writer> = Owned::new(Writer { series: series::Series::new(), space: MaybeUninit::zeroed() });
 
 /// Runs `f` with what a writer needs, one thread at a time. [`Errno::BUSY`] if this thread is at it already, or others are for
 /// longer than so many milliseconds.
-fn with_writer<T>(patience: Option<u64>, f: impl FnOnce(Writer<'_>) -> T) -> Result<T, Errno> {
-    struct Back;
-    impl Drop for Back {
-        fn drop(&mut self) {
-            WRITER.owner.store(0, Ordering::Release); // Release: the next owner sees what this one left
+fn with_writer<T>(
+    patience: Option<u64>,
+    f: impl FnOnce(&mut series::Series, &mut live::Workspace) -> T,
+) -> Result<T, Errno> {
+    let done = WRITER.with(patience, |Writer { series, space }, inherited| {
+        if inherited {
+            series.reset();
         }
-    }
-    let pid = std::process::id();
-    let me = u64::from(pid) << 32 | u64::from(this_thread());
-    let until = patience.map_or(u64::MAX, |patience| os::uptime_ms() + patience);
-    let before = loop {
-        let owner = WRITER.owner.load(Ordering::Relaxed); // Relaxed: the exchange looks again
-        if owner == me {
-            return Err(Errno::BUSY); // a signal handler, in the middle of one
-        }
-        // What another process' thread had at a fork, nobody has here.
-        let free = owner == 0 || owner >> 32 != u64::from(pid);
-        // Acquire: what the last owner left must be seen.
-        if free && WRITER.owner.compare_exchange(owner, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            break owner;
-        }
-        if os::uptime_ms() > until {
-            return Err(Errno::BUSY);
-        }
-        os::nap(5);
-    };
-    let _back = Back;
-    // SAFETY: this thread is the owner; a workspace is integers and floats, so that any bytes are one, also those that another thread was writing when this process was forked off.
-    let (series, space) = unsafe { (&mut *WRITER.series.get(), (*WRITER.space.get()).assume_init_mut()) };
-    if before != 0 {
-        series.reset();
-    }
-    Ok(without_signals_for_writing(|| f(Writer { series, space })))
+        // SAFETY: a workspace is integers and floats, so that any bytes are one, also those that another thread was writing when
+        // this process was forked off.
+        let space = unsafe { space.assume_init_mut() };
+        without_signals_for_writing(|| f(series, space))
+    });
+    done.map_err(|_| Errno::BUSY)
 }

@@ -4,8 +4,8 @@ use crate::allocator::{self, Listener};
 use crate::arena::{SLICE, slices};
 use crate::config::{Dumps, current};
 use crate::os::{self, lock::Futex, process};
-use crate::stats::Bytes;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::units::Bytes;
 use std::ffi::c_void;
 use std::fmt;
 

@@ -7,7 +7,7 @@ use super::rounded::Rounded;
 use super::stacks::Texts;
 use crate::reading::untracked;
 use crate::snapshot::{Estimate, Frame, Names, Snapshot, Sum, is_runtime, outermost_of_interest, tracking};
-use crate::stats::{Bytes, Count};
+use crate::units::{Bytes, Count};
 use inferno::flamegraph::color::{BasicPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
 

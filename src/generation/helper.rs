@@ -4,7 +4,9 @@
 //! do. It does not survive a fork: the child starts its own when it needs one. Where it is off or cannot be had,
 //! the free that makes too much memory due purges it.
 
-use crate::arena::{SLICE, slices};
+use super::collector;
+use crate::arena::SLICE;
+use crate::arena::slices::{self, Interval};
 use crate::config;
 use crate::heap::steal;
 use crate::os::{self, lock::Futex, process};
@@ -46,7 +48,7 @@ pub(crate) fn due(bytes: usize) {
 #[cold]
 fn purge_at_once(mut due: usize) {
     let used = slices::counts().0.used * SLICE;
-    while due > TOLERATED.max(used / 8) && slices::purge_one(true).is_some() {
+    while due > TOLERATED.max(used / 8) && slices::purge_one(None).is_some() {
         due = slices::due();
     }
 }
@@ -71,11 +73,12 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
     while idle < IDLE_LOOKS {
         os::futex_wait(&STATE, RUNS, INTERVAL_MS);
         let before = slices::counts().0.purged;
-        steal::take_idle(false);
-        shard::retire_spare(false);
-        while slices::purge_one(false).is_some() {}
-        let dug = shard::dig_holes(HOLES, true);
-        slices::begin_interval();
+        _ = steal::take_idle(false);
+        _ = shard::retire_spare(false);
+        while slices::purge_one(Some(Interval::Helper)).is_some() {}
+        let dug = shard::dig_holes(HOLES, Some(Interval::Helper));
+        slices::begin_interval(Interval::Helper);
+        collector::help();
         unwind::refresh();
         let worked = slices::counts().0.purged != before || dug > 0 || slices::due() >= REST;
         idle = if worked { 0 } else { idle + 1 };

@@ -246,7 +246,7 @@ impl Heap {
             let spare = if kind == Kind::Plain { k.take_empty(class) } else { Magazine::NONE };
             let given = !spare.is_none() && depot::of(class).leave_full_or(class, full, spare);
             if !given {
-                let due = shard::send_home(kind, Magazine::blocks(full.top()));
+                let due = shard::send_home(kind, Magazine::blocks(full.top())).due;
                 self.due.set(self.due.get().max(due));
             }
             let next = if given { spare } else { full };
@@ -268,7 +268,7 @@ impl Heap {
                 let idle = now == [k.seen[0].replace(now[0]), k.seen[1].replace(now[1])];
                 if (idle && (is_magazine(now[0]) || !now[1].is_null())) || self.room.get() > 2 * ROOM {
                     // SAFETY: by the caller's promise.
-                    unsafe { self.flush(pair, k, kind, class) };
+                    _ = unsafe { self.flush(pair, k, kind, class) };
                 }
             }
             if self.room.get() <= ROOM {

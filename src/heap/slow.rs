@@ -128,7 +128,7 @@ fn expect_alive(first: bool, block: *mut u8) {
 #[inline(never)]
 fn bury<S: SlowPath>(heap: Option<&Heap>, words: &Words, kind: Kind, class: usize, block: *mut u8) {
     let Some(heap) = heap else {
-        return S::due(shard::send_home(kind, std::iter::once(block)));
+        return S::due(shard::send_home(kind, std::iter::once(block)).due);
     };
     heap.gate.enter();
     // SAFETY: the owner is inside the gate.
@@ -241,11 +241,9 @@ impl Heap {
     pub(super) unsafe fn bury_all<S: SlowPath>(&self) {
         self.dying.take_all(|freed| {
             // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
-            expect_alive(
-                unsafe { S::died(self.tracker(), &*freed.word, block_size(freed.class), freed.at) },
-                freed.block,
-            );
-            let due = shard::send_home(Kind::Tracked, std::iter::once(freed.block));
+            let first = unsafe { S::died(self.tracker(), &*freed.word, block_size(freed.class), freed.at) };
+            expect_alive(first, freed.block);
+            let due = shard::send_home(Kind::Tracked, std::iter::once(freed.block)).due;
             self.due.set(self.due.get().max(due));
         });
     }
@@ -388,7 +386,7 @@ impl Heap {
                     return;
                 }
             }
-            let due = shard::send_home(kind, std::iter::once(block));
+            let due = shard::send_home(kind, std::iter::once(block)).due;
             self.due.set(self.due.get().max(due));
         }
     }

@@ -15,12 +15,12 @@
 //! 4. Open the gate, and send home what was taken.
 
 use super::magazine::{CAPACITY, Magazine, SLOTS, Slot};
-use super::thread::{ClassHeap, Heap, SLOW_FROM, each};
+use super::thread::{ClassHeap, Heap, SLOW_FROM, after};
 use super::{Pair, Words, depot, is_magazine};
 use crate::os::{self, lock::Lock};
 use crate::pages::classes::CLASSES;
 use crate::pages::page::Kind;
-use crate::pages::shard;
+use crate::pages::shard::{self, Sent};
 use crate::sync::{AtomicPtr, Ordering};
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::Relaxed;
@@ -50,32 +50,73 @@ static COLLECTOR: Lock<Collector> = Lock::new(Collector {
     hauls: [const { Haul { from: null_mut(), blocks: [null_mut(); SLOTS], len: 0, cut: null_mut() } }; CLASSES],
 });
 
-/// Takes home the magazines that nobody touched since the last call (all that can be had, with `all`), threads' and
-/// depots'. Returns the bytes that are due to be purged if any page was given back. Locks; does not allocate.
-pub(crate) fn take_idle(all: bool) -> usize {
-    let mut guard = COLLECTOR.lock();
-    let collector = &mut *guard;
-    // Registering may take milliseconds, once.
-    let can = *collector.registered.get_or_insert_with(os::register_barrier);
-    let mut due = 0;
-    if can {
-        each(|heap, words| due = due.max(take_from(collector, heap, words, all)));
+/// Takes home the magazines that nobody touched since the last round (all that can be had, with `all`), threads' and
+/// depots'. Locks; does not allocate.
+pub(crate) fn take_idle(all: bool) -> Sent {
+    let mut sent = Sent::default();
+    let mut round = Round::new(all);
+    while let Some(more) = round.step() {
+        sent += more;
     }
-    for class in 0..CLASSES {
-        let depot = depot::of(class);
-        while let Some(m) = depot.take_rested(all) {
-            // SAFETY: the magazine was the depot's, and is this thread's now.
-            unsafe {
-                due = due.max(shard::send_home(Kind::Plain, Magazine::blocks(m.top())));
-                depot.leave_empty(m);
-            }
-        }
-        depot.rest();
-    }
-    due
+    sent
 }
 
-fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -> usize {
+/// [`take_idle`] in steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Round {
+    all: bool,
+    /// The heap that was looked at last; null at the start.
+    heap: *mut Heap,
+    heaps_done: bool,
+    /// The depot that is looked at next.
+    class: usize,
+}
+
+// SAFETY: heaps live for ever.
+unsafe impl Send for Round {}
+
+impl Round {
+    pub(crate) const fn new(all: bool) -> Round {
+        Round { all, heap: null_mut(), heaps_done: false, class: 0 }
+    }
+
+    /// Takes from the next thread, or the next magazine of a depot: some microseconds, and at most as many hundred as a thread that
+    /// holds all it may is worth. `None` when the round is over.
+    pub(crate) fn step(&mut self) -> Option<Sent> {
+        if !self.heaps_done {
+            let mut guard = COLLECTOR.lock();
+            let collector = &mut *guard;
+            // Registering may take milliseconds, once.
+            let can = *collector.registered.get_or_insert_with(os::register_barrier);
+            let mut sent = Sent::default();
+            let take = |heap: &Heap, words: Option<&Words>| {
+                sent = words.map(|words| take_from(collector, heap, words, self.all)).unwrap_or_default();
+            };
+            if let Some(heap) = can.then(|| after(self.heap, take)).flatten() {
+                self.heap = heap;
+                return Some(sent);
+            }
+            self.heaps_done = true;
+        }
+        while self.class < CLASSES {
+            let depot = depot::of(self.class);
+            if let Some(m) = depot.take_rested(self.all) {
+                // SAFETY: the magazine was the depot's, and is this thread's now.
+                return Some(unsafe {
+                    let sent = shard::send_home(Kind::Plain, Magazine::blocks(m.top()));
+                    depot.leave_empty(m);
+                    sent
+                });
+            }
+            depot.rest();
+            self.class += 1;
+        }
+        None
+    }
+}
+
+/// Nothing if nothing was idle, or the thread is on a slow path.
+fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -> Sent {
     // A look without the gate: most threads most of the time have nothing that is idle, or nothing at all.
     let mut idle = [false; CLASSES];
     for (class, idle) in idle.iter_mut().enumerate() {
@@ -85,24 +126,24 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
         *idle = (same || all) && (is_magazine(now[0]) || !now[1].is_null());
     }
     if !idle.contains(&true) || !heap.gate.claim() {
-        return 0;
+        return Sent::default();
     }
-    let mut due = 0;
+    let mut sent = Sent::default();
     // What only slow paths touch is at rest while the gate is claimed.
     for class in (SLOW_FROM..CLASSES).filter(|&c| idle[c]) {
         // SAFETY: nobody else is between the gate's two sides.
-        unsafe { heap.flush(heap.pair(words, class), &heap.classes[class], Kind::Plain, class) };
+        sent += unsafe { heap.flush(heap.pair(words, class), &heap.classes[class], Kind::Plain, class) };
     }
-    due = due.max(heap.due.replace(0));
+    sent.due = sent.due.max(heap.due.replace(0));
     let classes = || (0..SLOW_FROM).filter(|&c| idle[c]);
     for class in classes() {
         let (pair, k) = (words.pair(class), &heap.classes[class]);
         // SAFETY: the gate is claimed, so the owner is on no slow path.
         unsafe {
-            due = due.max(take_pushed(pair, k, class));
+            sent += take_pushed(pair, k, class);
             take_popped(pair, k, class, &mut collector.hauls[class]);
             while let Some(m) = k.take_kept() {
-                due = due.max(shard::send_home(Kind::Plain, Magazine::blocks(m.top())));
+                sent += shard::send_home(Kind::Plain, Magazine::blocks(m.top()));
                 depot::of(class).leave_empty(m);
             }
         }
@@ -112,21 +153,21 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
         let (pair, k, haul) = (words.pair(class), &heap.classes[class], &mut collector.hauls[class]);
         // SAFETY: as above.
         unsafe { settle(pair.pop, k, haul, passed) };
-        due = due.max(shard::send_home(Kind::Plain, haul.blocks[..haul.len].iter().copied().filter(|b| !b.is_null())));
+        sent += shard::send_home(Kind::Plain, haul.blocks[..haul.len].iter().copied().filter(|b| !b.is_null()));
         haul.len = 0;
     }
     heap.gate.unclaim();
-    due
+    sent
 }
 
 /// Step 2.
 ///
 /// # Safety
 /// For all of these: the gate of the heap that the words belong to is claimed.
-unsafe fn take_pushed(pair: Pair<'_>, k: &ClassHeap, class: usize) -> usize {
+unsafe fn take_pushed(pair: Pair<'_>, k: &ClassHeap, class: usize) -> Sent {
     let push = pair.push.load(Ordering::Acquire); // Acquire: the slots below were written before the word
     if push.is_null() {
-        return 0;
+        return Sent::default();
     }
     let m = Magazine::of(push.wrapping_sub(1));
     let n = (push.addr() - m.start(class).addr()) / size_of::<Slot>() - 1;

@@ -9,7 +9,7 @@ use crate::config::{self, Config};
 use crate::os::{self, loader, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
-use crate::pages::shard;
+use crate::pages::shard::{self, Sent};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
@@ -240,13 +240,13 @@ impl Heap {
     ///
     /// # Safety
     /// The caller is the owner, inside the gate, or has claimed it and the words are no fast ones.
-    pub(super) unsafe fn flush(&self, pair: Pair<'_>, k: &ClassHeap, kind: Kind, class: usize) {
+    pub(super) unsafe fn flush(&self, pair: Pair<'_>, k: &ClassHeap, kind: Kind, class: usize) -> Sent {
         self.uncut(k);
-        let mut due = 0;
+        let mut sent = Sent::default();
         let mut home = |m: Magazine, top: *mut Slot| {
             // SAFETY: the magazine is this heap's; it is given away once its blocks are home.
             unsafe {
-                due = due.max(shard::send_home(kind, Magazine::blocks(top)));
+                sent += shard::send_home(kind, Magazine::blocks(top));
                 depot::of(class).leave_empty(m);
             }
         };
@@ -274,7 +274,8 @@ impl Heap {
         }
         pair.reset();
         k.hollow.set(false);
-        self.due.set(self.due.get().max(due));
+        self.due.set(self.due.get().max(sent.due));
+        sent
     }
 
     /// Puts back what a cut took out of the pop magazine. The draw is void: the next one starts anew.
@@ -295,7 +296,7 @@ impl Heap {
         for class in 0..CLASSES {
             if let Some((pair, k)) = self.pairs(words, kind, class) {
                 // SAFETY: by the caller's promise.
-                unsafe { self.flush(pair, k, kind, class) };
+                _ = unsafe { self.flush(pair, k, kind, class) };
             }
         }
     }
@@ -399,16 +400,22 @@ pub(super) fn each(mut f: impl FnMut(&Heap, &Words)) {
 
 /// The same, and heaps without a thread, among them those whose threads a `fork` has left behind.
 pub(super) fn each_standing(mut f: impl FnMut(&Heap, Option<&Words>)) {
-    let mut heap = REGISTRY.lock().first;
-    while !heap.is_null() {
-        // The lock is taken for one heap at a time, so that threads come and go in between.
-        let _registry = REGISTRY.lock();
-        // SAFETY: heaps live for ever, and a thread's words as long as the lock keeps it from parking its heap.
-        unsafe {
-            let words = (*heap).words.load(Ordering::Relaxed); // Relaxed: written under the lock
-            f(&*heap, words.as_ref());
-            heap = (*heap).next.load(Ordering::Relaxed); // Relaxed: written before the heap was published
-        }
+    let mut last = null_mut();
+    while let Some(heap) = after(last, &mut f) {
+        last = heap;
+    }
+}
+
+/// Calls `f` with the heap that follows on one, or with the first if that is null, and returns it; `None` if there is none. The lock
+/// is taken for one heap at a time, so that threads come and go in between.
+pub(super) fn after(last: *mut Heap, f: impl FnOnce(&Heap, Option<&Words>)) -> Option<*mut Heap> {
+    let registry = REGISTRY.lock();
+    // SAFETY: heaps live for ever, and a thread's words as long as the lock keeps it from parking its heap.
+    unsafe {
+        // Relaxed, here and below: written before the heap was published; written under the lock.
+        let heap = if last.is_null() { registry.first } else { (*last).next.load(Ordering::Relaxed) };
+        f(heap.as_ref()?, (*heap).words.load(Ordering::Relaxed).as_ref());
+        Some(heap)
     }
 }
 

@@ -16,7 +16,7 @@
 //! | [`prefetch`] | a hint to the processor |
 //! | [`resident`] | resident bytes of the process |
 //! | [`environment`] | a variable of the environment; `None` if it is not set, or the process runs with more rights than its caller |
-//! | [`unix_nanos`], [`uptime_ms`] | the time of day; a clock that is never set |
+//! | [`unix_nanos`], [`uptime_ms`], [`thread_nanos`] | the time of day; a clock that is never set; a thread's processor time |
 //! | [`preserving_errno`] | runs something, and leaves `errno` as it was |
 //! | [`warn`] | one line to standard error |
 //! | [`seed`] | a number that differs from call to call and from process to process |
@@ -30,7 +30,7 @@
 //! | [`mapped::Mapped`] | a file's bytes, read in place; off the hot path, it allocates |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
-//! Locks sleep in the kernel, so they stand here too: [`lock::Lock`].
+//! Locks sleep in the kernel, so they stand here too: [`lock::Lock`]; and [`owned::Owned`], for what is held for long.
 
 #[cfg(not(loom))]
 pub(crate) mod file;
@@ -46,6 +46,8 @@ pub(crate) mod modules;
 #[cfg(not(loom))]
 pub(crate) mod objects;
 #[cfg(not(loom))]
+pub(crate) mod owned;
+#[cfg(not(loom))]
 pub(crate) mod process;
 #[cfg(not(loom))]
 mod unix;
@@ -53,7 +55,8 @@ mod unix;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, nap, page_size, preserving_errno,
-    processors, purge, register_barrier, release, reserve, resident, seed, set_huge, unix_nanos, uptime_ms, warn,
+    processors, purge, register_barrier, release, reserve, resident, seed, set_huge, thread_nanos, unix_nanos,
+    uptime_ms, uptime_nanos, warn,
 };
 
 /// Begins to fetch what stands at an address, whatever address that is.

@@ -38,6 +38,11 @@ pub(crate) fn on_fork(
 /// Starts a detached thread on a small stack with every signal blocked. `false` if the system refuses.
 /// The thread may not allocate from the global allocator.
 pub(crate) fn spawn(f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
+    spawn_with(128 << 10, f)
+}
+
+/// The same with so many bytes of stack.
+pub(crate) fn spawn_with(stack: usize, f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     // Thread-local variables of the program are carved out of the stack, so a very small one may not do: try twice.
     let try_with = |stack| {
         let mut attr = MaybeUninit::uninit();
@@ -59,7 +64,7 @@ pub(crate) fn spawn(f: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
             started
         }
     };
-    super::unix::preserving_errno(|| [128 << 10, 2 << 20].into_iter().any(try_with))
+    super::unix::preserving_errno(|| [stack, stack.max(2 << 20)].into_iter().any(try_with))
 }
 
 /// The number of this thread, as the system has it. Never 0.

@@ -215,18 +215,29 @@ pub(crate) fn resident() -> Option<usize> {
 
 /// Now, in nanoseconds since 1970 by the system's clock.
 pub(crate) fn unix_nanos() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the struct is ours.
-    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut now) };
-    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+    nanos_of(libc::CLOCK_REALTIME)
 }
 
 /// Milliseconds of a clock that is never set.
 pub(crate) fn uptime_ms() -> u64 {
+    uptime_nanos() / 1_000_000
+}
+
+/// Nanoseconds of the same clock.
+pub(crate) fn uptime_nanos() -> u64 {
+    nanos_of(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of processor time that this thread has used. A system call.
+pub(crate) fn thread_nanos() -> u64 {
+    nanos_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn nanos_of(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct is ours.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+    unsafe { libc::clock_gettime(clock, &mut now) };
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
 static SEEDS: AtomicU64 = AtomicU64::new(0);

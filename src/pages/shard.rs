@@ -8,7 +8,8 @@
 use super::classes::{CLASSES, COLD, block_size, capacity};
 use super::loose;
 use super::page::{self, Kind, Page, Word, page_of};
-use crate::arena::{self, SLICE, slices};
+use crate::arena::slices::{self, Interval};
+use crate::arena::{self, SLICE};
 use crate::os::{self, die, lock::Lock};
 use crate::sync::{AtomicU32, Ordering};
 use std::ptr::null_mut;
@@ -127,32 +128,58 @@ fn adopt(to: usize, kind: Kind, class: usize) {
         if THREADS[from].load(Ordering::Relaxed) != 0 {
             continue; // Relaxed: as in `join`
         }
-        // The one place where two shards' locks are held at once: in the order of their numbers.
-        let (mut low, mut high) = (SHARD[from.min(to)].lock(), SHARD[from.max(to)].lock());
-        let (here, there) = if from < to { (&mut low, &mut high) } else { (&mut high, &mut low) };
-        let (here, there) = (&mut here.pages[index(kind)][class], &mut there.pages[index(kind)][class]);
-        let page = here.first;
-        if page.is_null() {
-            continue;
+        if move_page(from, to, kind, class).is_some() {
+            return;
         }
-        // SAFETY: a listed page of the shard that we take it from; both locks are held.
-        unsafe {
-            here.unlist(page);
-            (*page).set_shard(to);
-            there.append(page);
-            here.pages -= 1;
-            there.pages += 1;
-            here.out -= (*page).out();
-            there.out += (*page).out();
-        }
-        return;
+    }
+}
+
+/// Moves one page with free blocks from a shard to another. Returns the bytes of these blocks; `None` if there is none.
+fn move_page(from: usize, to: usize, kind: Kind, class: usize) -> Option<usize> {
+    // The one place where two shards' locks are held at once: in the order of their numbers.
+    let (mut low, mut high) = (SHARD[from.min(to)].lock(), SHARD[from.max(to)].lock());
+    let (here, there) = if from < to { (&mut low, &mut high) } else { (&mut high, &mut low) };
+    let (here, there) = (&mut here.pages[index(kind)][class], &mut there.pages[index(kind)][class]);
+    let page = here.first;
+    if page.is_null() {
+        return None;
+    }
+    // SAFETY: a listed page of the shard that we take it from; both locks are held.
+    unsafe {
+        here.unlist(page);
+        (*page).set_shard(to);
+        there.append(page);
+        here.pages -= 1;
+        there.pages += 1;
+        here.out -= (*page).out();
+        there.out += (*page).out();
+        Some(((*page).capacity() - (*page).out()) * block_size(class))
+    }
+}
+
+/// What became of blocks that were sent home.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "somebody must hear of what is due"]
+pub(crate) struct Sent {
+    /// Bytes of the blocks.
+    pub(crate) bytes: usize,
+    /// Bytes of the pages that became empty by that and were given back.
+    pub(crate) retired: usize,
+    /// If any was: the bytes that are due to be purged.
+    pub(crate) due: usize,
+}
+
+impl std::ops::AddAssign for Sent {
+    fn add_assign(&mut self, other: Sent) {
+        self.bytes += other.bytes;
+        self.retired += other.retired;
+        self.due = self.due.max(other.due);
     }
 }
 
 /// Sends blocks home, to whatever pages they belong to: one lock for each run of blocks of the same shard.
-/// Returns the bytes that are due to be purged if any page was given back.
-pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> usize {
-    let mut due = 0;
+pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> Sent {
+    let mut sent = Sent::default();
     let mut held = None;
     let mut blocks = blocks.peekable();
     while let Some(block) = blocks.next() {
@@ -178,15 +205,20 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> us
             n += 1;
         }
         guard.home += n as u64;
+        sent.bytes += n * block_size(p.class());
         // SAFETY: the lock of the page's shard is held.
-        due = due.max(unsafe { guard.pages[index(kind)][p.class()].put_done(page, n, kind == Kind::Tracked) });
+        let due = unsafe { guard.pages[index(kind)][p.class()].put_done(page, n, kind == Kind::Tracked) };
+        if due > 0 {
+            sent.retired += bytes;
+            sent.due = due;
+        }
     }
-    due
+    sent
 }
 
 /// Purges the OS pages that hold no block that is out, in pages that have become sparse, until `bytes` are purged.
-/// With `rested`, only in pages that nothing was taken from for an interval. Returns the bytes.
-pub(crate) fn dig_holes(bytes: usize, rested: bool) -> usize {
+/// With `rested`, only in pages that nothing was taken from for that interval. Returns the bytes.
+pub(crate) fn dig_holes(bytes: usize, rested: Option<Interval>) -> usize {
     let mut dug = 0;
     slices::each_sparse(rested, |slice| {
         let header: *mut Page = arena::header(slice).cast();
@@ -207,27 +239,53 @@ pub(crate) fn dig_holes(bytes: usize, rested: bool) -> usize {
     dug
 }
 
-/// Gives back the tracked pages that are empty and that nothing was taken from since the last call; any, with `all`. Returns
-/// the bytes that are due to be purged if there was one.
-pub(crate) fn retire_spare(all: bool) -> usize {
-    let mut due = 0;
+/// Gives back the tracked pages that are empty and that nothing was taken from since the last call; any, with `all`.
+pub(crate) fn retire_spare(all: bool) -> Sent {
+    let mut sent = Sent::default();
     for shard in &SHARD[..used()] {
         let mut guard = shard.lock();
         for pages in guard.pages[index(Kind::Tracked)].iter_mut().filter(|p| p.pages == 1 && p.out == 0) {
             if std::mem::replace(&mut pages.idle, true) || all {
                 let page = pages.first;
                 // SAFETY: the only page of the class, empty, and so listed; the shard's lock is held.
-                due = due.max(unsafe { pages.retire(page) });
+                let (retired, due) = unsafe { ((*page).slices() * SLICE, pages.retire(page)) };
+                sent += Sent { bytes: 0, retired, due };
             }
         }
     }
-    due
+    sent
 }
+
+/// Moves pages with free blocks out of a shard that no thread draws from into one that threads do draw from: all those of one
+/// class. Returns the bytes of their free blocks; `None` when there is nothing left to move, or nobody to move it to.
+pub(crate) fn adopt_abandoned() -> Option<usize> {
+    let draws = |i: usize| THREADS[i].load(Ordering::Relaxed); // Relaxed: as in `join`
+    let to = (0..used()).filter(|&i| draws(i) > 0).min_by_key(|&i| draws(i))?;
+    (0..used()).filter(|&i| draws(i) == 0).find_map(|from| {
+        [Kind::Plain, Kind::Tracked].into_iter().find_map(|kind| {
+            let class = {
+                let guard = SHARD[from].lock();
+                guard.pages[index(kind)].iter().position(|pages| !pages.first.is_null())?
+            };
+            let (mut free, mut left) = (0, MOVED_AT_ONCE);
+            while left > 0
+                && let Some(more) = move_page(from, to, kind, class)
+            {
+                free += more;
+                left -= 1;
+            }
+            (left < MOVED_AT_ONCE).then_some(free)
+        })
+    })
+}
+
+/// Pages that one call of [`adopt_abandoned`] moves, each some 100 ns.
+const MOVED_AT_ONCE: usize = 256;
 
 /// The process grows by so much: it gives back as much of what lies idle in sparse pages.
 pub(crate) fn balance(grown: usize) {
     if grown > 0 && slices::sparse() > 0 {
-        dig_holes(grown, false);
+        dig_holes(grown, None);
     }
 }
 

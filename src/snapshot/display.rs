@@ -3,7 +3,7 @@
 use super::group::Heading;
 use super::keys::method;
 use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, keys, path};
-use crate::stats::{Bytes, Count};
+use crate::units::{Bytes, Count};
 use std::borrow::Cow;
 use std::fmt;
 

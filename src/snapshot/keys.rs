@@ -225,7 +225,7 @@ pub(crate) fn method(mode: Mode) -> String {
         Mode::Off => "tracking is off: what is shown was tracked before".into(),
         Mode::Exact => "every allocation is tracked".into(),
         Mode::Sampled { mean } => {
-            format!("sampled, once in {} on average", crate::stats::Bytes(mean as usize))
+            format!("sampled, once in {} on average", crate::units::Bytes(mean as usize))
         }
     }
 }

@@ -59,7 +59,9 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) const NONE: Pair = Pair { blocks: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+    pub(super) const fn new() -> Pair {
+        Pair { blocks: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
 
     pub(super) fn count(&self, writers: Writers, freed: Freed) {
         match freed {
@@ -129,7 +131,9 @@ static SAMPLED: Cells<Sums, SAMPLED_SITES, SAMPLED_TAGS> = Cells { sites: Array:
 pub(super) struct Own(AtomicPtr<Exact>);
 
 impl Own {
-    pub(super) const NONE: Own = Own(AtomicPtr::new(null_mut()));
+    pub(super) const fn new() -> Own {
+        Own(AtomicPtr::new(null_mut()))
+    }
 
     fn get(&self) -> Option<&'static Exact> {
         // SAFETY: null, or memory that was zeroed and is never given back. Acquire because it must be seen zeroed.

@@ -132,7 +132,7 @@ pub(super) struct Table {
 static SHARED: Table = Table {
     sites: Array::new(),
     tags: Array::new(),
-    ages: Own::NONE,
+    ages: Own::new(),
     next: AtomicPtr::new(null_mut()),
     next_parked: AtomicPtr::new(null_mut()),
 };
@@ -203,7 +203,7 @@ pub(super) static LAST: Cell = Cell {
     freed_bytes: AtomicU64::new(0),
     not_smallest: AtomicU64::new(0),
     largest: AtomicU64::new(0),
-    ageless: Pair::NONE,
+    ageless: Pair::new(),
 };
 
 /// Where a thread with this table counts what happens to blocks of a site, and who writes there. `None`: in [`LAST`].

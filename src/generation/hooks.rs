@@ -1,0 +1,186 @@
+//! What the program wants to be called for, before and after collections: never inside an allocation.
+
+use super::Generation;
+use super::record::Collection;
+use crate::config;
+use crate::os::lock::Futex;
+use crate::os::owned::Owned;
+use crate::os::{self, process};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null_mut;
+
+/// What a hook is called for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A collection is about to begin, which the program asked for, or which [`poll`](super::poll) begins.
+    Before(Generation),
+    /// A collection has ended. Of automatic ones, hooks hear later, in order.
+    After(&'a Collection),
+}
+
+/// What is called: for as long as the program runs.
+pub type Hook = &'static (dyn Fn(Event<'_>) + Sync);
+
+/// The most hooks that there can be.
+pub(super) const MOST: usize = 16;
+/// Automatic collections that wait for hooks to hear of them, at most; the oldest are forgotten.
+const WAITING: usize = 32;
+
+/// A hook that was added.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "without it, the hook cannot be removed"]
+pub struct HookId(u64);
+
+/// There are 16 hooks already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyHooks;
+
+impl std::fmt::Display for TooManyHooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "there are {MOST} hooks already, and no more were added; remove one first")
+    }
+}
+
+impl std::error::Error for TooManyHooks {}
+
+struct Hooks {
+    all: [Option<(u64, Hook)>; MOST],
+    next: u64,
+    waiting: [Option<Collection>; WAITING],
+}
+
+static HOOKS: Owned<Hooks> = Owned::new(Hooks { all: [None; MOST], next: 0, waiting: [None; WAITING] });
+/// How many there are.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// Collections that were forgotten before hooks could hear of them.
+static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// This thread is calling hooks.
+    static CALLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Nobody holds the hooks for longer than it takes to copy them, and nobody calls anything meanwhile.
+fn with<R>(f: impl FnOnce(&mut Hooks) -> R) -> Option<R> {
+    HOOKS.with(None, |hooks, _| f(hooks)).ok()
+}
+
+pub(super) fn add(hook: Hook) -> Result<HookId, TooManyHooks> {
+    let added = with(|hooks| {
+        let free = hooks.all.iter_mut().find(|slot| slot.is_none())?;
+        hooks.next += 1;
+        *free = Some((hooks.next, hook));
+        COUNT.fetch_add(1, Ordering::Relaxed); // Relaxed: a hint
+        Some(HookId(hooks.next))
+    });
+    added.flatten().ok_or(TooManyHooks)
+}
+
+pub(super) fn remove(id: HookId) {
+    with(|hooks| {
+        for slot in hooks.all.iter_mut().filter(|slot| slot.is_some_and(|(n, _)| n == id.0)) {
+            *slot = None;
+            COUNT.fetch_sub(1, Ordering::Relaxed); // Relaxed: a hint
+        }
+    });
+}
+
+/// Calls each hook, in the order of their slots. A panic ends that hook's call and nothing else. Not while this thread calls hooks
+/// already: a hook may collect, and is not called for that.
+pub(super) fn call(event: Event<'_>) {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            CALLING.set(false);
+        }
+    }
+    if COUNT.load(Ordering::Relaxed) == 0 || CALLING.replace(true) {
+        return;
+    }
+    let _back = Back;
+    let all = with(|hooks| hooks.all).unwrap_or([None; MOST]);
+    for (_, hook) in all.into_iter().flatten() {
+        // The panic hook of the program has said what it was.
+        _ = catch_unwind(AssertUnwindSafe(|| hook(event)));
+    }
+}
+
+/// Calls hooks for the automatic collections that they have not heard of. Returns how many.
+pub(super) fn tell() -> usize {
+    if CALLING.get() {
+        return 0;
+    }
+    let waiting = with(|hooks| std::mem::replace(&mut hooks.waiting, [None; WAITING])).unwrap_or([None; WAITING]);
+    waiting.iter().flatten().map(|collection| call(Event::After(collection))).count()
+}
+
+/// Automatic collections that ended while so many others waited that hooks never heard of them.
+pub(super) fn forgotten() -> u64 {
+    FORGOTTEN.load(Ordering::Relaxed) // Relaxed: a statistic
+}
+
+/// An automatic collection has ended, in the middle of an allocation: hooks hear of it elsewhere.
+pub(super) fn ended(collection: &Collection) {
+    if COUNT.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    // Not waited for: whoever has them copies them, but this may be a signal handler above it.
+    let kept = HOOKS.with(Some(0), |hooks, _| {
+        let free = hooks.waiting.iter().position(Option::is_none).unwrap_or_else(|| {
+            hooks.waiting.rotate_left(1);
+            FORGOTTEN.fetch_add(1, Ordering::Relaxed); // Relaxed: a statistic
+            WAITING - 1
+        });
+        hooks.waiting[free] = Some(*collection);
+    });
+    if kept.is_err() {
+        FORGOTTEN.fetch_add(1, Ordering::Relaxed);
+    }
+    if config::current::helper_thread() {
+        wake();
+    }
+}
+
+const NONE: u32 = 0;
+const SLEEPS: u32 = 1;
+const WOKEN: u32 = 2;
+/// The thread that calls hooks.
+static THREAD: Futex = Futex::new(NONE);
+/// It ends when there was nothing to do for so long.
+const LINGER_MS: u64 = 5000;
+/// Hooks are the program's code.
+const STACK: usize = 2 << 20;
+
+fn wake() {
+    // Release because the thread is to see what waits. It does by its lock, too.
+    match THREAD.swap(WOKEN, Ordering::AcqRel) {
+        NONE if !process::spawn_with(STACK, run) => THREAD.store(NONE, Ordering::Release),
+        SLEEPS => os::futex_wake(&THREAD, 1),
+        _ => (),
+    }
+}
+
+extern "C" fn run(_: *mut c_void) -> *mut c_void {
+    process::receive(None, c"tenure-hooks");
+    loop {
+        THREAD.store(SLEEPS, Ordering::Release); // Release: as in `wake`. What came before is seen now, what comes later wakes
+        if tell() > 0 {
+            continue;
+        }
+        os::futex_wait(&THREAD, SLEEPS, LINGER_MS);
+        // Acquire and Release: whoever finds it gone has it started anew.
+        if THREAD.compare_exchange(SLEEPS, NONE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            return null_mut();
+        }
+    }
+}
+
+/// In a forked child there is no such thread.
+pub(super) fn after_fork_in_child() {
+    THREAD.store(NONE, Ordering::Relaxed); // Relaxed: there is no other thread
+    CALLING.set(false);
+}
