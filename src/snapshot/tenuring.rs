@@ -51,7 +51,7 @@ pub struct Tenuring {
     /// What died at an age of at least one epoch that there was no memory to count. It is in nothing else here.
     pub died_at_unknown_age: Sum,
     /// The share of blocks that die young; of those that still are, half counts, as in a life table (Cutler and Ederer, Journal
-    /// of Chronic Diseases 8, 1958).
+    /// of Chronic Diseases 8, 1958). `NaN` as long as the process is younger than middle-aged: nothing can have survived.
     pub die_young: Share,
     /// The same share of bytes.
     pub bytes_die_young: Share,
@@ -120,7 +120,10 @@ impl Tenuring {
             reached,
         };
         let still_young = by_age[0];
-        let share = |of: fn(&Sum) -> (f64, f64)| Share::of(of(&died_young), of(&reached_middle), of(&still_young));
+        let share = |of: fn(&Sum) -> (f64, f64)| match now < middle {
+            true => Share::of((0.0, 0.0), (0.0, 0.0), (0.0, 0.0)),
+            false => Share::of(of(&died_young), of(&reached_middle), of(&still_young)),
+        };
         Tenuring {
             epoch: now,
             young: tenured(0, Generation::Young, died_young, reached_middle + still_young + died_young),

@@ -4,7 +4,9 @@ use super::aggregate::Aggregate;
 use super::{Births, Frame, Mode, Module, Names, Place, Snapshot, take};
 use crate::generation::clock::Bands;
 use crate::stats::{Stats, stats};
+use crate::track::ages::Limits;
 use crate::track::rate::Rate;
+use crate::track::word::Birth;
 use crate::track::{self, Live, Totals};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -166,5 +168,16 @@ pub(crate) fn random(seed: u64) -> Made {
         let block_size = requested.next_multiple_of(64);
         made.blocks.push(Live { site, tag, rate, requested, block_size, epoch: random.below(20) });
     }
+    for site in [0, 2, 3, 4, 5, 6, 7] {
+        let mut totals = totals(3000, 300_000);
+        for _ in 0..random.below(40) {
+            let rate = [Rate::EXACT, Rate::sampled(512)][random.below(2) as usize];
+            let birth = Birth { site, tag: 0, rate, requested: 1 + random.below(90), epoch: random.below(20) };
+            totals.freed.add(&birth, 96);
+            totals.ages.add(&birth, 96, birth.epoch + random.below(20), Limits { middle: 4, old: 8 });
+        }
+        made.sites.push((site, totals));
+    }
+    made.tags[0].2.ages = made.sites[3].1.ages;
     made
 }

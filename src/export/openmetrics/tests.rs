@@ -150,3 +150,23 @@ fn labels_are_escaped_and_never_doubled() {
         assert_eq!(tags.map(|(_, v)| v).sum::<f64>(), snapshot.tracked().bytes);
     }
 }
+
+#[test]
+fn generations_and_ages() {
+    let snapshot = random(5).snapshot();
+    let text = openmetrics(&snapshot, &mut names(), OpenMetrics::new());
+    let (s, t) = (series(&text), snapshot.tenuring());
+    for (name, g) in [("young", t.young), ("middle", t.middle), ("old", t.old)] {
+        assert_eq!(s[format!("tenure_generation_live_bytes{{generation=\"{name}\"}}").as_str()], g.live.bytes);
+        assert_eq!(s[format!("tenure_generation_died_blocks_total{{generation=\"{name}\"}}").as_str()], g.died.blocks);
+    }
+    assert_eq!(s["tenure_generation_live_blocks{generation=\"permanent\"}"], 0.0);
+    assert_eq!(s["tenure_generation_promoted_blocks{generation=\"old\"}"], t.old.reached.blocks);
+    assert_eq!(s["tenure_die_young_ratio{of=\"bytes\"}"], t.bytes_die_young.value);
+    assert!(s["tenure_die_young_ratio_standard_error{of=\"blocks\"}"] > 0.0);
+    for band in &t.ages {
+        let at = format!("{{age_epochs=\"{}\"}}", band.from);
+        assert_eq!(s[format!("tenure_age_live_bytes{at}").as_str()], band.living.bytes);
+        assert_eq!(s[format!("tenure_age_died_blocks_total{at}").as_str()], band.died.blocks);
+    }
+}

@@ -72,12 +72,17 @@ impl fmt::Display for Tenuring {
         let is_exact = self.young.reached.blocks().is_exact();
         let meaning = if is_exact { "" } else { "; ±: 95 % interval" };
         writeln!(f, "Tenuring at epoch {}; {}{meaning}.", self.epoch, method(self.mode))?;
-        writeln!(
-            f,
-            "{} of all blocks die young, and {} of all bytes.",
-            share(&self.die_young),
-            share(&self.bytes_die_young)
-        )?;
+        match self.epoch < self.middle.from {
+            true => writeln!(
+                f,
+                "It is too early to say how many blocks die young: that takes {} epochs.",
+                self.middle.from
+            )?,
+            false => {
+                let (blocks, bytes) = (share(&self.die_young), share(&self.bytes_die_young));
+                writeln!(f, "{blocks} of all blocks die young, and {bytes} of all bytes.")?;
+            }
+        }
         let unknown = self.died_at_unknown_age;
         if unknown.blocks > 0.0 {
             let n = blocks(&unknown);
