@@ -10,7 +10,7 @@ use crate::track::word::Birth;
 use crate::track::{Estimate as Counted, Live, Totals};
 use std::collections::BTreeMap;
 
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 600;
 const NOW: u64 = 64;
 const LIMITS: Limits = Limits { middle: 4, old: 16 };
 
@@ -122,8 +122,8 @@ fn what_is_tracked_exactly_is_what_it_is() {
 
 #[test]
 fn sampled_ages_are_unbiased_and_cover_what_they_say() {
-    for sizes in [&[64u64][..], &[16, 64, 640, 6400]] {
-        let blocks = population(6_000, sizes, &mut Random(11));
+    for sizes in [&[64u64][..], &[64, 96, 160, 512]] {
+        let blocks = population(20_000, sizes, &mut Random(11));
         let rate = Rate::sampled(1024);
         let truth = tenuring(&blocks, Rate::EXACT, &mut Random(0));
         let of_truth = sums(&truth);
@@ -157,11 +157,11 @@ fn sampled_ages_are_unbiased_and_cover_what_they_say() {
             // Five standard errors of the mean over the seeds. What is a ratio has a bias of its own, far below its error.
             let allowed = 5.0 * spread + if name.ends_with("young") { 0.002 } else { 0.0 };
             assert!(bias.abs() <= allowed, "{said}");
-            // With few samples the limits cover more than they say, and where a seed may have none, nothing.
+            // With few samples the limits cover more than they say; where a seed may have none, nothing.
             let relative = spread * (SEEDS as f64).sqrt();
             if relative < 0.25 {
-                let most = if relative < 0.17 { 0.975 } else { 1.0 };
-                assert!((0.91..=most).contains(&covered), "{said}");
+                let most = if relative < 0.17 { 0.98 } else { 1.0 };
+                assert!((0.915..=most).contains(&covered), "{said}");
             }
             assert!((0.8..=1.2).contains(&variance), "{said}");
         }
