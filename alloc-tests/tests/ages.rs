@@ -370,6 +370,43 @@ fn a_child_goes_on() {
     });
 }
 
+/// A dump, and the file of a snapshot, say what the snapshot says.
+#[test]
+fn files_say_the_same() {
+    alone("files_say_the_same", || {
+        begin_at(2, 3);
+        exact(true);
+        let mut blocks: Vec<Vec<Raw>> = Vec::new();
+        for _ in 0..40 {
+            let _in = tenure::scope("held");
+            blocks.push((0..50).map(|i| if i % 2 == 0 { here(10 + i) } else { there(10 + i) }).collect());
+            for (age, old) in blocks.iter_mut().rev().enumerate() {
+                old.drain(..old.len() / (2 + age)).for_each(Raw::free);
+            }
+            epochs(1);
+        }
+        let path = std::env::temp_dir().join(format!("tenure-ages-{}", std::process::id()));
+        tenure::internals::adopt_mode();
+        exact(false);
+        let snapshot = tenure::snapshot();
+        tenure::dump::to(&path).expect("written");
+        let dump = tenure::export::from_file(&path).expect("a dump").0;
+        std::fs::remove_file(&path).expect("removed");
+        let file = tenure::export::from_json(&tenure::export::raw(&snapshot)).expect("a snapshot").0;
+        assert_eq!(file, snapshot);
+        // The path that the file is named by was freed meanwhile, and no more.
+        let tag = |s: &Snapshot| s.tags().iter().find(|t| t.name == "held").expect("it has allocated").clone();
+        assert_eq!(tag(&dump).lifetimes, tag(&snapshot).lifetimes);
+        let of = |s: &Snapshot| {
+            let groups = s.tenuring_by(By::Tag, &mut Symbols::new()).expect("it is not filtered");
+            groups.iter().find(|g| g.name == "held").expect("a tag").tenuring.clone()
+        };
+        assert_eq!(of(&dump), of(&snapshot));
+        assert!(of(&snapshot).ages.len() > 5 && of(&snapshot).old.live.blocks > 0.0, "{}", of(&snapshot));
+        blocks.drain(..).flatten().for_each(Raw::free);
+    });
+}
+
 /// Blocks of many sites.
 #[inline(never)]
 fn tree(path: usize, levels: usize, blocks: &mut Vec<Raw>) {
