@@ -119,6 +119,13 @@ impl Tenure {
         self
     }
 
+    /// Whether thresholds begin collections. Default: `true`. [`generation::enable`](crate::generation::enable) and
+    /// [`disable`](crate::generation::disable) change it at run time.
+    pub const fn collect(mut self, automatically: bool) -> Self {
+        self.config.collect = automatically;
+        self
+    }
+
     /// Whether each collection prints a line on standard error: [`generation`](crate::generation) says what is in it.
     /// Default: `false`.
     pub const fn trace(mut self, wanted: bool) -> Self {
@@ -261,7 +268,7 @@ pub(crate) struct Hooks;
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         track::configure(config);
-        clock::begin(&config.thresholds);
+        generation::begin(config);
         NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: whoever misses it looks again
         if help {
             config::env::help(config, track::method(), os::warn);
@@ -323,8 +330,8 @@ impl SlowPath for Hooks {
         track::after_fork();
     }
 
-    fn allocated(bytes: usize) {
-        collector::look(clock::allocated(bytes));
+    fn allocated(bytes: usize, large: bool) {
+        collector::allocated(bytes, large);
         begin_if_due();
         tell(|listener| (listener.allocated)());
     }

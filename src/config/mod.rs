@@ -88,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) leaks: bool,
     pub(crate) dumps: Dumps,
     pub(crate) thresholds: Thresholds,
+    /// Whether thresholds begin collections.
+    pub(crate) collect: bool,
     /// Whether each collection prints a line.
     pub(crate) trace: bool,
     /// Whether the environment variable is read.
@@ -117,6 +119,7 @@ impl Config {
         leaks: false,
         dumps: Dumps::new(),
         thresholds: Thresholds::DEFAULT,
+        collect: true,
         trace: false,
         environment: true,
     };

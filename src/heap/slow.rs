@@ -395,7 +395,7 @@ impl Heap {
     #[inline]
     fn afterwards<S: SlowPath>(&self) {
         if self.clock.get() >= CLOCK_STEP {
-            S::allocated(self.clock.replace(0));
+            S::allocated(self.clock.replace(0), false);
         }
         if self.grown.get() > 0 {
             shard::balance(self.grown.replace(0));

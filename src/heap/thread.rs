@@ -65,6 +65,8 @@ pub(crate) struct Heap {
     pub(super) gate: Gate,
     pub(super) exact: Cell<bool>,
     shard: Cell<usize>,
+    /// A bit for each class that has magazines for plain blocks. A hint for whoever looks from outside.
+    used: [AtomicU64; 2],
     /// Bytes that the clock has not been told of.
     pub(super) clock: Cell<usize>,
     /// Block bytes that fit into the magazines of the classes in use.
@@ -173,6 +175,26 @@ impl Heap {
         (!heap.is_null() && heap != Self::ENDED).then(|| unsafe { (*heap).pair(words, class) })
     }
 
+    /// The class has a magazine from here on. The caller is the owner, inside the gate.
+    pub(super) fn begin_use(&self, kind: Kind, class: usize) {
+        self.room.set(self.room.get() + room(class));
+        if kind == Kind::Plain {
+            let used = &self.used[class / 64];
+            used.store(used.load(Ordering::Relaxed) | 1 << (class % 64), Ordering::Relaxed); // Relaxed: a hint
+        }
+    }
+
+    /// The classes that have magazines. A look from outside.
+    pub(super) fn each_used(&self, mut f: impl FnMut(usize)) {
+        for (i, word) in self.used.iter().enumerate() {
+            let mut word = word.load(Ordering::Relaxed); // Relaxed: a hint
+            while word != 0 {
+                f(i * 64 + word.trailing_zeros() as usize);
+                word &= word - 1;
+            }
+        }
+    }
+
     /// The words and the rest of a class, for tracked blocks. `None` if memory is out.
     pub(super) fn tracked(&self, class: usize) -> Option<(Pair<'_>, &ClassHeap)> {
         if self.tracked.load(Ordering::Relaxed).is_null() {
@@ -272,6 +294,10 @@ impl Heap {
         if pair.has_pop() || !push.is_null() {
             self.room.set(self.room.get().saturating_sub(room(class)));
         }
+        if kind == Kind::Plain {
+            let used = &self.used[class / 64];
+            used.store(used.load(Ordering::Relaxed) & !(1 << (class % 64)), Ordering::Relaxed); // Relaxed: a hint
+        }
         pair.reset();
         k.hollow.set(false);
         self.due.set(self.due.get().max(sent.due));
@@ -303,7 +329,7 @@ impl Heap {
 }
 
 /// Block bytes that the two magazines of a class hold at most.
-pub(super) fn room(class: usize) -> usize {
+fn room(class: usize) -> usize {
     2 * super::magazine::capacity(class) * block_size(class)
 }
 
@@ -377,7 +403,7 @@ unsafe extern "C" fn end<S: SlowPath>(words: *mut c_void) {
     heap.gate.leave();
     let (allocated, due) = (heap.clock.replace(0), heap.due.replace(0));
     park::<S>(heap, words); // somebody else's from here on
-    S::allocated(allocated);
+    S::allocated(allocated, false);
     S::due(due);
 }
 

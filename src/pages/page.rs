@@ -384,6 +384,9 @@ pub(super) fn create(kind: Kind, class: usize, shard: usize) -> (*mut Page, usiz
             *arena::class_byte(run.at.wrapping_add(i * SLICE)) = if kind == Kind::Plain { class } else { COLD } as u8;
         }
     }
+    if kind == Kind::Tracked {
+        slices::mark_tracked(run.at, true);
+    }
     (first, run.grown)
 }
 
@@ -413,6 +416,9 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         let holes = p.holes.iter().map(|w| w.count_ones() as usize).sum::<usize>();
         HOLES.fetch_sub(holes * os::page_size(), Ordering::Relaxed); // Relaxed: a statistic
         let (at, n) = (p.base(), p.slices());
+        if p.kind() == Kind::Tracked {
+            slices::mark_tracked(at, false);
+        }
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
         slices::give(at, n, 0)

@@ -301,7 +301,7 @@ pub(super) fn sum_sites(range: Range<u32>, mut f: impl FnMut(u32, &dyn Fn(&mut A
 }
 
 /// The same of tags.
-pub(super) fn sum_tags(mut f: impl FnMut(u32, &dyn Fn(&mut Ages))) {
-    each_exact(|cells| cells.tags.each(|i, cell| f(i, &|to| cell.add_to(to, Pair::add_to))));
-    SAMPLED.tags.each(|i, cell| f(i, &|to| cell.add_to(to, Sums::add_to)));
+pub(super) fn sum_tags(range: Range<u32>, mut f: impl FnMut(u32, &dyn Fn(&mut Ages))) {
+    each_exact(|cells| cells.tags.each_in(range.clone(), |i, cell| f(i, &|to| cell.add_to(to, Pair::add_to))));
+    SAMPLED.tags.each_in(range.clone(), |i, cell| f(i, &|to| cell.add_to(to, Sums::add_to)));
 }

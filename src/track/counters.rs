@@ -449,13 +449,14 @@ pub(super) fn sum_sites(first: u32, totals: &mut [Totals], part: Part) {
 }
 
 /// The same for tags. Blocks without a tag are not counted by it.
-pub(super) fn sum_tags(totals: &mut [Totals], part: Part) {
+pub(super) fn sum_tags(first: u32, totals: &mut [Totals], part: Part) {
+    let range = first..first + totals.len() as u32;
+    let at = |i: u32| (i - first) as usize;
     if part == Part::Ages {
-        ages::sum_tags(|i, add| totals.get_mut(i as usize).into_iter().for_each(|t| add(&mut t.ages)));
+        ages::sum_tags(range.clone(), |i, add| add(&mut totals[at(i)].ages));
     }
-    let mut add = |i: u32, cell: &Cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(part, t));
-    each_table(|table| table.tags.each(&mut add));
-    SAMPLED.tags.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(part, t)));
+    each_table(|table| table.tags.each_in(range.clone(), |i, cell| cell.add_to(part, &mut totals[at(i)])));
+    SAMPLED.tags.each_in(range.clone(), |i, cell| cell.add_to(part, &mut totals[at(i)]));
 }
 
 /// Blocks allocated and freed, by number: what was tracked exactly, and the samples.

@@ -3,7 +3,7 @@
 //! Beside [`crate::heap`]: neither knows the other, and the allocator joins them.
 
 pub(crate) mod ages;
-mod array;
+pub(crate) mod array;
 mod capture;
 mod counters;
 mod last;
