@@ -220,7 +220,7 @@ fn in_snapshots_and_exports() {
             assert!(text.lines().any(|l| l == line), "{line}");
         }
         let again = tenure::export::from_json(&tenure::export::raw(&snapshot)).expect("it was written here");
-        assert_eq!(again.stats().limits, limits);
+        assert_eq!(again.0.stats().limits, limits);
         let text = snapshot.stats().to_string();
         assert!(text.contains("1 allocations refused") && text.contains("reached 1 times"), "{text}");
         // A file of a version that knew no limits.
@@ -229,7 +229,7 @@ fn in_snapshots_and_exports() {
         let end = begin + raw[begin..].find("},").expect("an object") + 2;
         let old = raw[..begin].to_owned() + &raw[end..];
         let old = tenure::export::from_json(&old).expect("old files can be read");
-        assert_eq!(old.stats().limits, LimitStats::default());
+        assert_eq!(old.0.stats().limits, LimitStats::default());
         set_limits(Limits::new()).expect("they are fine");
         let text = tenure::export::openmetrics(&tenure::snapshot(), &mut names, Default::default());
         assert!(!text.contains("tenure_hard_limit") && !text.contains("tenure_soft_limit_bytes"), "there is none");

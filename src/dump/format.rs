@@ -1,8 +1,10 @@
 //! The parts of a snapshot's file: JSON as `docs/snapshot.schema.json` has it, whoever writes it. Nothing here allocates.
 
 use super::json::Json;
-use crate::snapshot::{Difference, Ending, Mode, Peak, Row, Sum, Untracked};
+use crate::generation::clock::Bands;
+use crate::snapshot::{Difference, Ending, Lifetimes, Mode, Peak, Row, Sum, Untracked};
 use crate::stats::Stats;
+use crate::track::ages::Ages;
 
 /// What the file calls itself.
 pub(crate) const FORMAT: &str = "tenure snapshot";
@@ -26,13 +28,21 @@ pub(crate) struct Moment {
     pub(crate) pid: u32,
     pub(crate) mode: Mode,
     pub(crate) epoch_step: u64,
+    pub(crate) bands: Bands,
 }
 
 /// What a site or a tag has done; what lives of it, where that is summed up already.
 pub(crate) struct Done<'a> {
     pub(crate) allocated: &'a Sum,
     pub(crate) freed: &'a Sum,
+    pub(crate) lifetimes: Lived<'a>,
     pub(crate) live: Option<(&'a Sum, &'a Peak)>,
+}
+
+/// How old became what was freed.
+pub(crate) enum Lived<'a> {
+    Read(&'a Ages),
+    Taken(&'a Lifetimes),
 }
 
 /// The file: `snapshot` writes the members of that part, `names` the elements of the other.
@@ -57,6 +67,12 @@ pub(crate) fn moment(j: &mut Json<'_>, m: &Moment) {
         Mode::Sampled { mean } => j.object(|j| j.key("sampled").object(|j| j.key("mean").number(mean))),
     }
     j.key("epoch_step").number(m.epoch_step);
+    let Bands { middle, old, permanent } = m.bands;
+    j.key("generations").object(|j| {
+        j.key("middle").number(middle);
+        j.key("old").number(old);
+        j.key("permanent").number(permanent);
+    });
 }
 
 pub(crate) fn sum(j: &mut Json<'_>, sum: &Sum) {
@@ -82,6 +98,16 @@ pub(crate) fn untracked(j: &mut Json<'_>, untracked: &Untracked) {
     });
 }
 
+/// `others`: what died in the middle generation, in the old one, and at an age that is not known.
+fn lifetimes(j: &mut Json<'_>, died: impl Iterator<Item = Sum>, others: [Sum; 3]) {
+    j.key("lifetimes").object(|j| {
+        j.key("died").array(|j| died.for_each(|age| sum(j, &age)));
+        for (key, other) in ["died_middle", "died_old", "unknown"].into_iter().zip(&others) {
+            sum(j.key(key), other);
+        }
+    });
+}
+
 fn done(j: &mut Json<'_>, done: &Done<'_>) {
     if let Some((live, peak)) = done.live {
         sum(j.key("live"), live);
@@ -92,6 +118,18 @@ fn done(j: &mut Json<'_>, done: &Done<'_>) {
     }
     sum(j.key("allocated"), done.allocated);
     sum(j.key("freed"), done.freed);
+    match done.lifetimes {
+        Lived::Read(ages) if !ages.is_none() => {
+            let died = ages.counted().iter().map(|&e| e.into());
+            lifetimes(j, died, [ages.middle.into(), ages.old.into(), ages.unknown.into()]);
+        }
+        Lived::Read(_) => (),
+        Lived::Taken(taken) => {
+            if let Some(aged) = taken.aged() {
+                lifetimes(j, aged.died.iter().copied(), [aged.died_middle, aged.died_old, aged.unknown]);
+            }
+        }
+    }
 }
 
 /// A place in a module, or an address that lies in none.
