@@ -36,19 +36,25 @@ fn layout(size: usize) -> Layout {
 #[inline(never)]
 fn allocates_half(size: usize) -> Raw {
     // SAFETY: no test asks for 0 bytes.
-    Raw { at: black_box(unsafe { ALLOC.alloc(layout(size)) }), layout: layout(size) }
+    let at = black_box(unsafe { ALLOC.alloc(layout(size)) });
+    black_box("half"); // or the compiler makes one of the three
+    Raw { at, layout: layout(size) }
 }
 
 #[inline(never)]
 fn allocates_a_third(size: usize) -> Raw {
     // SAFETY: as above.
-    Raw { at: black_box(unsafe { ALLOC.alloc(layout(size)) }), layout: layout(size) }
+    let at = black_box(unsafe { ALLOC.alloc(layout(size)) });
+    black_box("third"); // or the compiler makes one of the three
+    Raw { at, layout: layout(size) }
 }
 
 #[inline(never)]
 fn allocates_the_rest(size: usize) -> Raw {
     // SAFETY: as above.
-    Raw { at: black_box(unsafe { ALLOC.alloc(layout(size)) }), layout: layout(size) }
+    let at = black_box(unsafe { ALLOC.alloc(layout(size)) });
+    black_box("rest"); // or the compiler makes one of the three
+    Raw { at, layout: layout(size) }
 }
 
 /// Bytes of a page with blocks for this size, and how many they are.
@@ -271,6 +277,7 @@ fn shared_pages() {
     alone("shared_pages", || {
         exact(true);
         const PAGES: usize = 40;
+        const SIZE: usize = 480; // what nobody else allocates
         let size = block_size(SIZE);
         let filled = fill(SIZE, PAGES, &[allocates_half, allocates_a_third]);
         let within = |i: usize, os_pages: std::ops::Range<usize>| {
