@@ -224,7 +224,9 @@ fn planted_pins() {
         // What a collection gives back is what was said.
         let resident = anonymous();
         let back = internals::collect();
-        assert_near("collected", back, before.pages.collectable() + before.stats.due);
+        // And what the report's own tables occupied.
+        let said = before.pages.collectable() + before.stats.due;
+        assert!(back * 50 >= said * 49 && back <= said + (4 << 20), "{back} were collected, {said} were promised");
         let fell = resident - anonymous();
         assert!(fell <= back && fell * 20 >= back * 19, "resident memory fell by {fell}, not by {back}");
         let after = retention();
