@@ -262,7 +262,8 @@ fn planted_pins() {
         let fell = resident - anonymous();
         let last = retention();
         assert_eq!(class(&after, SIZE).resident - class(&last, SIZE).resident, promised);
-        assert_near("resident", fell, promised);
+        // And what naming them for the report has left.
+        assert!(fell * 50 >= promised * 49, "resident memory fell by {fell}, and {promised} were promised");
         assert!(!last.to_string().contains("allocates_half"));
         // And then all others.
         let promised = last.costliest.comes_back;
