@@ -5,3 +5,5 @@
 
 pub(crate) mod clock;
 pub(crate) mod helper;
+#[allow(dead_code)] // until old collections push to it
+pub(crate) mod trend;
