@@ -1,9 +1,7 @@
 //! The generational clock, and giving memory back.
 
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod census;
 pub(crate) mod clock;
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod collector;
 pub(crate) mod helper;
 mod hooks;
@@ -11,7 +9,6 @@ pub(crate) mod limits;
 pub(crate) mod pressure;
 mod record;
 pub(crate) mod relief;
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod trend;
 
 use crate::config::Config;
