@@ -7,10 +7,10 @@
 
 use super::format::{self, Done, Lived, Moment, Span};
 use super::json::{Json, Sink};
-use crate::generation::clock;
+use crate::generation::{self, clock, collector};
 use crate::os::{self, file};
 use crate::reading::{self, Dying, Room, Who};
-use crate::snapshot::{Births, Code, Found, Noted, Row, Site, Sum, Tag};
+use crate::snapshot::{Births, Code, Found, Noted, Row, Site, Sum, Suspect, Tag};
 use crate::stats::stats;
 use crate::track::word::{Birth, TAGS};
 use crate::track::{self, Live, Totals, read};
@@ -127,6 +127,8 @@ fn members(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], found: &Foun
             bands,
         },
     );
+    format::generations(j, &generation::read());
+    format::suspects(j, collector::suspects().iter().map(Suspect::from));
     format::stats(j.key("stats"), &stats);
     j.key("modules").array(|j| {
         found.each(|path, build_id, base, code| {

@@ -59,6 +59,8 @@ fn write(j: &mut Json<'_>, snapshot: &Snapshot, spans: &[Span]) {
             bands: parts.bands,
         },
     );
+    format::generations(j, &parts.generations);
+    format::suspects(j, parts.suspects.iter().copied());
     format::sum(j.key("tracked"), &parts.tracked);
     format::untracked(j.key("untracked"), &parts.untracked);
     format::stats(j.key("stats"), &parts.stats);

@@ -45,9 +45,9 @@ impl OpenMetrics {
     }
 
     /// No more series than this are written, whatever the snapshot holds: 40 of the process, 5 for each of 88 size
-    /// classes, 6 for each of 15 ages, 34 of generations, 6 for each line and each tag, and 6 for what is left over of each.
+    /// classes, 6 for each of 15 ages, 92 of generations, 6 for each line and each tag, and 6 for what is left over of each.
     pub fn most_series(&self) -> usize {
-        40 + 5 * 88 + 6 * 15 + 34 + 6 * (self.sites + 1) + 6 * (self.tags + 1)
+        40 + 5 * 88 + 6 * 15 + 92 + 6 * (self.sites + 1) + 6 * (self.tags + 1)
     }
 }
 
@@ -64,6 +64,8 @@ impl OpenMetrics {
 ///   to the middle and the old one; and `tenure_die_young_ratio`.
 /// - **`age`**: what lives and what died by `age_epochs`, the epochs since birth rounded down to a power of two: `0`, `1`,
 ///   `2`, `4`, ... `8192`.
+/// - **`collection`**: how many there were of each generation, what they gave back (`how`), their pauses; `tenure_suspects`, and
+///   `tenure_suspect_bytes_per_second` by `function` and `site`.
 ///
 /// What is estimated has its standard error beside it, in a gauge `..._standard_error`. What was allocated and what died is a
 /// counter; what was promoted is a gauge, because a change of thresholds may make it fall; what is left over has none, because what comes and goes there would make it fall. Counters of the process are readings
@@ -88,6 +90,7 @@ pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetr
         let tenuring = snapshot.tenuring();
         generations(&mut text, &tenuring);
         ages(&mut text, &tenuring);
+        collections(&mut text, snapshot, names);
         text.end()
     })
 }
@@ -259,6 +262,54 @@ fn groups(text: &mut Text, name: &str, what: &str, all: &[Series]) {
         for (series, allocated) in all.iter().filter_map(|s| Some((s, s.allocated?))) {
             text.sample(&series.labels, estimate(&allocated).value);
         }
+    }
+}
+
+/// What collections did, and the suspects that they found.
+fn collections(text: &mut Text, snapshot: &Snapshot, names: &mut dyn Names) {
+    let all = || Generation::ALL.into_iter().zip(&snapshot.generations().stats);
+    let of = |g: Generation| [("generation", g.name())];
+    text.family("tenure_collections", Kind::Counter, "Collections of a generation since the start.");
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.collections as f64));
+    text.family("tenure_automatic_collections", Kind::Counter, "Those that a threshold began.");
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.automatic as f64));
+    text.family("tenure_collection_reclaimed_bytes", Kind::Counter, "What collections gave back, by how.");
+    for (g, stats) in all() {
+        let r = stats.reclaimed;
+        for (how, bytes) in
+            [("sent_home", r.sent_home), ("retired", r.retired), ("adopted", r.adopted), ("purged", r.purged)]
+        {
+            text.sample(&[("generation", g.name()), ("how", how)], bytes as f64);
+        }
+    }
+    text.family("tenure_collection_pause_seconds", Kind::Counter, "Processor time of collections.");
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.pause_ns as f64 / 1e9));
+    text.family(
+        "tenure_collection_longest_pause_seconds",
+        Kind::Gauge,
+        "Processor time of the longest step since the start.",
+    );
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.longest_pause_ns as f64 / 1e9));
+    let last = all().filter_map(|(_, stats)| stats.last).max_by_key(|last| last.began_ns);
+    let help = "Physical memory in pages that no block has, after the last collection.";
+    text.gauge("tenure_pinned_bytes", help, last.map_or(0.0, |last| last.pinned as f64));
+    text.gauge(
+        "tenure_suspects",
+        "Sites and tags whose old generation keeps growing.",
+        snapshot.suspects().len() as f64,
+    );
+    // Two stacks may end at one line.
+    let mut lines: Vec<([String; 2], f64)> = Vec::new();
+    for (suspect, frame) in snapshot.suspects_named(names).iter() {
+        let labels = [frame.function.to_string(), frame.location()];
+        match lines.iter_mut().find(|line| line.0 == labels) {
+            Some(line) => line.1 += suspect.bytes_per_minute / 60.0,
+            None => lines.push((labels, suspect.bytes_per_minute / 60.0)),
+        }
+    }
+    text.family("tenure_suspect_bytes_per_second", Kind::Gauge, "Growth of a suspect's old generation.");
+    for ([function, site], rate) in &lines {
+        text.sample(&[("function", function), ("site", site)], *rate);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::Symbols;
 use crate::dump::format::{FORMAT, VERSION};
+use crate::generation::Generations;
 use crate::generation::clock::Bands;
 use crate::reading::untracked;
 use crate::snapshot::{
-    Code, Ending, Frame, Lifetimes, Mode, Module, Peak, Row, Said, Snapshot, Sum, Unchecked, Untracked,
+    Code, Ending, Frame, Lifetimes, Mode, Module, Peak, Row, Said, Snapshot, Sum, Suspect, Unchecked, Untracked,
 };
 use crate::stats::Stats;
 use serde::Deserialize;
@@ -66,6 +67,10 @@ struct FileSnapshot {
     mode: Mode,
     epoch_step: u64,
     generations: Bands,
+    #[serde(default)]
+    collections: Generations,
+    #[serde(default)]
+    suspects: Vec<Suspect>,
     stats: Stats,
     sites: Vec<FileSite>,
     tags: Vec<FileTag>,
@@ -143,6 +148,7 @@ fn read(text: &str) -> Result<(Snapshot, Symbols), ReadError> {
     let mut all = Unchecked::new(snapshot.stats, snapshot.epoch_step, snapshot.generations);
     (all.unix_nanos, all.began_unix_nanos) = (snapshot.unix_nanos, snapshot.began_unix_nanos);
     (all.pid, all.mode) = (snapshot.pid, snapshot.mode);
+    (all.generations, all.suspects) = (snapshot.collections, snapshot.suspects);
     for site in snapshot.sites {
         let stack = site.stack.into_iter().map(address).collect::<Result<_, _>>()?;
         let (sizes, said) = ((site.smallest, site.largest), Said { live: site.live, peak: site.peak });

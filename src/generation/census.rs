@@ -77,7 +77,7 @@ static OF_SITES: Array<Slot, { pieces::<Slot>(SITES as usize) }> = Array::new();
 static OF_TAGS: Array<Slot, { pieces::<Slot>(TAGS) }> = Array::new();
 
 /// Sites or tags that are judged at a time.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 32;
 /// Words and slices that are read at a time.
 const WORDS: usize = 2048;
 const SLICES: usize = 256;

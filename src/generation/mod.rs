@@ -15,7 +15,7 @@ use crate::config::Config;
 pub use crate::config::{BadThreshold, Thresholds};
 pub use clock::Generation;
 pub use hooks::{Event, Hook, HookId, TooManyHooks};
-pub use record::{Alive, Census, Collection, Counts, GenerationStats, Reclaimed};
+pub use record::{Alive, Census, Collection, Counts, GenerationStats, Generations, Reclaimed};
 
 /// The thresholds that hold now. Does not allocate.
 pub fn thresholds() -> Thresholds {
@@ -94,6 +94,11 @@ pub fn counts() -> Counts {
 /// collection; does not allocate.
 pub fn stats() -> [GenerationStats; 3] {
     collector::stats()
+}
+
+/// The thresholds, the counts and the statistics together.
+pub(crate) fn read() -> Generations {
+    Generations { thresholds: thresholds(), counts: counts(), stats: stats() }
 }
 
 /// Has a hook called before and after each collection, from now on: outside all of the allocator's locks, so that it may

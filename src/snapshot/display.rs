@@ -2,7 +2,7 @@
 
 use super::group::Heading;
 use super::keys::method;
-use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, keys, path};
+use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, path};
 use crate::units::{Bytes, Count};
 use std::borrow::Cow;
 use std::fmt;
@@ -109,7 +109,7 @@ pub(super) fn name_and_place_within(
 fn stack(f: &mut fmt::Formatter<'_>, used: usize, frames: &[Frame]) -> fmt::Result {
     frames.iter().skip(1).try_for_each(|frame| {
         write!(f, "{:used$}", "")?;
-        name_and_place(f, used, &frame.function, &keys::location(frame))
+        name_and_place(f, used, &frame.function, &frame.location())
     })
 }
 

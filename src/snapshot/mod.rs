@@ -32,6 +32,7 @@ mod peaks;
 mod quantile;
 mod retention;
 mod sum;
+mod suspects;
 #[cfg(feature = "serde")]
 mod tables;
 mod take;
@@ -58,6 +59,7 @@ pub use lifetimes::Lifetimes;
 pub use names::{Frame, Names, Place};
 pub use retention::{ClassPages, Kept, MostlyEmpty, Pages, Retention, RetentionReport, Survivors, Together, retention};
 pub use sum::{Difference, Estimate, Sum};
+pub use suspects::{Culprit, Suspect, SuspectsReport};
 pub use take::snapshot;
 pub use tenuring::{LifeBand, Share, Tenured, TenuredGroup, Tenuring, TenuringGroups};
 #[cfg(feature = "flamegraph")]
@@ -75,6 +77,7 @@ pub(crate) use path::module as function_module;
 #[cfg(feature = "json")]
 pub(crate) use unchecked::{Said, Unchecked};
 
+use crate::generation::Generations;
 use crate::generation::{Generation, clock::Bands};
 use crate::stats::Stats;
 use std::time::{Duration, SystemTime};
@@ -106,6 +109,8 @@ pub(crate) struct Parts {
     pub(crate) epoch_step: u64,
     /// Where generations began.
     pub(crate) bands: Bands,
+    pub(crate) generations: Generations,
+    pub(crate) suspects: Vec<Suspect>,
     pub(crate) tracked: Sum,
     pub(crate) untracked: Untracked,
     pub(crate) stats: Stats,
@@ -181,6 +186,11 @@ impl Snapshot {
     /// The allocator's counters: all live blocks, tracked or not.
     pub fn stats(&self) -> &Stats {
         &self.parts.stats
+    }
+
+    /// The collections of each generation until then, and the thresholds for them.
+    pub fn generations(&self) -> &Generations {
+        &self.parts.generations
     }
 
     /// All tracked blocks that lived, also where this is [filtered](Snapshot::filter) and shows fewer.

@@ -2,8 +2,9 @@
 
 use super::aggregate::Aggregate;
 use super::peaks::{self, SEEN};
-use super::{Births, Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked, modules};
+use super::{Births, Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Suspect, Tag, Untracked, modules};
 use crate::generation::clock::{self, Bands};
+use crate::generation::{self, Generations, collector};
 use crate::os;
 use crate::reading::{self, Room, Who};
 use crate::stats::{Stats, stats};
@@ -36,6 +37,8 @@ fn take(stats: Stats) -> Snapshot {
         });
     });
     let mut parts = assemble(stats, bands, blocks, sites, tags);
+    parts.generations = generation::read();
+    parts.suspects = collector::suspects().iter().map(Suspect::from).collect();
     parts.unix_nanos = os::unix_nanos();
     parts.began_unix_nanos = clock::began();
     parts.pid = std::process::id();
@@ -86,6 +89,8 @@ pub(super) fn assemble(
         mode: Mode::Off,
         epoch_step,
         bands,
+        generations: Generations::default(),
+        suspects: Vec::new(),
         tracked: Sum::default(),
         untracked: untracked(&stats, &rows),
         stats,

@@ -2,7 +2,8 @@
 
 use super::check::{check, near};
 use super::take::{sum_up, untracked};
-use super::{Ending, Lifetimes, Mode, Module, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked};
+use super::{Ending, Lifetimes, Mode, Module, Parts, Peak, Row, Site, Snapshot, Sum, Suspect, Tag, Untracked};
+use crate::generation::Generations;
 use crate::generation::clock::Bands;
 use crate::stats::Stats;
 
@@ -14,6 +15,8 @@ pub(crate) struct Unchecked {
     pub(crate) mode: Mode,
     pub(crate) rows: Vec<Row>,
     pub(crate) modules: Vec<Module>,
+    pub(crate) generations: Generations,
+    pub(crate) suspects: Vec<Suspect>,
     /// What follows from the rows, unless it is given.
     pub(crate) tracked: Option<Sum>,
     pub(crate) untracked: Option<Untracked>,
@@ -41,6 +44,8 @@ impl Unchecked {
             mode: Mode::Off,
             rows: Vec::new(),
             modules: Vec::new(),
+            generations: Generations::default(),
+            suspects: Vec::new(),
             tracked: None,
             untracked: None,
             stats,
@@ -110,6 +115,8 @@ impl Unchecked {
             mode: self.mode,
             epoch_step: self.epoch_step,
             bands: self.bands,
+            generations: self.generations,
+            suspects: self.suspects,
             tracked,
             untracked: self.untracked.unwrap_or_else(|| untracked(&self.stats, &self.rows)),
             stats: self.stats,

@@ -37,6 +37,14 @@ fn run(args: &Args) -> Result<(), String> {
     match &args.command {
         Command::Help => print(HELP),
         Command::Version => print(concat!("tenure ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Show { file } if args.suspects => {
+            let (snapshot, mut symbols) = read(args, file)?;
+            let suspects = snapshot.suspects_named(&mut symbols);
+            match args.json {
+                true => json(&suspects),
+                false => print(&format!("{}\n{suspects}", about(&snapshot))),
+            }
+        }
         Command::Show { file } if args.ages => {
             let (snapshot, mut symbols) = read(args, file)?;
             let all = snapshot.tenuring();

@@ -140,6 +140,7 @@ fn slot(times: &Times, back: u32) -> usize {
     (times.count as usize + KEPT - 1 - back as usize) % KEPT
 }
 
+#[cfg(test)]
 const NOTHING: Seen = Seen { old: 0.0, recent: [0.0; 2] };
 
 /// What is remembered of one site or tag. Zeroed memory is an empty one: a site without old bytes needs none.
@@ -217,6 +218,7 @@ impl Evidence {
 }
 
 impl History {
+    #[cfg(test)]
     pub(crate) const fn new() -> History {
         History {
             ring: [NOTHING; KEPT],
