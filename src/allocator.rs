@@ -1,8 +1,8 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
 use crate::arena;
-use crate::config::{self, Config, Dumps, HugePages, Mode, Thresholds, bounds};
-use crate::generation::{self, clock, collector, helper};
+use crate::config::{self, Config, Dumps, HugePages, Limits, Mode, Thresholds, bounds};
+use crate::generation::{self, clock, collector, helper, limits, pressure, relief};
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
@@ -99,6 +99,16 @@ impl Tenure {
         self
     }
 
+    /// How much memory may be held. Default: no limit. [`limits::set_limits`](crate::limits::set_limits) changes it at run time.
+    ///
+    /// # Panics
+    /// If the soft limit is above the hard one, or a part of one that there is not; in a `static`, at compile time.
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        assert!(limits.check().is_ok(), "the soft limit is not above the hard one, or a part of one that there is");
+        self.config.limits = limits;
+        self
+    }
+
     /// Whether a report of what is held is printed on standard error when the process exits. Default: `false`.
     ///
     /// The report is [`dump::leaks`](crate::dump::leaks); names of functions are looked up for it. Exits that run no code
@@ -155,7 +165,7 @@ impl Tenure {
         }
     }
 
-    /// Changes the size of a tracked or large block without a copy, if that can be done.
+    /// Changes the size of a tracked or large block without a copy, if that can be done. Null if memory is out.
     ///
     /// # Safety
     /// The block is the caller's.
@@ -179,8 +189,7 @@ impl Tenure {
             return None;
         }
         // SAFETY: by the caller's promise.
-        let moved = unsafe { large::realloc::<Hooks>(&self.config, block, layout.size(), new_size, layout.align()) };
-        (!moved.is_null()).then_some(moved)
+        unsafe { large::realloc::<Hooks>(&self.config, block, layout.size(), new_size, layout.align()) }
     }
 }
 
@@ -269,6 +278,7 @@ impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         track::configure(config);
         generation::begin(config);
+        limits::set(config.limits);
         NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: whoever misses it looks again
         if help {
             config::env::help(config, track::method(), os::warn);
@@ -323,14 +333,18 @@ impl SlowPath for Hooks {
     }
 
     fn before_fork() {
+        limits::before_fork();
         track::before_fork();
     }
 
     fn after_fork() {
         track::after_fork();
+        limits::after_fork();
     }
 
     fn allocated(bytes: usize, large: bool) {
+        limits::look_again();
+        pressure::look();
         collector::allocated(bytes, large);
         begin_if_due();
         tell(|listener| (listener.allocated)());
@@ -340,7 +354,12 @@ impl SlowPath for Hooks {
         helper::due(bytes);
     }
 
-    fn failed(bytes: usize) {
+    fn short(bytes: usize) -> bool {
+        relief::make_room::<Hooks>(bytes)
+    }
+
+    fn failed(bytes: usize, slices: usize) {
+        limits::refused(bytes, slices);
         tell(|listener| (listener.failed)(bytes));
     }
 

@@ -24,6 +24,7 @@ pub fn collect() -> usize {
     heap::thread::flush_this::<Hooks>();
     _ = steal::take_idle(true);
     _ = shard::retire_spare(true);
+    shard::mark_sparse();
     let dug = shard::dig_holes(usize::MAX, None);
     dug + std::iter::from_fn(|| slices::purge_one(None)).sum::<usize>()
 }
@@ -31,6 +32,16 @@ pub fn collect() -> usize {
 /// Takes home the magazines that nobody touched since the last call: what the helper thread does at each look.
 pub fn take_idle() {
     _ = steal::take_idle(false);
+}
+
+/// Bytes that count towards the limits.
+pub fn held() -> usize {
+    crate::arena::held::bytes()
+}
+
+/// Asks every thread that runs for what its magazines hold.
+pub fn ask_to_give_up() {
+    heap::thread::ask_to_give_up();
 }
 
 /// Checks the invariants of every page, magazine and depot. Panics if one does not hold. Threads may run on.

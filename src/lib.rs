@@ -17,6 +17,8 @@ mod heap;
 #[doc(hidden)]
 pub mod internals;
 #[cfg(not(loom))]
+pub mod limits;
+#[cfg(not(loom))]
 mod mode;
 #[cfg(not(loom))]
 mod origin;
@@ -32,6 +34,8 @@ pub mod snapshot;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]
+mod survey;
+#[cfg(not(loom))]
 mod symbols;
 mod sync;
 #[cfg(not(loom))]
@@ -43,7 +47,7 @@ mod units;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;
-pub use config::{Dumps, HugePages, Mode, Signal, Thresholds};
+pub use config::{Dumps, HugePages, Limits, Mode, Signal, Thresholds};
 #[cfg(not(loom))]
 pub use mode::{ExactScope, exact_scope, mode, set_mode, stack_method};
 #[cfg(not(loom))]
@@ -51,9 +55,9 @@ pub use origin::{Origin, Traced, origin, reset_peak, traced};
 #[cfg(not(loom))]
 pub use scope::{InScope, InScopeExt, Scope, Tag, inherit, inherit_each, scope};
 #[cfg(not(loom))]
-pub use snapshot::{Snapshot, snapshot};
+pub use snapshot::{Retention, Snapshot, retention, snapshot};
 #[cfg(not(loom))]
-pub use stats::{ClassStats, LargeStats, Stats, stats};
+pub use stats::{ClassStats, LargeStats, LimitStats, Stats, stats};
 #[cfg(not(loom))]
 pub use symbols::Symbols;
 

@@ -1,7 +1,7 @@
 //! Counters as plain structs.
 
-use crate::arena::{SLICE, private, slices};
-use crate::generation::clock;
+use crate::arena::{SLICE, held, private, slices};
+use crate::generation::{clock, limits, pressure};
 use crate::heap::{census, large};
 use crate::os;
 use crate::pages::classes::{CLASSES, block_size, page_slices};
@@ -61,6 +61,9 @@ pub struct Stats {
     pub threads: usize,
     /// Large blocks: more than 64 KiB.
     pub large: LargeStats,
+    /// What holds memory, and the limits on that.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub limits: LimitStats,
     /// The allocator's clock: it ticks once for each [`young_bytes`](crate::Thresholds::young_bytes) that are allocated.
     pub epoch: u64,
     /// Each size class.
@@ -78,6 +81,54 @@ pub struct LargeStats {
     pub live: usize,
     /// Blocks allocated since the start.
     pub allocated_blocks: u64,
+}
+
+/// What holds memory, the limits on that, and what happened at them: see [`tenure::limits`](crate::limits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct LimitStats {
+    /// Bytes that count towards the limits: [`Stats::committed`] and [`Stats::own`].
+    pub held: u64,
+    /// The soft limit in force, in bytes, with the cgroup's what that comes to at the moment; `None` without one.
+    pub soft: Option<u64>,
+    /// The hard limit in force; `None` without one.
+    pub hard: Option<u64>,
+    /// The least that was ever left below the hard limit, in bytes, since it was set; `None` without one.
+    pub closest: Option<u64>,
+    /// Allocations that were refused for the hard limit, since the start.
+    pub refused: u64,
+    /// Bytes requested by those.
+    pub refused_bytes: u64,
+    /// Young collections that were asked for as the soft limit came near, since the start.
+    pub young_asked: u64,
+    /// Middle ones.
+    pub middle_asked: u64,
+    /// Old ones, those at the limit itself included.
+    pub old_asked: u64,
+    /// How often the soft limit was reached: no oftener than once for each sixteenth of it that is allocated.
+    pub soft_reached: u64,
+}
+
+impl LimitStats {
+    fn now() -> LimitStats {
+        let known = |bytes: usize| (bytes < usize::MAX).then_some(bytes as u64);
+        let (refused, refused_bytes) = limits::refusals();
+        let ([young_asked, middle_asked, old_asked], soft_reached) = pressure::asked();
+        let hard = known(held::limit());
+        LimitStats {
+            held: held::bytes() as u64,
+            soft: known(pressure::soft()),
+            hard,
+            closest: hard.map(|_| held::closest() as u64),
+            refused,
+            refused_bytes,
+            young_asked,
+            middle_asked,
+            old_asked,
+            soft_reached,
+        }
+    }
 }
 
 /// One size class.
@@ -193,6 +244,7 @@ pub fn stats() -> Stats {
         own: private::bytes(),
         threads: crate::heap::thread::count(),
         large: LargeStats { live_blocks: large_blocks, live: large_bytes, allocated_blocks: large_allocated },
+        limits: LimitStats::now(),
         epoch: clock::epoch(),
         classes: ClassTable(classes),
     }
@@ -235,6 +287,22 @@ impl fmt::Display for Stats {
             Count(self.large.allocated_blocks)
         )?;
         writeln!(f, "threads          {:>12}   epoch {}", self.threads, self.epoch)?;
+        let limits = &self.limits;
+        if let Some(hard) = limits.hard {
+            let closest = Bytes(limits.closest.unwrap_or(0) as usize);
+            write!(f, "hard limit       {:>12}   {} held; ", Bytes(hard as usize), Bytes(limits.held as usize))?;
+            writeln!(f, "at least {closest} were left; {} allocations refused", Count(limits.refused))?;
+        }
+        if let Some(soft) = limits.soft {
+            write!(
+                f,
+                "soft limit       {:>12}   reached {} times; ",
+                Bytes(soft as usize),
+                Count(limits.soft_reached)
+            )?;
+            let [young, middle, old] = [limits.young_asked, limits.middle_asked, limits.old_asked].map(Count);
+            writeln!(f, "{young} young, {middle} middle, {old} old collections asked for")?;
+        }
         writeln!(f)?;
         writeln!(
             f,

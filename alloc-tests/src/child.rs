@@ -4,8 +4,11 @@
 //! The test executable is started again with an environment variable that names the scenario, and the name of the
 //! test, which enters the same function and finds that it is the child.
 
+use std::ffi::CString;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,6 +61,20 @@ impl Scenario {
         // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe in practice (a plain
         // system call).
         unsafe { self.command.pre_exec(move || limit_address_space(bytes)) };
+        self
+    }
+
+    /// Puts the child into a cgroup of version 2 from its first instruction on.
+    pub fn cgroup(mut self, group: &Path) -> Self {
+        let procs = CString::new(group.join("cgroup.procs").as_os_str().as_bytes()).expect("a path without a zero");
+        // SAFETY: between fork and exec only system calls are made. "0" is whoever writes it.
+        unsafe {
+            self.command.pre_exec(move || {
+                let fd = libc::open(procs.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                let written = fd >= 0 && libc::write(fd, c"0".as_ptr().cast(), 1) == 1;
+                if written { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+            })
+        };
         self
     }
 

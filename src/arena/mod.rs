@@ -18,6 +18,7 @@
 //! - [`slices::Info`], what the arena itself knows of the segment.
 
 pub(crate) mod bits;
+pub(crate) mod held;
 pub(crate) mod private;
 pub(crate) mod slices;
 pub(crate) mod space;

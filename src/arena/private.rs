@@ -3,7 +3,7 @@
 //! Powers of two from 64 bytes to half a chunk, aligned to their size, from chunks of our own; a piece that is given
 //! back is kept for the next one of its size. Nothing is ever unmapped: a reader may be looking at it.
 
-use super::SLICE;
+use super::{SLICE, held};
 use crate::os::{self, lock::Lock};
 use std::ptr::null_mut;
 
@@ -99,11 +99,18 @@ impl Private {
     }
 
     fn refill(&mut self, need: usize) {
-        for len in [CHUNK, need.max(SLICE)] {
+        for (len, needed) in [(CHUNK, false), (need.max(SLICE), true)] {
             // A chunk's beginning is aligned to an OS page only; twice the size holds an aligned piece in any case.
             let len = if len < 2 * need && need > os::page_size() { 2 * need } else { len };
+            // The limit refuses a chunk, but not what is needed.
+            if needed {
+                held::add(len);
+            } else if !held::grow(len) {
+                continue;
+            }
             let p = os::reserve(0, len);
             if p.is_null() {
+                held::shrink(len);
                 continue;
             }
             // SAFETY: the range was just reserved.
@@ -119,6 +126,7 @@ impl Private {
                     return;
                 }
                 os::release(p, len);
+                held::shrink(len);
             }
         }
     }

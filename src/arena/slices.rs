@@ -4,7 +4,7 @@
 
 use super::bits::Bits;
 use super::space::Space;
-use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, info};
+use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info};
 use crate::config::{self, HugePages};
 use crate::os::{self, lock::Lock};
 use crate::sync::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -123,21 +123,30 @@ static ARENA: Lock<Arena> = Lock::new(Arena {
 /// A copy of `Counts::due` in bytes that slow paths look at without the lock.
 static DUE: AtomicUsize = AtomicUsize::new(0);
 
-/// A run of `slices` slices, the first at a multiple of `align` bytes, a power of two. `None` if memory is out;
-/// nothing is lost then. Takes the arena's lock, and the system's when memory must be committed.
+/// Why there is no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    System,
+    /// [`held`]'s: another place would be refused as well.
+    Limit,
+}
+
+/// A run of `slices` slices, the first at a multiple of `align` bytes, a power of two. `None` if memory is out, or the
+/// limit reached; nothing is lost then. Takes the arena's lock, and the system's when memory must be committed.
 pub(crate) fn take(slices: usize, align: usize) -> Option<Run> {
     let mut arena = ARENA.lock();
     let run = if is_huge(slices, align) {
         arena.take_huge(slices, align.max(SEGMENT))
     } else {
-        arena.take_small(slices, align.max(SLICE) / SLICE)
+        arena.take_small(slices, align.max(SLICE) / SLICE).ok()
     };
     arena.settle();
     run
 }
 
 /// Gives a run back, or the end of one. Its memory stays for a moment, but for the first `zero`
-/// slices, which read as zero because it was moved away. Returns the bytes that are due to be purged now.
+/// slices, which read as zero because it was moved away or purged; [`held`] knows of that already. Returns the bytes that are due
+/// to be purged now.
 ///
 /// # Safety
 /// The run came from [`take`], nobody uses it, and its class bytes say so.
@@ -153,10 +162,10 @@ pub(crate) unsafe fn give(at: *mut u8, slices: usize, zero: usize) -> usize {
 ///
 /// # Safety
 /// As for [`give`]; `slices` is what was taken.
-pub(crate) unsafe fn give_huge(at: *mut u8, slices: usize) -> usize {
+pub(crate) unsafe fn give_huge(at: *mut u8, slices: usize, zero: usize) -> usize {
     let mut arena = ARENA.lock();
     // SAFETY: by the caller's promise.
-    unsafe { arena.give_huge(at, slices) };
+    unsafe { arena.give_huge(at, slices, zero) };
     arena.settle();
     arena.counts.due * SLICE
 }
@@ -180,7 +189,7 @@ pub(crate) unsafe fn extend(at: *mut u8, slices: usize, to: usize) -> Option<Run
     // SAFETY: we hold the lock.
     let free = first + n <= USABLE && unsafe { (*info).free.count_in(first, n) } == n;
     // SAFETY: the slices are free.
-    let run = if free { unsafe { arena.claim(info, first, n) } } else { None };
+    let run = if free { unsafe { arena.claim(info, first, n) }.ok() } else { None };
     arena.settle();
     run
 }
@@ -242,6 +251,7 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Option<usize> {
         if done {
             arena.counts.due -= n;
             arena.counts.purged += n;
+            held::shrink(n * SLICE);
         }
         match (done, left) {
             (true, 0) => arena.give_space(h),
@@ -286,6 +296,7 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Option<usize> {
     if done {
         arena.counts.due -= n;
         arena.counts.purged += n;
+        held::shrink(n * SLICE);
     }
     arena.settle();
     done.then_some(n * SLICE)
@@ -321,6 +332,12 @@ pub(crate) fn mark_used(at: *mut u8) {
 /// How many pages have become sparse since somebody looked at them.
 pub(crate) fn sparse() -> usize {
     SPARSE.load(Ordering::Relaxed) // Relaxed: as in `mark_sparse`
+}
+
+/// Whether somebody is purging: [`purge_one`] gives nothing then.
+pub(crate) fn is_purging() -> bool {
+    let arena = ARENA.lock();
+    arena.purging.is_some() || arena.purging_huge.is_some()
 }
 
 /// Calls `f` with the first address of each slice whose hint is set, and takes the hint, until `f` says stop.
@@ -419,6 +436,19 @@ impl Walk {
     }
 }
 
+/// Calls `f` with each slice that can hold blocks, free ones too. No lock is held meanwhile.
+pub(crate) fn each(mut f: impl FnMut(*mut u8)) {
+    let mut info = ARENA.lock().first;
+    while !info.is_null() {
+        // SAFETY: infos live for ever, are appended only, and the base does not change.
+        let (base, next) = unsafe { ((*info).base, &raw const (*info).next) };
+        (0..USABLE).for_each(|i| f(base.wrapping_add(i * SLICE)));
+        let _arena = ARENA.lock(); // `next` of the last info is written under it
+        // SAFETY: as above.
+        info = unsafe { *next };
+    }
+}
+
 /// Refuses huge pages for the chunk that holds an address, if they were asked for: somebody is about to purge a part
 /// of it, and the kernel would sooner or later make a whole huge page of what is left.
 pub(crate) fn refuse_huge(at: *mut u8) {
@@ -512,7 +542,7 @@ impl Arena {
         assert_eq!(self.counts.due, due, "what is due is not what is free and dirty");
     }
 
-    fn take_small(&mut self, n: usize, align: usize) -> Option<Run> {
+    fn take_small(&mut self, n: usize, align: usize) -> Result<Run, Refused> {
         // First what holds physical memory already, so that the process does not grow while it has some.
         for dirty in [true, false] {
             if dirty && self.counts.due < n {
@@ -528,7 +558,7 @@ impl Arena {
                 match among.find(n, align) {
                     // SAFETY: the run is free. Another segment may have memory that needs not be asked for.
                     Some(first) => match unsafe { self.claim(info, first, n) } {
-                        None => continue,
+                        Err(Refused::System) => continue,
                         run => return run,
                     },
                     None if !dirty => i.longest = i.free.longest(),
@@ -536,28 +566,35 @@ impl Arena {
                 }
             }
         }
-        let info = self.add_segment()?;
+        if !held::fits(n * SLICE) {
+            return Err(Refused::Limit);
+        }
+        let info = self.add_segment().ok_or(Refused::System)?;
         // SAFETY: the segment is empty.
         unsafe { self.claim(info, 0, n) }
     }
 
     /// # Safety
     /// The slices `first..first + n` of the segment are free.
-    unsafe fn claim(&mut self, info: *mut Info, first: usize, n: usize) -> Option<Run> {
+    unsafe fn claim(&mut self, info: *mut Info, first: usize, n: usize) -> Result<Run, Refused> {
         // SAFETY: infos live for ever, and we hold the lock.
         let i = unsafe { &mut *info };
+        let dirty = i.dirty.count_in(first, n);
+        if !held::grow((n - dirty) * SLICE) {
+            return Err(Refused::Limit);
+        }
         for chunk in first / CHUNK_SLICES..=(first + n - 1) / CHUNK_SLICES {
-            if i.chunks >> chunk & 1 == 0 {
-                self.commit_chunk(i, chunk)?;
+            if i.chunks >> chunk & 1 == 0 && self.commit_chunk(i, chunk).is_none() {
+                held::shrink((n - dirty) * SLICE);
+                return Err(Refused::System);
             }
         }
-        let dirty = i.dirty.count_in(first, n);
         i.free.remove(first, n);
         i.not_waited(first, n);
         i.dirty.insert(first, n);
         self.counts.due -= dirty;
         self.counts.used += n;
-        Some(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: self.grown() })
+        Ok(Run { at: i.base.wrapping_add(first * SLICE), zero: dirty == 0, grown: self.grown() })
     }
 
     fn commit_chunk(&self, i: &mut Info, chunk: usize) -> Option<()> {
@@ -625,6 +662,9 @@ impl Arena {
 
     fn take_huge(&mut self, slices: usize, align: usize) -> Option<Run> {
         let units = units_of(slices);
+        if !held::fits(0) {
+            return None;
+        }
         let fits = |h: &Huge| h.units == units && h.slices >= slices && h.base.addr() & (align - 1) == 0;
         let best = self.waiting.iter_mut().filter(|h| h.as_ref().is_some_and(fits));
         if let Some(slot) = best.min_by_key(|h| h.map(|h| h.slices)) {
@@ -637,17 +677,22 @@ impl Arena {
                 self.counts.due -= h.slices;
                 self.counts.used += slices;
                 self.counts.purged += more;
+                held::shrink(more * SLICE);
                 return Some(Run { at: h.base, zero: false, grown: 0 });
             }
             self.wait(h);
         }
-        let base = self.space.take(units, align)?;
-        // SAFETY: the range is reserved and ours. The slice before it is the metadata's.
-        let committed = unsafe { commit_metadata(base) && os::commit(base, slices * SLICE) };
-        if !committed {
-            self.space.give(base, units);
+        if !held::grow(slices * SLICE) {
             return None;
         }
+        // SAFETY: the range is reserved and ours. The slice before it is the metadata's.
+        let commit = |base| unsafe { commit_metadata(base) && os::commit(base, slices * SLICE) };
+        let base = self.space.take(units, align);
+        let Some(base) = base.filter(|&base| commit(base)) else {
+            held::shrink(slices * SLICE);
+            base.into_iter().for_each(|base| self.space.give(base, units));
+            return None;
+        };
         // SAFETY: committed above.
         unsafe { self.huge_pages(base, slices * SLICE) };
         self.counts.used += slices;
@@ -656,16 +701,20 @@ impl Arena {
 
     /// # Safety
     /// As for the function of this name.
-    unsafe fn give_huge(&mut self, base: *mut u8, slices: usize) {
+    unsafe fn give_huge(&mut self, base: *mut u8, slices: usize, zero: usize) {
         self.counts.used -= slices;
         let h = Huge { base, units: units_of(slices), slices, waited: [false; INTERVALS] };
         self.counts.due += slices;
+        // What was moved away is no use to the next one, and to purge the rest costs little.
+        let now = zero > 0 || self.waiting.iter().all(Option::is_some);
         // SAFETY: the range is committed, ours and dead.
-        if self.waiting.iter().all(Option::is_some) && unsafe { os::purge(base, slices * SLICE) } {
+        if now && unsafe { os::purge(base, slices * SLICE) } {
             self.counts.due -= slices;
             self.counts.purged += slices;
+            held::shrink((slices - zero) * SLICE);
             self.give_space(h);
         } else {
+            held::add(zero * SLICE);
             self.wait(h);
         }
     }

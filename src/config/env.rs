@@ -4,6 +4,7 @@
 //! It overrides the builder, which can lock it out. Nothing here allocates.
 
 use super::dumps::{self, Dumps, Signal};
+use super::limits::{Contradiction, Hard, LEAST, Soft};
 use super::{Config, HugePages, Mode, Size, Thresholds, bounds};
 use std::ffi::CStr;
 use std::fmt;
@@ -27,6 +28,10 @@ const PATTERN: &str = "a path, with %p for the process, %n for the number and %%
 const SWITCH: &str = "on or off";
 const YOUNG: &str = "a size of 1MiB to 1024GiB";
 const IDLE: &str = "a time of 100ms to 24h";
+const LIMIT: &str = "a size of 8MiB or more, cgroup, or none";
+const SOFT_LIMIT: &str = "a size of 8MiB or more, 1% to 100% of the limit, or none";
+const SOFT_ABOVE_HARD: &str = "a size that is not above `limit`";
+const PERCENT_OF_NOTHING: &str = "a `limit` that it is a part of";
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,10 +53,22 @@ pub(crate) struct Parsed {
 /// Applies each word of `text` to a configuration. A word that is wrong is given to `complain` and changes nothing.
 pub(crate) fn parse(text: &'static str, config: Config, mut complain: impl FnMut(&str, Wrong)) -> Parsed {
     let mut parsed = Parsed { config, help: false };
+    let mut soft = None;
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        if let Err(wrong) = parsed.apply(word) {
-            complain(word, wrong);
+        match parsed.apply(word) {
+            Err(wrong) => complain(word, wrong),
+            Ok(()) if word.starts_with("soft_limit") => soft = Some(word),
+            Ok(()) => (),
         }
+    }
+    // Two words, in whatever order, that do not go together: the soft one goes. What the builder has set only gives way.
+    if let (Some(word), Err(contradiction)) = (soft, parsed.config.limits.check()) {
+        let needs = match contradiction {
+            Contradiction::SoftAboveHard => SOFT_ABOVE_HARD,
+            Contradiction::PercentOfNothing => PERCENT_OF_NOTHING,
+        };
+        complain(word, Wrong::Value(needs));
+        parsed.config.limits.soft = config.limits.soft;
     }
     parsed
 }
@@ -140,6 +157,8 @@ impl Parsed {
                 let bytes = value.and_then(size).filter(|n| dumps::FILE_BYTES.contains(n));
                 config.dumps.most_bytes = bytes.ok_or(Wrong::Value("a size of 32MiB to 1024GiB"))?
             }
+            ("limit", value) => config.limits.hard = value.and_then(hard).ok_or(Wrong::Value(LIMIT))?,
+            ("soft_limit", value) => config.limits.soft = value.and_then(soft).ok_or(Wrong::Value(SOFT_LIMIT))?,
             _ => return Err(Wrong::Word),
         }
         Ok(())
@@ -168,6 +187,22 @@ fn dump(dumps: &mut Dumps, when: &str) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+fn hard(text: &str) -> Option<Hard> {
+    match text {
+        "none" => Some(Hard::Never),
+        "cgroup" => Some(Hard::Cgroup),
+        size => self::size(size).filter(|&bytes| bytes >= LEAST).map(Hard::Bytes),
+    }
+}
+
+fn soft(text: &str) -> Option<Soft> {
+    match text.strip_suffix('%') {
+        Some(percent) => percent.parse().ok().filter(|percent| (1..=100).contains(percent)).map(Soft::Percent),
+        None if text == "none" => Some(Soft::Never),
+        None => size(text).filter(|&bytes| bytes >= LEAST).map(Soft::Bytes),
+    }
 }
 
 /// A whole number of seconds, minutes or hours.
@@ -252,6 +287,9 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
         HugePages::Never => "never",
     };
     line(format_args!("  huge_pages={huge:<11} transparent huge pages: auto | always | never"));
+    let limits = config.limits;
+    line(format_args!("  limit={:<16} allocations beyond it fail: {LIMIT}", limits.hard));
+    line(format_args!("  soft_limit={:<11} collections near it: {SOFT_LIMIT}", limits.soft));
     line(format_args!("  leaks={:<16} what is held is printed at exit: on | off", switch(config.leaks)));
     let Thresholds { young_bytes, young_per_middle, middle_per_old, free_percent, idle_ms } = config.thresholds;
     line(format_args!(
@@ -325,6 +363,7 @@ impl fmt::Display for Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
 
     fn parsed(text: &'static str) -> (Parsed, Vec<(String, Wrong)>) {
         let mut wrong = Vec::new();
@@ -411,6 +450,46 @@ mod tests {
             idle_ms: 1500,
         };
         assert_eq!(p.config.thresholds, right);
+    }
+
+    #[test]
+    fn limits() {
+        for (text, soft, hard) in [
+            ("limit=2GiB", Soft::Unset, Hard::Bytes(2 << 30)),
+            ("limit=cgroup,soft_limit=75%", Soft::Percent(75), Hard::Cgroup),
+            ("soft_limit=75%,limit=8MiB", Soft::Percent(75), Hard::Bytes(8 << 20)),
+            ("soft_limit=1GiB,limit=1GiB", Soft::Bytes(1 << 30), Hard::Bytes(1 << 30)),
+            ("soft_limit=1GiB", Soft::Bytes(1 << 30), Hard::Never),
+            ("limit=1GiB,limit=none,soft_limit=none", Soft::Never, Hard::Never),
+        ] {
+            let (p, wrong) = parsed(text);
+            assert_eq!((p.config.limits, wrong), (Limits { soft, hard }, vec![]), "{text}");
+        }
+        for word in ["limit", "limit=", "limit=0", "limit=8388607", "limit=80%", "limit=-1", "limit=much"] {
+            let (p, wrong) = parsed(format!("{word},tags=7").leak());
+            assert_eq!(wrong, [(word.to_owned(), Wrong::Value(LIMIT))]);
+            assert_eq!((p.config.limits, p.config.tags), (Limits::new(), 7));
+        }
+        for word in
+            ["soft_limit", "soft_limit=0", "soft_limit=0%", "soft_limit=101%", "soft_limit=%", "soft_limit=1MiB"]
+        {
+            let (p, wrong) = parsed(format!("limit=1GiB,{word}").leak());
+            assert_eq!(wrong, [(word.to_owned(), Wrong::Value(SOFT_LIMIT))]);
+            assert_eq!(p.config.limits, Limits::new().hard(1 << 30));
+        }
+        for (text, word, needs, hard) in [
+            ("limit=1GiB,soft_limit=2GiB", "soft_limit=2GiB", SOFT_ABOVE_HARD, Hard::Bytes(1 << 30)),
+            ("soft_limit=2GiB,limit=1GiB", "soft_limit=2GiB", SOFT_ABOVE_HARD, Hard::Bytes(1 << 30)),
+            ("soft_limit=50%", "soft_limit=50%", PERCENT_OF_NOTHING, Hard::Never),
+        ] {
+            let (p, wrong) = parsed(text);
+            assert_eq!(wrong, [(word.to_owned(), Wrong::Value(needs))], "{text}");
+            assert_eq!(p.config.limits, Limits { soft: Soft::Unset, hard });
+        }
+        // What the builder has set gives way without a word.
+        let builder = Config { limits: Limits::new().soft(2 << 30), ..Config::DEFAULT };
+        let p = parse("limit=1GiB", builder, |word, wrong| panic!("{word}: {wrong}"));
+        assert_eq!(p.config.limits.hard, Hard::Bytes(1 << 30));
     }
 
     #[test]

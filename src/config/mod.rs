@@ -3,9 +3,11 @@
 pub(crate) mod dumps;
 #[cfg(not(loom))]
 pub(crate) mod env;
+pub(crate) mod limits;
 mod thresholds;
 
 pub use dumps::{Dumps, Signal};
+pub use limits::Limits;
 pub use thresholds::{BadThreshold, Thresholds};
 
 /// When fresh memory asks the system for transparent huge pages.
@@ -87,6 +89,7 @@ pub(crate) struct Config {
     /// Whether a report of what is held is printed at exit.
     pub(crate) leaks: bool,
     pub(crate) dumps: Dumps,
+    pub(crate) limits: Limits,
     pub(crate) thresholds: Thresholds,
     /// Whether thresholds begin collections.
     pub(crate) collect: bool,
@@ -118,6 +121,7 @@ impl Config {
         tags: 1024,
         leaks: false,
         dumps: Dumps::new(),
+        limits: Limits::new(),
         thresholds: Thresholds::DEFAULT,
         collect: true,
         trace: false,

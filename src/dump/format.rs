@@ -236,6 +236,7 @@ pub(crate) fn stats(j: &mut Json<'_>, stats: &Stats) {
         own,
         threads,
         ref large,
+        ref limits,
         epoch,
         ref classes,
     } = *stats;
@@ -267,6 +268,37 @@ pub(crate) fn stats(j: &mut Json<'_>, stats: &Stats) {
             j.key("live_blocks").number(live_blocks as u64);
             j.key("live").number(live as u64);
             j.key("allocated_blocks").number(allocated_blocks);
+        });
+        j.key("limits").object(|j| {
+            let crate::stats::LimitStats {
+                held,
+                soft,
+                hard,
+                closest,
+                refused,
+                refused_bytes,
+                young_asked,
+                middle_asked,
+                old_asked,
+                soft_reached,
+            } = *limits;
+            // What there is not has no key.
+            for (key, value) in [
+                ("held", Some(held)),
+                ("soft", soft),
+                ("hard", hard),
+                ("closest", closest),
+                ("refused", Some(refused)),
+                ("refused_bytes", Some(refused_bytes)),
+                ("young_asked", Some(young_asked)),
+                ("middle_asked", Some(middle_asked)),
+                ("old_asked", Some(old_asked)),
+                ("soft_reached", Some(soft_reached)),
+            ] {
+                if let Some(value) = value {
+                    j.key(key).number(value);
+                }
+            }
         });
         j.key("classes").array(|j| {
             for class in classes.iter() {

@@ -44,10 +44,10 @@ impl OpenMetrics {
         OpenMetrics { tags: tags.min(MOST), ..self }
     }
 
-    /// No more series than this are written, whatever the snapshot holds: 30 of the process, 5 for each of 88 size
+    /// No more series than this are written, whatever the snapshot holds: 40 of the process, 5 for each of 88 size
     /// classes, 6 for each of 15 ages, 34 of generations, 6 for each line and each tag, and 6 for what is left over of each.
     pub fn most_series(&self) -> usize {
-        30 + 5 * 88 + 6 * 15 + 34 + 6 * (self.sites + 1) + 6 * (self.tags + 1)
+        40 + 5 * 88 + 6 * 15 + 34 + 6 * (self.sites + 1) + 6 * (self.tags + 1)
     }
 }
 
@@ -120,6 +120,20 @@ fn process(text: &mut Text, snapshot: &Snapshot) {
     ] {
         text.gauge(&format!("tenure_{name}_bytes"), help, bytes as f64);
     }
+    text.gauge(
+        "tenure_held_bytes",
+        "Committed bytes and the allocator's own: what the limits are on.",
+        s.limits.held as f64,
+    );
+    for (name, help, bytes) in [
+        ("soft_limit", "Collections are asked for as held bytes come near.", s.limits.soft),
+        ("hard_limit", "Allocations that would need more are refused.", s.limits.hard),
+        ("hard_limit_closest", "The least that was left below the hard limit.", s.limits.closest),
+    ] {
+        if let Some(bytes) = bytes {
+            text.gauge(&format!("tenure_{name}_bytes"), help, bytes as f64);
+        }
+    }
     for (name, help, n) in [
         ("live_blocks", "Live blocks.", s.live_blocks as f64),
         ("large_live_blocks", "Live blocks of more than 64 KiB.", s.large.live_blocks as f64),
@@ -134,6 +148,12 @@ fn process(text: &mut Text, snapshot: &Snapshot) {
         ("sent_home_blocks", "Blocks sent home to their pages.", s.sent_home),
         ("large_allocated_blocks", "Blocks of more than 64 KiB allocated.", s.large.allocated_blocks),
         ("epochs", "Ticks of the allocator's clock.", s.epoch),
+        ("refused_allocations", "Allocations refused for the hard limit.", s.limits.refused),
+        ("refused_bytes", "Requested by those.", s.limits.refused_bytes),
+        ("soft_limit_young_collections", "Young collections asked for near the soft limit.", s.limits.young_asked),
+        ("soft_limit_middle_collections", "Middle ones.", s.limits.middle_asked),
+        ("soft_limit_old_collections", "Old ones.", s.limits.old_asked),
+        ("soft_limit_reached", "How often the soft limit was reached.", s.limits.soft_reached),
     ] {
         text.family(&format!("tenure_{name}"), Kind::Counter, help);
         text.value(n as f64);

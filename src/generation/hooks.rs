@@ -1,7 +1,7 @@
 //! What the program wants to be called for, before and after collections: never inside an allocation.
 
-use super::Generation;
 use super::record::Collection;
+use super::{Generation, pressure};
 use crate::config;
 use crate::os::lock::Futex;
 use crate::os::owned::Owned;
@@ -92,30 +92,45 @@ pub(super) fn remove(id: HookId) {
 /// Calls each hook, in the order of their slots. A panic ends that hook's call and nothing else. Not while this thread calls hooks
 /// already: a hook may collect, and is not called for that.
 pub(super) fn call(event: Event<'_>) {
+    if COUNT.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    calling(|| {
+        let all = with(|hooks| hooks.all).unwrap_or([None; MOST]);
+        for (_, hook) in all.into_iter().flatten() {
+            contained(|| hook(event));
+        }
+    });
+}
+
+/// Runs what calls hooks, unless this thread calls some already.
+pub(super) fn calling(f: impl FnOnce()) {
     struct Back;
     impl Drop for Back {
         fn drop(&mut self) {
             CALLING.set(false);
         }
     }
-    if COUNT.load(Ordering::Relaxed) == 0 || CALLING.replace(true) {
-        return;
-    }
-    let _back = Back;
-    let all = with(|hooks| hooks.all).unwrap_or([None; MOST]);
-    for (_, hook) in all.into_iter().flatten() {
-        // The panic hook of the program has said what it was.
-        _ = catch_unwind(AssertUnwindSafe(|| hook(event)));
+    if !CALLING.replace(true) {
+        let _back = Back;
+        f();
     }
 }
 
-/// Calls hooks for the automatic collections that they have not heard of. Returns how many.
+/// Runs a hook. A panic goes no further.
+pub(super) fn contained(hook: impl FnOnce()) {
+    // The panic hook of the program has said what it was.
+    _ = catch_unwind(AssertUnwindSafe(hook));
+}
+
+/// Calls hooks for the automatic collections that they have not heard of, and for the soft limit. Returns for how many things.
 pub(super) fn tell() -> usize {
     if CALLING.get() {
         return 0;
     }
+    let pressed = usize::from(pressure::tell());
     let waiting = with(|hooks| std::mem::replace(&mut hooks.waiting, [None; WAITING])).unwrap_or([None; WAITING]);
-    waiting.iter().flatten().map(|collection| call(Event::After(collection))).count()
+    pressed + waiting.iter().flatten().map(|collection| call(Event::After(collection))).count()
 }
 
 /// Automatic collections that ended while so many others waited that hooks never heard of them.
@@ -140,9 +155,7 @@ pub(super) fn ended(collection: &Collection) {
     if kept.is_err() {
         FORGOTTEN.fetch_add(1, Ordering::Relaxed);
     }
-    if config::current::helper_thread() {
-        wake();
-    }
+    wake();
 }
 
 const NONE: u32 = 0;
@@ -155,7 +168,11 @@ const LINGER_MS: u64 = 5000;
 /// Hooks are the program's code.
 const STACK: usize = 2 << 20;
 
-fn wake() {
+/// Has the thread call what hooks are to hear, if there may be one. No lock is held.
+pub(super) fn wake() {
+    if !config::current::helper_thread() {
+        return;
+    }
     // Release because the thread is to see what waits. It does by its lock, too.
     match THREAD.swap(WOKEN, Ordering::AcqRel) {
         NONE if !process::spawn_with(STACK, run) => THREAD.store(NONE, Ordering::Release),

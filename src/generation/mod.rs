@@ -1,14 +1,14 @@
 //! The generational clock, and giving memory back.
 
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod census;
 pub(crate) mod clock;
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod collector;
 pub(crate) mod helper;
 mod hooks;
+pub(crate) mod limits;
+pub(crate) mod pressure;
 mod record;
-#[allow(dead_code, reason = "the statistic follows")]
+pub(crate) mod relief;
 pub(crate) mod trend;
 
 use crate::config::Config;

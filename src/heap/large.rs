@@ -6,7 +6,7 @@
 
 use super::thread::with_tracker;
 use super::{Mode, SlowPath};
-use crate::arena::{SLICE, slices};
+use crate::arena::{SLICE, held, slices};
 use crate::config::Config;
 use crate::os::{self, die};
 use crate::pages::loose;
@@ -37,8 +37,9 @@ fn slices_for(size: usize) -> Option<usize> {
 /// A large block, and whether it reads as zero. Null if memory is out.
 pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> (*mut u8, bool) {
     let Some(n) = slices_for(size).filter(|_| align <= 1 << 46) else { return (std::ptr::null_mut(), false) };
-    let Some(run) = slices::take(n, align) else {
-        S::failed(size);
+    let once_more = || if S::short(n * SLICE) { slices::take(n, align) } else { None };
+    let Some(run) = slices::take(n, align).or_else(once_more) else {
+        S::failed(size, n * SLICE);
         return (std::ptr::null_mut(), false);
     };
     // SAFETY: the run is ours.
@@ -112,7 +113,7 @@ pub(crate) unsafe fn free<S: SlowPath>(config: &Config, block: *mut u8) {
 }
 
 /// # Safety
-/// As for [`free`]; the memory of the first `moved` bytes was moved away.
+/// As for [`free`]; the memory of the first `moved` bytes, whole slices, was moved away or purged, and [`held`] knows of that.
 unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
     // SAFETY: by the caller's promise.
     unsafe {
@@ -129,12 +130,13 @@ unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
         page::erase_large(block);
         LIVE.fetch_sub(1, Ordering::Relaxed); // Relaxed: statistics
         LIVE_BYTES.fetch_sub(n * SLICE, Ordering::Relaxed);
-        S::due(if huge { slices::give_huge(block, n) } else { slices::give(block, n, moved / SLICE) });
+        let zero = moved / SLICE;
+        S::due(if huge { slices::give_huge(block, n, zero) } else { slices::give(block, n, zero) });
     }
 }
 
-/// Changes the size of a large block, in place or by moving its memory. Null if memory is out, or if it cannot be done
-/// without a copy: the block is as it was then.
+/// Changes the size of a large block, in place or by moving its memory. Null if memory is out; `None` if it cannot be done
+/// without a copy. The block is as it was then.
 ///
 /// # Safety
 /// The block is a large one and the caller's; `size` needs a large block too; `old` is how much of it is used.
@@ -144,14 +146,14 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
     old: usize,
     size: usize,
     align: usize,
-) -> *mut u8 {
-    let Some(n) = slices_for(size) else { return std::ptr::null_mut() };
+) -> Option<*mut u8> {
+    let Some(n) = slices_for(size) else { return Some(std::ptr::null_mut()) };
     // SAFETY: by the caller's promise.
     let (have, huge) = unsafe { ((*page_of(block)).slices(), (*page_of(block)).is_huge()) };
     if n == have {
         // SAFETY: the block is the caller's.
         unsafe { resized::<S>(config, block, size, have * SLICE) };
-        return block;
+        return Some(block);
     }
     // SAFETY: the block is the caller's, and none of its end is used any more.
     unsafe {
@@ -159,43 +161,87 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
             (*page_of(block)).set_slices(n);
             resized::<S>(config, block, size, have * SLICE);
             S::due(slices::give(block.wrapping_add(n * SLICE), have - n, 0));
-            return block;
+            return Some(block);
         }
         if huge && n < have && n * 2 >= have {
             resized::<S>(config, block, size, have * SLICE);
-            return block; // the end of a huge block stays its own
+            return Some(block); // the end of a huge block stays its own
         }
         if !huge
             && n > have
-            && let Some(run) = slices::extend(block, have, n)
+            && let Some(run) = extend::<S>(block, have, n)
         {
             (*page_of(block)).set_slices(n);
             resized::<S>(config, block, size, have * SLICE);
             shard::balance(run.grown);
             S::allocated((n - have) * SLICE, true);
-            return block;
+            return Some(block);
         }
     }
-    if old.min(size) < MOVE_FROM {
-        return std::ptr::null_mut();
+    let used = old.min(size);
+    if used < MOVE_FROM {
+        return None;
     }
+    let len = used.next_multiple_of(os::page_size());
+    // What is moved is never there twice, so it counts as gone from here on.
+    let moves = len / SLICE * SLICE;
+    held::shrink(moves);
     let (new, _) = alloc::<S>(config, size, align);
     if new.is_null() {
-        return new;
+        held::add(moves);
+        return Some(new);
     }
-    let used = old.min(size);
-    let len = used.next_multiple_of(os::page_size());
     // SAFETY: both blocks are ours, disjoint, and at least that long.
     unsafe {
         match os::move_pages(block, new, len) {
-            os::Moved::Yes => free_run::<S>(config, block, len),
-            os::Moved::No => {
+            os::Moved::Yes => free_run::<S>(config, block, moves),
+            os::Moved::No if held::grow(moves) => {
                 new.copy_from_nonoverlapping(block, used);
                 free::<S>(config, block);
             }
+            // The limit has no room for both.
+            os::Moved::No if copy_in_pieces(block, new, used) => free_run::<S>(config, block, moves),
+            os::Moved::No => {
+                held::add(moves);
+                free::<S>(config, block);
+            }
             // The new block is not memory any more: it stays out of use for ever, and the old one is as it was.
-            os::Moved::Lost => return std::ptr::null_mut(),
+            os::Moved::Lost => {
+                held::add(moves);
+                return None;
+            }
         }
     }
-    new
+    Some(new)
+}
+
+/// Copies, and gives back what was copied, a MiB at a time. Returns whether all whole slices of `from` read as zero now.
+///
+/// # Safety
+/// Both blocks are large ones of the caller's, disjoint, and at least that long.
+unsafe fn copy_in_pieces(from: *mut u8, to: *mut u8, len: usize) -> bool {
+    const PIECE: usize = 1 << 20;
+    let mut purged = true;
+    for at in (0..len).step_by(PIECE) {
+        let n = PIECE.min(len - at);
+        let (from, whole) = (from.wrapping_add(at), n / SLICE * SLICE);
+        // SAFETY: by the caller's promise; what was copied is dead.
+        unsafe {
+            to.wrapping_add(at).copy_from_nonoverlapping(from, n);
+            purged &= whole == 0 || os::purge(from, whole);
+        }
+    }
+    purged
+}
+
+/// [`slices::extend`], and once more if it was the limit that refused, and room could be made.
+///
+/// # Safety
+/// As for that.
+unsafe fn extend<S: SlowPath>(block: *mut u8, have: usize, to: usize) -> Option<slices::Run> {
+    let more = (to - have) * SLICE;
+    // SAFETY: by the caller's promise.
+    let run = unsafe { slices::extend(block, have, to) };
+    // SAFETY: as above.
+    run.or_else(|| if !held::fits(more) && S::short(more) { unsafe { slices::extend(block, have, to) } } else { None })
 }

@@ -95,8 +95,12 @@ mod fast {
         fn allocated(bytes: usize, large: bool);
         /// So many bytes are free and due to be purged. No lock is held.
         fn due(bytes: usize);
-        /// There is no memory for so many bytes: null will be returned. No lock is held.
-        fn failed(bytes: usize);
+        /// So many bytes of slices are not to be had: makes room, and says whether to try once more. No lock is held, and the
+        /// thread is on no side of its gate.
+        fn short(bytes: usize) -> bool;
+        /// There is no memory for so many bytes, which would have taken so many of slices: null will be returned. No lock is
+        /// held.
+        fn failed(bytes: usize, slices: usize);
         /// In a forked child, after everything below is in order again.
         fn after_fork_in_child();
     }

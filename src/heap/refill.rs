@@ -67,6 +67,8 @@ impl Heap {
         kind: Kind,
         class: usize,
     ) -> usize {
+        // SAFETY: by the caller's promise.
+        unsafe { self.give_up_if_asked(words, kind, class) };
         // Relaxed here and below: the words and slots are this thread's, inside the gate.
         let push = pair.push.load(Relaxed);
         let held = if push.is_null() { 0 } else { self.compact(pair, k, class) };
@@ -241,6 +243,7 @@ impl Heap {
     ) {
         // SAFETY: by the caller's promise; the full magazine is this heap's.
         unsafe {
+            self.give_up_if_asked(words, kind, class);
             self.look_at_one(words, kind, class);
             // A magazine to go on with comes first: without one, the full one cannot be given away.
             let spare = if kind == Kind::Plain { k.take_empty(class) } else { Magazine::NONE };

@@ -3,10 +3,10 @@
 use super::dying::{self, Freed};
 use super::thread::{ClassHeap, Heap, with_tracker};
 use super::{EVERY, Mode, Pair, SlowPath, Words, large, words};
-use crate::arena::{self, slices};
+use crate::arena::{self, SLICE, slices};
 use crate::config::Config;
 use crate::os::die;
-use crate::pages::classes::{CLASSES, COLD, block_size};
+use crate::pages::classes::{CLASSES, COLD, block_size, page_slices};
 use crate::pages::page::{Kind, Page, page_of};
 use crate::pages::shard;
 use crate::sync::{AtomicU64, Ordering};
@@ -41,9 +41,12 @@ impl Got {
 #[inline(never)]
 pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, size: usize) -> *mut u8 {
     let Some(heap) = Heap::of::<S>(config, words) else {
-        let block = orphan(class);
+        let mut block = orphan(class);
+        if block.is_null() && S::short(page_slices(class) * SLICE) {
+            block = orphan(class);
+        }
         if block.is_null() {
-            S::failed(size);
+            S::failed(size, page_slices(class) * SLICE);
         }
         return block;
     };
@@ -52,15 +55,26 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, s
         None => match alloc_gated::<S>(heap, words, class) {
             Got::Block(block) => return block,
             Got::Tracked(block, rate) => (block, rate),
-            Got::OutOfMemory => {
-                S::failed(size);
-                return null_mut();
-            }
+            Got::OutOfMemory => match again::<S>(heap, words, class) {
+                Got::Block(block) => return block,
+                Got::Tracked(block, rate) => (block, rate),
+                Got::OutOfMemory => {
+                    S::failed(size, page_slices(class) * SLICE);
+                    return null_mut();
+                }
+            },
         },
     };
     // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
     unsafe { S::born(heap.tracker(), &*(*page_of(block)).word_of_new(block), size, block_size(class), rate) };
     block
+}
+
+/// Once more, if room could be made.
+#[cold]
+#[inline(never)]
+fn again<S: SlowPath>(heap: &Heap, words: &Words, class: usize) -> Got {
+    if S::short(page_slices(class) * SLICE) { alloc_gated::<S>(heap, words, class) } else { Got::OutOfMemory }
 }
 
 #[inline(never)]
@@ -316,7 +330,7 @@ impl Heap {
             let cut = pair.pop.load(Relaxed).wrapping_sub(before as usize);
             // SAFETY: one of the slots that were counted.
             unsafe {
-                k.saved.set((*cut).load(Relaxed));
+                k.saved.store((*cut).load(Relaxed), Relaxed);
                 (*cut).store(null_mut(), Relaxed);
             }
             k.cut.store(cut, Relaxed);

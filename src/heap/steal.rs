@@ -211,7 +211,7 @@ unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Ha
         slot = slot.wrapping_sub(1);
         // SAFETY: a slot of the thread's pop magazine.
         let block = unsafe { (*slot).swap(null_mut(), Relaxed) };
-        let block = if slot == haul.cut { k.saved.get() } else { block };
+        let block = if slot == haul.cut { k.saved.load(Relaxed) } else { block };
         if block.is_null() {
             break;
         }

@@ -10,7 +10,7 @@ use crate::os::{self, loader, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
 use crate::pages::shard::{self, Sent};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -20,15 +20,16 @@ pub(super) struct ClassHeap {
     /// Full magazines that it keeps, and empty ones.
     full: UnsafeCell<Magazines>,
     pub(super) spare: UnsafeCell<Magazines>,
-    /// How many full ones it keeps, for whoever counts from outside.
+    /// How many full ones it keeps, and the first of them, for whoever looks from outside.
     pub(super) kept: AtomicUsize,
+    first_kept: AtomicPtr<Slot>,
     /// The two words when this thread last looked whether it uses the class.
     pub(super) seen: [Cell<*mut Slot>; 2],
     /// The two words when the collector last looked.
     pub(super) seen_outside: [Cell<*mut Slot>; 2],
     /// The slot where the next sample falls, null while none falls into the pop magazine, and what stood there.
     pub(super) cut: AtomicPtr<Slot>,
-    pub(super) saved: Cell<*mut u8>,
+    pub(super) saved: AtomicPtr<u8>,
     /// Blocks until the next sample, counted from the end of the pop magazine; 0 before it was drawn.
     pub(super) until: Cell<u64>,
     /// Which [`SlowPath::rate`] it was drawn at.
@@ -71,6 +72,8 @@ pub(crate) struct Heap {
     pub(super) clock: Cell<usize>,
     /// Block bytes that fit into the magazines of the classes in use.
     pub(super) room: Cell<usize>,
+    /// The last [`ask_to_give_up`] that it has followed.
+    pub(super) gave_up: Cell<u32>,
     /// The class that is looked at next for magazines that are not used.
     pub(super) hand: Cell<usize>,
     /// What the slow path did that must be dealt with after it: memory that the process grew by, bytes due.
@@ -106,11 +109,11 @@ impl ClassHeap {
     /// For this and the next: the caller is the owner, inside the gate, or has claimed it.
     pub(super) unsafe fn keep(&self, full: Magazine) {
         // SAFETY: by the caller's promise; the magazine is the heap's.
-        let len = unsafe {
+        let kept = unsafe {
             (*self.full.get()).push(full);
-            (*self.full.get()).len()
+            &*self.full.get()
         };
-        self.kept.store(len, Ordering::Relaxed); // Relaxed: a statistic for others
+        self.show_kept(kept);
     }
 
     /// Takes back a full magazine that was kept.
@@ -119,9 +122,24 @@ impl ClassHeap {
     /// See [`Self::keep`].
     pub(super) unsafe fn take_kept(&self) -> Option<Magazine> {
         // SAFETY: by the caller's promise.
-        let m = unsafe { (*self.full.get()).pop()? };
-        self.kept.store(self.kept.load(Ordering::Relaxed) - 1, Ordering::Relaxed); // Relaxed: as above
+        let (m, kept) = unsafe { ((*self.full.get()).pop()?, &*self.full.get()) };
+        self.show_kept(kept);
         Some(m)
+    }
+
+    fn show_kept(&self, kept: &Magazines) {
+        self.kept.store(kept.len(), Ordering::Relaxed); // Relaxed, both: a statistic for others
+        self.first_kept.store(kept.first().map_or(null_mut(), Magazine::top), Ordering::Relaxed);
+    }
+
+    /// The full magazines that it keeps. A look from outside: while the owner takes one, others may seem to be among them,
+    /// of which only the slots may be read.
+    pub(super) fn each_kept(&self) -> impl Iterator<Item = Magazine> {
+        let n = self.kept.load(Ordering::Relaxed); // Relaxed, both: a moment old
+        let first = self.first_kept.load(Ordering::Relaxed);
+        // SAFETY: magazines are never unmapped, and their links are atomics that lead to magazines or nowhere.
+        let next = |m: &Magazine| Some(unsafe { m.next() }).filter(|m| !m.is_none());
+        std::iter::successors((!first.is_null()).then(|| Magazine::of(first)), next).take(n)
     }
 
     /// The slot of the cut, which is void from here on.
@@ -223,29 +241,31 @@ impl Heap {
     /// Free blocks of each class in magazines for tracked blocks. A look from outside.
     pub(super) fn tracked_cached(&self, mut f: impl FnMut(usize, usize)) {
         self.dying.each(|freed| f(freed.class, 1));
-        self.each_tracked(|class, t| {
-            let mut held = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
-            let push = t.push.load(Ordering::Relaxed);
+        self.each_tracked(|class, pair, k| {
+            let mut held = census::popped_last(pair.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
+            let push = pair.push.load(Ordering::Relaxed);
             if !push.is_null() {
                 held += census::pushed(push, class);
             }
-            f(class, held + t.heap.kept.load(Ordering::Relaxed) * super::magazine::capacity(class));
+            f(class, held + k.kept.load(Ordering::Relaxed) * super::magazine::capacity(class));
         });
     }
 
     /// Tracked blocks of each class that were popped from such magazines.
     pub(super) fn tracked_allocated(&self, f: &mut impl FnMut(usize, u64)) {
-        self.each_tracked(|class, t| {
-            let left = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class) as u64; // Relaxed: as above
-            f(class, t.heap.popped.load(Ordering::Relaxed).wrapping_sub(left));
+        self.each_tracked(|class, pair, k| {
+            let left = census::popped_last(pair.pop.load(Ordering::Relaxed), null_mut(), class) as u64; // Relaxed: as above
+            f(class, k.popped.load(Ordering::Relaxed).wrapping_sub(left));
         });
     }
 
-    fn each_tracked(&self, mut f: impl FnMut(usize, &TrackedWords)) {
+    /// The words and the rest of each class for tracked blocks, if there are any yet. A look from outside.
+    pub(super) fn each_tracked(&self, mut f: impl FnMut(usize, Pair<'_>, &ClassHeap)) {
         let tracked = self.tracked.load(Ordering::Acquire); // Acquire: written before it was published
         if !tracked.is_null() {
             // SAFETY: written once, and never unmapped.
-            unsafe { (*tracked).iter().enumerate().for_each(|(class, t)| f(class, t)) };
+            let all = unsafe { (*tracked).iter().enumerate() };
+            all.for_each(|(class, t)| f(class, Pair { pop: &t.pop, push: &t.push }, &t.heap));
         }
     }
 
@@ -309,7 +329,7 @@ impl Heap {
         let cut = k.take_cut();
         if !cut.is_null() {
             // SAFETY: the slot belongs to the pop magazine.
-            unsafe { (*cut).store(k.saved.get(), Ordering::Relaxed) }; // Relaxed: this thread's own
+            unsafe { (*cut).store(k.saved.load(Ordering::Relaxed), Ordering::Relaxed) }; // Relaxed: this thread's own
         }
         k.until.set(0);
     }
@@ -457,8 +477,46 @@ pub(super) fn each_ever(mut f: impl FnMut(&Heap)) {
     }
 }
 
+/// How often threads were asked to give up what they hold.
+static GIVE_UP: AtomicU32 = AtomicU32::new(0);
+
+/// Asks every thread for what its magazines hold. One that runs gives it when it refills or spills a magazine next, once; from one
+/// that sleeps, or is on its fast paths alone, [`super::steal::take_idle`] takes it.
+pub(crate) fn ask_to_give_up() {
+    GIVE_UP.fetch_add(1, Ordering::Relaxed); // Relaxed: a thread that sees it later gives later
+}
+
+impl Heap {
+    /// Gives up all magazines but those of one class, the one that is being seen to, if somebody has asked for that.
+    ///
+    /// # Safety
+    /// The caller is the owner, inside the gate.
+    #[inline]
+    pub(super) unsafe fn give_up_if_asked(&self, words: &Words, kind: Kind, but: usize) {
+        let asked = GIVE_UP.load(Ordering::Relaxed); // Relaxed: see `ask_to_give_up`
+        if self.gave_up.get() != asked {
+            self.gave_up.set(asked);
+            // SAFETY: by the caller's promise.
+            unsafe { self.give_up(words, kind, but) };
+        }
+    }
+
+    /// # Safety
+    /// See [`Self::give_up_if_asked`].
+    #[cold]
+    unsafe fn give_up(&self, words: &Words, kind: Kind, but: usize) {
+        for of in [Kind::Plain, Kind::Tracked] {
+            for class in (0..CLASSES).filter(|&class| of != kind || class != but) {
+                if let Some((pair, k)) = self.pairs(words, of, class) {
+                    // SAFETY: by the caller's promise.
+                    _ = unsafe { self.flush(pair, k, of, class) };
+                }
+            }
+        }
+    }
+}
+
 /// Sends home what this thread's magazines hold.
-#[cfg(feature = "internals")]
 pub(crate) fn flush_this<S: SlowPath>() {
     super::words(|words| {
         let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own

@@ -83,6 +83,42 @@ impl Drop for File {
     }
 }
 
+/// A file that is being read.
+#[derive(Debug)]
+pub(crate) struct Reading(libc::c_int);
+
+impl Reading {
+    pub(crate) fn open(path: &CStr) -> Result<Reading, Errno> {
+        loop {
+            // SAFETY: a C string.
+            match unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY) } {
+                fd @ 0.. => return Ok(Reading(fd)),
+                _ if Errno::last() == Errno(libc::EINTR) => (),
+                _ => return Err(Errno::last()),
+            }
+        }
+    }
+
+    /// The next bytes, as many as there are now; 0 at the end.
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, Errno> {
+        loop {
+            // SAFETY: the buffer is as long as said, and ours.
+            match unsafe { libc::read(self.0, into.as_mut_ptr().cast(), into.len()) } {
+                n @ 0.. => return Ok(n as usize),
+                _ if Errno::last() == Errno(libc::EINTR) => (),
+                _ => return Err(Errno::last()),
+            }
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours, and not used again.
+        unsafe { libc::close(self.0) };
+    }
+}
+
 fn write_all(fd: libc::c_int, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         // SAFETY: so many bytes are there to be read.

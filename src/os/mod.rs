@@ -26,12 +26,16 @@
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
 //! | [`loader`] | keeps `fork` and our looks at what is loaded apart |
+//! | [`cgroup::each`] | the limits of the process' cgroups, and what they use; `false` if there are none, or they cannot be read |
+//! | [`file::Reading`] | a file that is read without allocation |
 //! | [`file::File`] | a file that nobody else may read, which is made new and written without allocation |
 //! | [`mapped::Mapped`] | a file's bytes, read in place; off the hot path, it allocates |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`]; and [`owned::Owned`], for what is held for long.
 
+#[cfg(not(loom))]
+pub(crate) mod cgroup;
 #[cfg(not(loom))]
 pub(crate) mod file;
 #[cfg(all(feature = "internals", not(loom)))]

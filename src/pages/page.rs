@@ -1,7 +1,7 @@
 //! The header of a page, and the bitmap of its free blocks.
 
 use super::classes::{COLD, block_index, block_size, capacity, page_slices};
-use crate::arena::{self, SLICE, private, slices};
+use crate::arena::{self, SLICE, held, private, slices};
 use crate::os::{self, die};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::ptr::null_mut;
@@ -185,9 +185,25 @@ impl Page {
         self.words.wrapping_add(block_index(self.class(), p.addr() - self.base().addr()))
     }
 
+    /// Whether this is the header of the page's first slice.
+    pub(super) fn is_first(&self) -> bool {
+        self.back == 0
+    }
+
+    /// A bit for each block that is home; for plain and tracked pages, under the lock of their shard.
+    pub(crate) fn home(&self) -> &[u64] {
+        // SAFETY: the bitmap has that many words, and changes under the lock only.
+        unsafe { std::slice::from_raw_parts(self.bits, self.bit_words()) }
+    }
+
+    /// A bit for each OS page that is a hole.
+    pub(crate) fn holes(&self) -> [u64; 2] {
+        self.holes
+    }
+
     /// The side table of a tracked page; `None` if this is none, or not the header of its first slice.
-    pub(super) fn words(&self) -> Option<&[Word]> {
-        let has = self.kind() == Kind::Tracked && self.back == 0;
+    pub(crate) fn words(&self) -> Option<&[Word]> {
+        let has = self.kind() == Kind::Tracked && self.is_first();
         // SAFETY: a tracked page has a word for each block.
         has.then(|| unsafe { std::slice::from_raw_parts(self.words, self.capacity()) })
     }
@@ -207,33 +223,39 @@ impl Page {
         )
     }
 
-    /// Takes up to `n` free blocks in address order and gives each to `f`. Returns how many.
+    /// Takes up to `n` free blocks in address order and gives each to `f`. Returns how many: fewer if there are no more, or
+    /// if those that are left lie in holes, which the limit does not let anybody fill.
     #[inline]
     pub(crate) fn take(&mut self, n: usize, mut f: impl FnMut(*mut u8)) -> usize {
         let size = block_size(self.class());
         let base = self.base();
         let words = self.bit_words();
         let mut got = 0;
+        // The first word with a block that the limit does not let out of its hole.
+        let mut stays = usize::MAX;
         let mut w = self.scan as usize;
         while got < n && w < words {
             // SAFETY: the bitmap has that many words, and the shard's lock is held.
             let word = unsafe { &mut *self.bits.add(w) };
-            let mut m = *word;
+            let (mut m, mut stay) = (*word, 0);
             while m != 0 && got < n {
                 let i = w * 64 + m.trailing_zeros() as usize;
-                m &= m - 1;
-                if self.holes != [0; 2] {
-                    fill_holes(&mut self.holes, i * size, size);
+                let rest = m & (m - 1);
+                if self.holes != [0; 2] && !fill_holes(&mut self.holes, i * size, size, stays < words) {
+                    stay |= m ^ rest;
+                    stays = stays.min(w);
+                } else {
+                    f(base.wrapping_add(i * size));
+                    got += 1;
                 }
-                f(base.wrapping_add(i * size));
-                got += 1;
+                m = rest;
             }
-            *word = m;
+            *word = m | stay;
             if m == 0 {
                 w += 1;
             }
         }
-        self.scan = w as u16;
+        self.scan = w.min(stays) as u16;
         self.out += got as u16;
         got
     }
@@ -251,13 +273,20 @@ impl Page {
         self.scan = self.scan.min((i / 64) as u16);
     }
 
-    /// So many blocks came home. Returns whether the page became sparse: whether the share of blocks that are out fell
-    /// below a half, a quarter, or an eighth.
+    /// So many blocks came home. Returns whether the page became sparse, or much sparser: at most half of its blocks are out,
+    /// and they fell below a half or a power of two. Down to the last: a few blocks that touch all OS pages of a page become one
+    /// that touches one, however slowly they die.
     #[inline]
     pub(crate) fn put_done(&mut self, n: usize) -> bool {
         let before = self.out;
         self.out -= n as u16;
-        (1..=3).any(|shift| before > self.capacity >> shift && self.out <= self.capacity >> shift)
+        let half = self.capacity / 2;
+        self.out <= half && self.out > 0 && (before > half || self.out.leading_zeros() > before.leading_zeros())
+    }
+
+    /// Whether holes may be dug in it: at most half of its blocks are out.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.listed && self.out() * 2 <= self.capacity()
     }
 
     /// Whether the block at an address is home. A look without the lock is a moment old.
@@ -292,6 +321,7 @@ impl Page {
             first = end;
         }
         HOLES.fetch_add(dug, Ordering::Relaxed); // Relaxed: a statistic
+        held::shrink(dug);
         dug
     }
 
@@ -329,16 +359,22 @@ impl Page {
     }
 }
 
-/// A block at this offset leaves: the OS pages that it touches are holes no more.
+/// A block at this offset leaves: the OS pages that it touches are holes no more. `false` if the limit refuses, or has refused
+/// a moment ago: they stay.
 #[cold]
-fn fill_holes(holes: &mut [u64; 2], offset: usize, size: usize) {
+fn fill_holes(holes: &mut [u64; 2], offset: usize, size: usize, refused: bool) -> bool {
     let os_page = os::page_size();
-    for i in offset / os_page..=(offset + size - 1) / os_page {
-        if holes[i / 64] >> (i % 64) & 1 == 1 {
-            holes[i / 64] &= !(1 << (i % 64));
-            HOLES.fetch_sub(os_page, Ordering::Relaxed); // Relaxed: a statistic
-        }
+    let touched = offset / os_page..=(offset + size - 1) / os_page;
+    let filled = touched.clone().filter(|i| holes[i / 64] >> (i % 64) & 1 == 1).count() * os_page;
+    if filled == 0 {
+        return true;
     }
+    if refused || !held::grow(filled) {
+        return false;
+    }
+    touched.for_each(|i| holes[i / 64] &= !(1 << (i % 64)));
+    HOLES.fetch_sub(filled, Ordering::Relaxed); // Relaxed: a statistic
+    true
 }
 
 /// A new page of a class, all of its blocks free, and the bytes that the process grows by. Null if memory is out.
@@ -414,15 +450,34 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         let p = &mut *page;
         debug_assert!(p.out == 0 && !p.listed);
         let holes = p.holes.iter().map(|w| w.count_ones() as usize).sum::<usize>();
-        HOLES.fetch_sub(holes * os::page_size(), Ordering::Relaxed); // Relaxed: a statistic
+        let holes = holes * os::page_size();
+        HOLES.fetch_sub(holes, Ordering::Relaxed); // Relaxed: a statistic
         let (at, n) = (p.base(), p.slices());
         if p.kind() == Kind::Tracked {
             slices::mark_tracked(at, false);
         }
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
-        slices::give(at, n, 0)
+        // What is due counts whole. Where the limit has no room for that, the page goes back at once.
+        let purged = holes > 0 && !held::grow(holes) && purge(at, n, holes);
+        slices::give(at, n, if purged { n } else { 0 })
     }
+}
+
+/// Gives back the rest of a page with so many bytes in holes. `false` if the system refuses: it counts whole then.
+///
+/// # Safety
+/// The page is dead, and nobody else looks at it.
+#[cold]
+unsafe fn purge(at: *mut u8, slices: usize, holes: usize) -> bool {
+    // SAFETY: by the caller's promise.
+    let done = unsafe { os::purge(at, slices * SLICE) };
+    if done {
+        held::shrink(slices * SLICE - holes)
+    } else {
+        held::add(holes)
+    }
+    done
 }
 
 /// # Safety

@@ -81,18 +81,22 @@ pub(crate) struct Taken {
 }
 
 /// Takes up to `n` free blocks from pages of a shard, in address order within a page, and gives each to `f`.
-/// Fewer only when memory is out.
+/// Fewer only when memory is out, or the limit reached.
 pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl FnMut(*mut u8)) -> Taken {
     let mut taken = Taken::default();
     let mut guard = SHARD[shard].lock();
     let mut looked = false;
+    // The last page whose free blocks all lie in holes that the limit does not let anybody fill.
+    let mut passed: *mut Page = null_mut();
     while taken.blocks < n {
-        let mut page = guard.pages[index(kind)][class].first;
+        // SAFETY: a page that was passed is listed, and its shard's lock was held since.
+        let mut page = unsafe { passed.as_ref() }.map_or(guard.pages[index(kind)][class].first, |page| page.next);
         if page.is_null() {
             if !std::mem::replace(&mut looked, true) {
                 drop(guard);
                 adopt(shard, kind, class);
                 guard = SHARD[shard].lock();
+                passed = null_mut();
                 continue;
             }
             let (new, grown) = page::create(kind, class, shard);
@@ -112,6 +116,9 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
         unsafe {
             slices::mark_used((*page).base());
             let got = (*page).take(n - taken.blocks, &mut f);
+            if got == 0 {
+                passed = page;
+            }
             taken.blocks += got;
             pages.out += got;
             pages.idle = false;
@@ -242,13 +249,24 @@ pub(crate) fn dig_holes(bytes: usize, rested: Option<Interval>) -> usize {
         // is left for the next time: its hint is a hint.
         unsafe {
             let is_page = (*header).shard() == shard;
-            if is_page && (*header).listed && (*header).out() * 2 <= (*header).capacity() {
+            if is_page && (*header).is_sparse() {
                 dug += (*header).dig_holes();
             }
         }
         dug < bytes
     });
     dug
+}
+
+/// Sets the hint of every page that holes may be dug in. Hints are set when pages become much sparser: this finds what became
+/// free in between. For collections of everything: it looks at every page.
+#[cfg_attr(not(feature = "internals"), allow(dead_code))]
+pub(crate) fn mark_sparse() {
+    slices::each(|slice| {
+        if with_page(slice, |page| page.is_first() && page.is_sparse()) == Some(true) {
+            slices::mark_sparse(slice);
+        }
+    });
 }
 
 /// Gives back the tracked pages that are empty and that nothing was taken from since the last call; any, with `all`.
@@ -331,42 +349,50 @@ pub(crate) fn each_tracked<T>(
     mut f: impl FnMut(&[T], usize),
 ) {
     slices::each_tracked(|slice| {
-        let header: *mut Page = arena::header(slice).cast();
-        // The page may be adopted by another shard until the lock of the one that it names is held.
-        let (n, bytes) = loop {
-            // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
-            let shard = unsafe { (*header).shard() };
-            let Some(lock) = SHARD.get(shard) else { return };
-            let _guard = lock.lock();
-            // SAFETY: as above; while the lock is held, a page of this shard cannot change.
-            let page = unsafe { &*header };
-            if page.shard() == shard {
-                let Some(words) = page.words() else { return };
-                let block = |i| slice.wrapping_add(i * block_size(page.class()));
-                let found = words.iter().enumerate().filter_map(|(i, word)| read(word, block(i)));
-                let n = room.iter_mut().zip(found).map(|(free, found)| *free = found).count();
-                break (n, block_size(page.class()));
-            }
-        };
-        f(&room[..n], bytes);
+        let found = with_page(slice, |page| {
+            let block = |i| slice.wrapping_add(i * block_size(page.class()));
+            let found = page.words()?.iter().enumerate().filter_map(|(i, word)| read(word, block(i)));
+            Some((room.iter_mut().zip(found).map(|(free, found)| *free = found).count(), block_size(page.class())))
+        });
+        if let Some((n, bytes)) = found.flatten() {
+            f(&room[..n], bytes);
+        }
     });
 }
 
 /// Gives `f` the words of the tracked page that begins with a slice, and its block size, with the lock of the page's shard. Returns how
 /// many there are; 0 if there is no such page.
 pub(crate) fn each_word(slice: *mut u8, mut f: impl FnMut(&Word, usize)) -> usize {
+    let words = with_page(slice, |page| {
+        let words = page.words().unwrap_or_default();
+        words.iter().for_each(|word| f(word, block_size(page.class())));
+        words.len()
+    });
+    words.unwrap_or(0)
+}
+
+/// Gives `read` each page that holds blocks of a class, with the lock of its shard; then, without the lock, calls `f`.
+/// A page that comes or goes meanwhile is seen once or not at all.
+pub(crate) fn each_page<T>(room: &mut T, read: impl Fn(&mut T, &Page), mut f: impl FnMut(&T)) {
+    slices::each(|slice| {
+        if with_page(slice, |page| page.is_first().then(|| read(room, page))).flatten().is_some() {
+            f(room);
+        }
+    });
+}
+
+/// Runs `f` with the lock of the shard that has the page of a slice. `None` if there is no page of a class.
+fn with_page<T>(slice: *mut u8, f: impl FnOnce(&Page) -> T) -> Option<T> {
     let header: *mut Page = arena::header(slice).cast();
+    // The page may be adopted by another shard until the lock of the one that it names is held.
     loop {
         // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
         let shard = unsafe { (*header).shard() };
-        let Some(lock) = SHARD.get(shard) else { return 0 };
-        let _guard = lock.lock();
+        let _guard = SHARD.get(shard)?.lock();
         // SAFETY: as above; while the lock is held, a page of this shard cannot change.
         let page = unsafe { &*header };
         if page.shard() == shard {
-            let words = page.words().unwrap_or_default();
-            words.iter().for_each(|word| f(word, block_size(page.class())));
-            return words.len();
+            return Some(f(page));
         }
     }
 }

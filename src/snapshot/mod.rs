@@ -30,6 +30,7 @@ mod names;
 mod path;
 mod peaks;
 mod quantile;
+mod retention;
 mod sum;
 #[cfg(feature = "serde")]
 mod tables;
@@ -55,6 +56,7 @@ pub use keys::By;
 pub(crate) use keys::method as tracking;
 pub use lifetimes::Lifetimes;
 pub use names::{Frame, Names, Place};
+pub use retention::{ClassPages, Kept, MostlyEmpty, Pages, Retention, RetentionReport, Survivors, Together, retention};
 pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
 pub use tenuring::{LifeBand, Share, Tenured, TenuredGroup, Tenuring, TenuringGroups};

@@ -1,0 +1,54 @@
+//! What is done before an allocation is refused for the hard limit: everything that may give memory without the program's help.
+
+use super::limits;
+use crate::arena::{held, slices};
+use crate::heap::{SlowPath, steal, thread};
+use crate::os;
+use crate::pages::shard;
+
+/// How often a purge of another thread is waited for, a millisecond each time: one takes 60 ms for a GiB.
+const PATIENCE: u32 = 200;
+
+/// Makes room for so many bytes of slices below the limit, from what nobody uses: purges what is due, takes home what
+/// threads and depots hold, and digs holes, the cheapest first. Returns whether to try once more: blocks of a page that was
+/// there may have come home though no slice was won.
+///
+/// Asks the threads that run for what they hold as well: they give it when they are on a slow path next. Costs some 10 µs for
+/// each thread, and 60 ms for each GiB that is purged; takes the allocator's locks, one after the other; does not allocate.
+#[cold]
+pub(crate) fn make_room<S: SlowPath>(bytes: usize) -> bool {
+    limits::look_again();
+    let limit = held::limit();
+    if limit == usize::MAX || bytes > limit {
+        return false;
+    }
+    if purge(bytes) {
+        return true;
+    }
+    thread::ask_to_give_up();
+    thread::flush_this::<S>();
+    _ = steal::take_idle(true);
+    _ = shard::retire_spare(true);
+    if !purge(bytes) {
+        let missing = held::bytes().saturating_add(bytes).saturating_sub(limit);
+        shard::dig_holes(missing, None);
+    }
+    true
+}
+
+/// Purges until so many bytes fit, or nothing is left that could be purged. Returns whether they do.
+fn purge(bytes: usize) -> bool {
+    let mut waited = 0;
+    while !held::fits(bytes) {
+        if slices::purge_one(None).is_some() {
+            continue;
+        }
+        // What another thread purges at the moment is about to be had.
+        if waited == PATIENCE || !slices::is_purging() {
+            return false;
+        }
+        waited += 1;
+        os::nap(1);
+    }
+    true
+}
