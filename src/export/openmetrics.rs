@@ -68,8 +68,9 @@ impl OpenMetrics {
 ///   `tenure_suspect_bytes_per_second` by `function` and `site`.
 ///
 /// What is estimated has its standard error beside it, in a gauge `..._standard_error`. What was allocated and what died is a
-/// counter; what was promoted is a gauge, because a change of thresholds may make it fall; what is left over has none, because what comes and goes there would make it fall. Counters of the process are readings
-/// while threads run, so that one may be lower than the one before by what a magazine holds.
+/// counter; what was promoted is a gauge, because a change of thresholds may make it fall; what is left over has none, because
+/// what comes and goes there would make it fall. Counters of the process are readings while threads run, so that one may be
+/// lower than the one before by what a magazine holds.
 ///
 /// No more than [`OpenMetrics::most_series`] series. Looks up names and allocates as
 /// [`Snapshot::group_by`] does.
