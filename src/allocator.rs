@@ -129,6 +129,13 @@ impl Tenure {
         self
     }
 
+    /// Whether thresholds begin collections. Default: `true`. [`generation::enable`](crate::generation::enable) and
+    /// [`disable`](crate::generation::disable) change it at run time.
+    pub const fn collect(mut self, automatically: bool) -> Self {
+        self.config.collect = automatically;
+        self
+    }
+
     /// Whether each collection prints a line on standard error: [`generation`](crate::generation) says what is in it.
     /// Default: `false`.
     pub const fn trace(mut self, wanted: bool) -> Self {
@@ -270,7 +277,7 @@ pub(crate) struct Hooks;
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         track::configure(config);
-        clock::begin(&config.thresholds);
+        generation::begin(config);
         limits::set(config.limits);
         NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: whoever misses it looks again
         if help {
@@ -330,11 +337,10 @@ impl SlowPath for Hooks {
         limits::after_fork();
     }
 
-    fn allocated(bytes: usize) {
-        let allocated = clock::allocated(bytes);
+    fn allocated(bytes: usize, large: bool) {
         limits::look_again();
         pressure::look();
-        collector::look(allocated);
+        collector::allocated(bytes, large);
         begin_if_due();
         tell(|listener| (listener.allocated)());
     }

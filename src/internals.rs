@@ -24,6 +24,7 @@ pub fn collect() -> usize {
     heap::thread::flush_this::<Hooks>();
     _ = steal::take_idle(true);
     _ = shard::retire_spare(true);
+    shard::mark_sparse();
     let dug = shard::dig_holes(usize::MAX, None);
     dug + std::iter::from_fn(|| slices::purge_one(None)).sum::<usize>()
 }

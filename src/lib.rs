@@ -34,6 +34,8 @@ pub mod snapshot;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]
+mod survey;
+#[cfg(not(loom))]
 mod symbols;
 mod sync;
 #[cfg(not(loom))]
@@ -53,7 +55,7 @@ pub use origin::{Origin, Traced, origin, reset_peak, traced};
 #[cfg(not(loom))]
 pub use scope::{InScope, InScopeExt, Scope, Tag, inherit, inherit_each, scope};
 #[cfg(not(loom))]
-pub use snapshot::{Snapshot, snapshot};
+pub use snapshot::{Retention, Snapshot, retention, snapshot};
 #[cfg(not(loom))]
 pub use stats::{ClassStats, LargeStats, LimitStats, Stats, stats};
 #[cfg(not(loom))]

@@ -64,7 +64,7 @@ pub struct Stats {
     /// What holds memory, and the limits on that.
     #[cfg_attr(feature = "serde", serde(default))]
     pub limits: LimitStats,
-    /// The allocator's clock: it ticks once for each 64 MiB that are allocated.
+    /// The allocator's clock: it ticks once for each [`young_bytes`](crate::Thresholds::young_bytes) that are allocated.
     pub epoch: u64,
     /// Each size class.
     pub classes: ClassTable,
@@ -193,6 +193,7 @@ impl<'de> serde::Deserialize<'de> for ClassTable {
 /// threads and they for it. Costs some 10 µs, and a microsecond for each thread and each thousand pages; and one read
 /// of `/proc/self/statm`.
 pub fn stats() -> Stats {
+    clock::catch_up();
     let mut classes = [ClassStats::default(); CLASSES];
     let mut out = [0u64; CLASSES];
     for kind in [page::Kind::Plain, page::Kind::Tracked] {

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["heap", "track"],
     &["generation"],
     &["allocator"],
-    &["mode", "reading", "scope"],
+    &["mode", "reading", "scope", "survey"],
     &["stats"],
     &["snapshot"],
     &["origin"],

@@ -1,7 +1,7 @@
-//! What tracking costs: the worker of tenure with `TENURE=off`, `sampled` and `exact`, in shuffled rounds.
+//! What tracking, or whatever else `TENURE` switches, costs: the worker of tenure with one value and others, in shuffled rounds.
 //!
 //! A round runs each mode once, so that a ratio compares neighbours in time. Printed are the median of each mode and the
-//! median ratio to `off` with its 95 % interval, which follows from the ratios' order alone (the binomial distribution of
+//! median ratio to the base with its 95 % interval, which follows from the ratios' order alone (the binomial distribution of
 //! how many lie below the median): no assumption about the noise.
 
 use std::path::Path;
@@ -14,7 +14,9 @@ const USAGE: &str = "\
 usage: cargo bench -p tenure-benches --bench modes [-- options]
   --runs N           rounds (30)
   --only A,B         only these workloads (syn-warm is one, too)
-  --modes A,B        values of TENURE to compare with `off` (sampled,exact)
+  --modes A,B        values of TENURE to compare with the base (sampled,exact); a + in one is a comma
+  --base A           the value that they are compared with (off)
+  --instructions     instructions instead of time: one run of each under callgrind
   --seed N           the order of the runs (1)
   --smoke            everything once, tiny: shows that it works, measures nothing";
 
@@ -22,6 +24,8 @@ struct Options {
     runs: usize,
     workloads: Vec<String>,
     modes: Vec<String>,
+    base: String,
+    instructions: bool,
     seed: u64,
     smoke: bool,
 }
@@ -43,8 +47,15 @@ pub fn main(worker: Option<&'static str>) -> ExitCode {
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-    let mut options =
-        Options { runs: 30, workloads: vec![], modes: list("sampled,exact".into()), seed: 1, smoke: false };
+    let mut options = Options {
+        runs: 30,
+        workloads: vec![],
+        modes: list("sampled,exact".into()),
+        base: "off".into(),
+        instructions: false,
+        seed: 1,
+        smoke: false,
+    };
     let mut from_cargo_bench = false;
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -56,13 +67,15 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--seed" => options.seed = number(value()?)?,
             "--only" => options.workloads = list(value()?),
             "--modes" => options.modes = list(value()?),
+            "--base" => options.base = value()?,
+            "--instructions" => options.instructions = true,
             _ if from_cargo_bench => return Err(format!("unknown argument {arg}")),
             _ => (),
         }
     }
     // `cargo test --benches` passes the arguments of a test harness, and no `--bench`.
     options.smoke |= !from_cargo_bench;
-    if options.smoke {
+    if options.smoke || options.instructions {
         options.runs = 1;
     }
     match options.workloads.iter().find(|name| Workload::named(name).is_none()) {
@@ -77,9 +90,10 @@ fn compare(worker: &Path, options: &Options) -> Result<(), String> {
         [] => all.collect(),
         names => names.iter().map(String::as_str).collect(),
     };
-    let modes: Vec<&str> = ["off"].into_iter().chain(options.modes.iter().map(String::as_str)).collect();
+    let modes: Vec<String> =
+        [&options.base].into_iter().chain(&options.modes).map(|mode| mode.replace('+', ",")).collect();
     let mut rng = Rng::new(options.seed);
-    print!("| | off |");
+    print!("| | {} |", options.base);
     options.modes.iter().for_each(|mode| print!(" {mode} | ratio, 95 % interval | peak memory |"));
     println!("\n| --- | --- |{}", " --- | --- | --- |".repeat(options.modes.len()));
     for name in chosen {
@@ -89,10 +103,10 @@ fn compare(worker: &Path, options: &Options) -> Result<(), String> {
             let mut order: Vec<usize> = (0..modes.len()).collect();
             rng.shuffle(&mut order);
             for mode in order {
-                figures[mode].push(run(worker, name, modes[mode], options.smoke)?);
+                figures[mode].push(run(worker, name, &modes[mode], options)?);
             }
         }
-        let (scale, unit) = workload.unit;
+        let (scale, unit) = if options.instructions { (1e6, "M instructions") } else { workload.unit };
         let median_of = |mode: usize, i: usize| median(figures[mode].iter().map(|f: &[f64; 2]| f[i]).collect());
         print!("| {name} | {:.1} {unit} |", median_of(0, 0) / scale);
         for mode in 1..modes.len() {
@@ -106,15 +120,28 @@ fn compare(worker: &Path, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Nanoseconds and peak KiB of one run.
-fn run(worker: &Path, workload: &str, mode: &str, smoke: bool) -> Result<[f64; 2], String> {
-    let mut command = Command::new(worker);
-    command.arg(workload).env("TENURE", mode).stdin(Stdio::null()).stderr(Stdio::inherit());
-    if smoke {
+/// Nanoseconds, or instructions, and peak KiB of one run.
+fn run(worker: &Path, workload: &str, mode: &str, options: &Options) -> Result<[f64; 2], String> {
+    let mut command = if options.instructions {
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(worker).stderr(Stdio::piped());
+        valgrind
+    } else {
+        let mut command = Command::new(worker);
+        command.stderr(Stdio::inherit());
+        command
+    };
+    command.arg(workload).env("TENURE", mode).stdin(Stdio::null());
+    if options.smoke {
         command.arg("--smoke");
     }
-    let output = command.output().map_err(|e| format!("{}: {e}", worker.display()))?;
+    let output = command.output().map_err(|e| format!("{:?}: {e}", command.get_program()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if options.instructions {
+        let log = String::from_utf8_lossy(&output.stderr);
+        let count = log.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+        return Ok([count.ok_or_else(|| format!("valgrind printed no count: {log}"))?, 1.0]);
+    }
     let figure = |key: &str| {
         let found = text.split_whitespace().find_map(|word| word.strip_prefix(key)?.parse().ok());
         found.ok_or(format!("{workload} with TENURE={mode} ended with {} and printed {text:?}", output.status))

@@ -41,7 +41,10 @@ pub(crate) struct Info {
     huge: AtomicU16,
     /// A bit for each slice whose page has become sparse: a hint, set and taken without the lock.
     sparse: [AtomicU64; SLICES / 64],
-    /// Of those, the ones that were sparse when the last interval began, and that nothing was taken from since; likewise.
+    /// A bit for each slice that a tracked page begins with.
+    tracked: [AtomicU64; SLICES / 64],
+    /// Of those that are sparse, the ones that were when the last interval began, and that nothing was taken from since; for each
+    /// interval that is counted.
     rested: [[AtomicU64; SLICES / 64]; INTERVALS],
 }
 
@@ -368,19 +371,78 @@ pub(crate) fn each_sparse(rested: Option<Interval>, mut f: impl FnMut(*mut u8) -
     }
 }
 
-/// Calls `f` with each slice whose class byte is [`COLD`], free ones too. No lock is held meanwhile.
-pub(crate) fn each_cold(mut f: impl FnMut(*mut u8)) {
+/// A tracked page begins with this slice; or does no more. The page's header says so already.
+pub(crate) fn mark_tracked(at: *mut u8, is: bool) {
+    let i = (at.addr() % SEGMENT) / SLICE;
+    let bit = 1 << (i % 64);
+    // SAFETY: the address lies in a segment, whose info lives for ever; `tracked` is atomic.
+    let word = unsafe { &(*info(at)).tracked[i / 64] };
+    // Release because whoever sees the mark must see the header.
+    _ = if is { word.fetch_or(bit, Ordering::Release) } else { word.fetch_and(!bit, Ordering::Release) };
+}
+
+/// Calls `f` with each slice that a tracked page begins with. No lock is held meanwhile.
+pub(crate) fn each_tracked(mut f: impl FnMut(*mut u8)) {
+    let mut walk = Walk::new();
+    while let Some(slice) = walk.next() {
+        f(slice);
+    }
+}
+
+/// [`each_tracked`] in steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk {
+    info: *mut Info,
+    /// The word of marks that is looked at, and those of it that are left.
+    word: usize,
+    left: u64,
+}
+
+// SAFETY: infos live for ever.
+unsafe impl Send for Walk {}
+
+impl Walk {
+    pub(crate) fn new() -> Walk {
+        let mut walk = Walk { info: ARENA.lock().first, word: 0, left: 0 };
+        walk.read();
+        walk
+    }
+
+    fn read(&mut self) {
+        if !self.info.is_null() {
+            // SAFETY: infos live for ever; the marks are atomics. Acquire: see `mark_tracked`.
+            self.left = unsafe { (&(*self.info).tracked)[self.word].load(Ordering::Acquire) };
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Option<*mut u8> {
+        while !self.info.is_null() {
+            if self.left != 0 {
+                let i = self.word * 64 + self.left.trailing_zeros() as usize;
+                self.left &= self.left - 1;
+                // SAFETY: infos live for ever, and the base does not change.
+                return Some(unsafe { (*self.info).base }.wrapping_add(i * SLICE));
+            }
+            self.word += 1;
+            if self.word == SLICES / 64 {
+                self.word = 0;
+                let _arena = ARENA.lock(); // `next` of the last info is written under it
+                // SAFETY: infos live for ever, and are appended only.
+                self.info = unsafe { (*self.info).next };
+            }
+            self.read();
+        }
+        None
+    }
+}
+
+/// Calls `f` with each slice that can hold blocks, free ones too. No lock is held meanwhile.
+pub(crate) fn each(mut f: impl FnMut(*mut u8)) {
     let mut info = ARENA.lock().first;
     while !info.is_null() {
         // SAFETY: infos live for ever, are appended only, and the base does not change.
         let (base, next) = unsafe { ((*info).base, &raw const (*info).next) };
-        for i in 0..USABLE {
-            let slice = base.wrapping_add(i * SLICE);
-            // SAFETY: a segment's class bytes stay readable; one that is being written is a moment old.
-            if unsafe { *super::class_byte(slice) } == COLD {
-                f(slice);
-            }
-        }
+        (0..USABLE).for_each(|i| f(base.wrapping_add(i * SLICE)));
         let _arena = ARENA.lock(); // `next` of the last info is written under it
         // SAFETY: as above.
         info = unsafe { *next };
@@ -587,6 +649,7 @@ impl Arena {
                 chunks: 0,
                 huge: AtomicU16::new(0),
                 sparse: [const { AtomicU64::new(0) }; SLICES / 64],
+                tracked: [const { AtomicU64::new(0) }; SLICES / 64],
                 rested: [const { [const { AtomicU64::new(0) }; SLICES / 64] }; INTERVALS],
             });
             if self.last.is_null() { self.first = info } else { (*self.last).next = info }

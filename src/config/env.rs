@@ -97,6 +97,13 @@ impl Parsed {
                     _ => return Err(Wrong::Value(SWITCH)),
                 }
             }
+            ("collect", value) => {
+                config.collect = match value {
+                    Some("on") => true,
+                    Some("off") => false,
+                    _ => return Err(Wrong::Value(SWITCH)),
+                }
+            }
             ("young", value) => {
                 let young_bytes = value.and_then(size).ok_or(Wrong::Value(YOUNG))?;
                 threshold(config, Thresholds { young_bytes, ..config.thresholds }, YOUNG)?
@@ -295,6 +302,7 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
         "  free_percent={free_percent:<9} free memory above which an old collection gives back all: 1 to 100"
     ));
     line(format_args!("  idle={}               an epoch lasts no longer: 100ms to 24h", Millis(idle_ms)));
+    line(format_args!("  collect={:<14} thresholds begin collections: on | off", switch(config.collect)));
     line(format_args!("  trace={:<16} a line for each collection: on | off", switch(config.trace)));
     line(format_args!("  dump=WHEN              writes a snapshot to a file: {DUMP}"));
     line(format_args!("                         now: {}", Occasions(config.dumps)));
@@ -431,8 +439,9 @@ mod tests {
 
     #[test]
     fn thresholds() {
-        let (p, wrong) = parsed("trace,young=16MiB,young_per_middle=3,middle_per_old=5,free_percent=50,idle=1500ms");
-        assert_eq!((wrong.len(), p.config.trace), (0, true));
+        let (p, wrong) =
+            parsed("trace,collect=off,young=16MiB,young_per_middle=3,middle_per_old=5,free_percent=50,idle=1500ms");
+        assert_eq!((wrong.len(), p.config.trace, p.config.collect), (0, true, false));
         let right = Thresholds {
             young_bytes: 16 << 20,
             young_per_middle: 3,
@@ -500,6 +509,7 @@ mod tests {
             ("sites=4294967297", Wrong::Value(NUMBER)),
             ("helper", Wrong::Value(SWITCH)),
             ("trace=yes", Wrong::Value(SWITCH)),
+            ("collect", Wrong::Value(SWITCH)),
             ("young", Wrong::Value(YOUNG)),
             ("young=0", Wrong::Value(YOUNG)),
             ("young=1023KiB", Wrong::Value(YOUNG)),

@@ -91,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) dumps: Dumps,
     pub(crate) limits: Limits,
     pub(crate) thresholds: Thresholds,
+    /// Whether thresholds begin collections.
+    pub(crate) collect: bool,
     /// Whether each collection prints a line.
     pub(crate) trace: bool,
     /// Whether the environment variable is read.
@@ -121,6 +123,7 @@ impl Config {
         dumps: Dumps::new(),
         limits: Limits::new(),
         thresholds: Thresholds::DEFAULT,
+        collect: true,
         trace: false,
         environment: true,
     };

@@ -161,7 +161,7 @@ fn tick(epochs: u64) {
         let middle = (counts >> 32) + young / u64::from(per_middle);
         let due = [young >= per_middle.into(), middle >= per_old.into()];
         wanted = Generation::ALL[if due[0] { 1 + usize::from(due[1]) } else { 0 }];
-        Some(young % u64::from(per_middle) | middle % u64::from(per_old) << 32)
+        Some((young % u64::from(per_middle)) | ((middle % u64::from(per_old)) << 32))
     };
     _ = COUNTS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
     want(wanted);
@@ -193,7 +193,7 @@ pub(crate) fn restart(generation: Generation) {
     let counted = |counts: u64| {
         let (young, middle) = (counts & u64::from(u32::MAX), counts >> 32);
         Some(match generation {
-            Generation::Young => young + 1 | middle << 32,
+            Generation::Young => (young + 1) | (middle << 32),
             Generation::Middle => (middle + 1) << 32,
             Generation::Old => 0,
         })

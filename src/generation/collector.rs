@@ -5,7 +5,7 @@
 //! go on until the process has allocated [`PACE`] of an epoch more. No lock is held from one step to the next; what a
 //! vanished thread was doing at a fork is forgotten in the child.
 
-use super::census::Counting;
+use super::census::{Counting, Suspects};
 use super::record::{Collection, GenerationStats, Reclaimed};
 use super::{Generation, clock, hooks};
 use crate::arena::SLICE;
@@ -14,8 +14,7 @@ use crate::config::current;
 use crate::heap::steal;
 use crate::os;
 use crate::os::owned::{Busy, Owned};
-use crate::pages::classes::{block_size, page_slices};
-use crate::pages::page::{HOLES, Kind};
+use crate::pages::page::HOLES;
 use crate::pages::shard::{self, Sent};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
@@ -24,9 +23,9 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 enum Stage {
     /// Young: what magazines and depots did not use goes home. Pages become empty by that, and are retired.
     Home(steal::Round),
-    /// Tracked pages that are empty are retired.
+    /// Middle: tracked pages that are empty are retired, which samples now and then would make anew.
     Spare,
-    /// Middle: what stayed free for an interval is purged.
+    /// What stayed free for an interval is purged.
     Purge,
     /// So are the holes of pages that nothing was taken from for an interval.
     Holes,
@@ -50,11 +49,16 @@ struct Running {
 struct Collector {
     running: Option<Running>,
     counting: Counting,
+    suspects: Suspects,
     stats: [GenerationStats; 3],
 }
 
-static COLLECTOR: Owned<Collector> =
-    Owned::new(Collector { running: None, counting: Counting::new(), stats: [GenerationStats::NONE; 3] });
+static COLLECTOR: Owned<Collector> = Owned::new(Collector {
+    running: None,
+    counting: Counting::new(),
+    suspects: Suspects::NONE,
+    stats: [GenerationStats::NONE; 3],
+});
 
 /// Whether no automatic collection begins.
 static DISABLED: AtomicBool = AtomicBool::new(false);
@@ -62,6 +66,9 @@ static DISABLED: AtomicBool = AtomicBool::new(false);
 static PENDING: AtomicBool = AtomicBool::new(false);
 /// Bytes allocated by the process when its next step is due.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that were allocated from magazines since these were looked at.
+static SMALL: AtomicU64 = AtomicU64::new(0);
 
 /// The part of an epoch that the process allocates between two steps, as a power of two.
 const PACE: u32 = 6;
@@ -87,10 +94,27 @@ pub(super) fn is_enabled() -> bool {
     !DISABLED.load(Ordering::Relaxed)
 }
 
-/// The process has allocated so many bytes by now: does what is due of an automatic collection, if anything is. Called on slow
-/// paths, with no lock held.
+/// A thread has allocated so many more bytes: does what is due of an automatic collection, if anything is. Called on slow paths,
+/// with no lock held.
 #[inline]
-pub(crate) fn look(allocated: u64) {
+pub(crate) fn allocated(bytes: usize, large: bool) {
+    if !large {
+        SMALL.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+    look(clock::allocated(bytes));
+}
+
+/// Whether it is worth while to look at magazines. In an epoch that passes in a few large blocks, nobody had the occasion to use one:
+/// those that are idle go home with the next middle collection.
+fn looks_at_magazines(generation: Generation) -> bool {
+    let enough = SMALL.load(Ordering::Relaxed) >= clock::get().young_bytes / 16;
+    if enough || generation != Generation::Young {
+        SMALL.store(0, Ordering::Relaxed);
+    }
+    enough || generation != Generation::Young
+}
+
+fn look(allocated: u64) {
     let due = clock::wanted().is_some() || PENDING.load(Ordering::Relaxed);
     if due && allocated >= NEXT.load(Ordering::Relaxed) && is_enabled() {
         step(allocated);
@@ -151,6 +175,11 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
     collection.ok_or(Busy)
 }
 
+/// The suspects of the last old collection. Waits for a step of a collection.
+pub(crate) fn suspects() -> Suspects {
+    COLLECTOR.with(None, |collector, _| collector.suspects).unwrap_or(Suspects::NONE)
+}
+
 pub(super) fn stats() -> [GenerationStats; 3] {
     COLLECTOR.with(None, |collector, _| collector.stats).unwrap_or([GenerationStats::NONE; 3])
 }
@@ -165,9 +194,13 @@ impl Collector {
 
     fn begin(&mut self, generation: Generation, automatic: bool) {
         let began = os::uptime_nanos();
+        let round = match !automatic || looks_at_magazines(generation) {
+            true => steal::Round::new(false),
+            false => steal::Round::OVER,
+        };
         self.running = Some(Running {
             began,
-            stage: Stage::Home(steal::Round::new(false)),
+            stage: Stage::Home(round),
             done: Collection {
                 number: self.stats[generation as usize].collections + 1,
                 automatic,
@@ -202,6 +235,9 @@ impl Collector {
         done.wall_ns = os::uptime_nanos().saturating_sub(running.began);
         let done = *done;
         self.running = None;
+        if done.census.is_some() {
+            self.suspects = *self.counting.suspects();
+        }
         self.stats[done.generation as usize].add(&done);
         if current::trace() {
             os::preserving_errno(|| os::warn(format_args!("{done}")));
@@ -220,13 +256,11 @@ impl Running {
                     add(reclaimed, sent);
                     return true;
                 }
+                None if generation == Generation::Young => return false,
                 None => Stage::Spare,
             },
             Stage::Spare => {
                 add(reclaimed, shard::retire_spare(false));
-                if generation == Generation::Young {
-                    return false;
-                }
                 Stage::Purge
             }
             Stage::Purge => match slices::purge_one(Some(Interval::Middle)) {
@@ -295,9 +329,5 @@ fn committed() -> u64 {
 
 /// Bytes of physical memory in pages that no block has.
 fn pinned() -> u64 {
-    let mut free = 0;
-    for kind in [Kind::Plain, Kind::Tracked] {
-        shard::count(kind, |class, pages, out| free += pages * page_slices(class) * SLICE - out * block_size(class));
-    }
-    free.saturating_sub(HOLES.load(Ordering::Relaxed)) as u64
+    shard::free().saturating_sub(HOLES.load(Ordering::Relaxed)) as u64
 }

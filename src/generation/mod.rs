@@ -1,7 +1,9 @@
 //! The generational clock, and giving memory back.
 
-mod census;
+#[allow(dead_code, reason = "the statistic follows")]
+pub(crate) mod census;
 pub(crate) mod clock;
+#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod collector;
 pub(crate) mod helper;
 mod hooks;
@@ -9,7 +11,10 @@ pub(crate) mod limits;
 pub(crate) mod pressure;
 mod record;
 pub(crate) mod relief;
+#[allow(dead_code, reason = "the statistic follows")]
+pub(crate) mod trend;
 
+use crate::config::Config;
 pub use crate::config::{BadThreshold, Thresholds};
 pub use clock::Generation;
 pub use hooks::{Event, Hook, HookId, TooManyHooks};
@@ -119,6 +124,12 @@ pub fn remove_hook(id: HookId) {
 /// Automatic collections that hooks never heard of.
 pub fn missed() -> u64 {
     hooks::forgotten()
+}
+
+/// Before the first block.
+pub(crate) fn begin(config: &Config) {
+    clock::begin(&config.thresholds);
+    collector::enable(config.collect);
 }
 
 /// In a forked child, none of our threads exists.

@@ -43,6 +43,10 @@ pub struct Alive {
     pub bytes_error: f64,
 }
 
+impl Alive {
+    pub(super) const NONE: Alive = Alive { blocks: 0.0, bytes: 0.0, bytes_error: 0.0 };
+}
+
 /// What an old collection found alive.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

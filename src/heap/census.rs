@@ -3,8 +3,8 @@
 use super::magazine::{CAPACITY, Magazine, Slot};
 #[cfg(feature = "internals")]
 use super::thread::Heap;
-use super::thread::{each, each_ever, each_standing};
-use super::{depot, is_magazine, slow};
+use super::thread::{ClassHeap, each, each_ever, each_standing};
+use super::{Pair, depot, is_magazine, slow};
 use crate::pages::classes::CLASSES;
 use crate::pages::page::Word;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,6 +27,42 @@ pub(crate) fn cached(mut f: impl FnMut(usize, usize, usize)) {
     });
     for (class, held) in held.into_iter().enumerate() {
         f(class, held, depot::of(class).blocks());
+    }
+}
+
+/// Gives `f` the free blocks in threads' magazines and in depots, and the tracked ones that were freed and are not buried.
+/// While threads run on, a block that was popped a moment ago may be among them. `f` is called with locks held: it must
+/// neither allocate nor take one.
+pub(crate) fn each_free(mut f: impl FnMut(*mut u8)) {
+    each_standing(|heap, words| {
+        heap.dying.each(|freed| f(freed.block));
+        let Some(words) = words else { return };
+        for class in 0..CLASSES {
+            free_of(heap.pair(words, class), &heap.classes[class], class, &mut f);
+        }
+        heap.each_tracked(|class, pair, k| free_of(pair, k, class, &mut f));
+    });
+    (0..CLASSES).for_each(|class| depot::of(class).each_block(&mut f));
+}
+
+/// The free blocks of a class in a thread's magazines.
+fn free_of(pair: Pair<'_>, k: &ClassHeap, class: usize, f: &mut impl FnMut(*mut u8)) {
+    // Relaxed, all of it: a moment old.
+    let (pop, push, cut) = (pair.pop.load(Relaxed), pair.push.load(Relaxed), k.cut.load(Relaxed));
+    let mut give = |slot: *mut Slot| {
+        // SAFETY: slots of a magazine, whose memory is never unmapped.
+        let block = if slot == cut { k.saved.load(Relaxed) } else { unsafe { (*slot).load(Relaxed) } };
+        if !block.is_null() {
+            f(block);
+        }
+    };
+    (0..popped_last(pop, cut, class)).for_each(|i| give(pop.wrapping_sub(i)));
+    if !push.is_null() {
+        let top = push.wrapping_sub(1);
+        (0..slots_from(top, class)).for_each(|i| give(top.wrapping_sub(i)));
+    }
+    for m in k.each_kept() {
+        (0..CAPACITY[class] as usize).for_each(|i| give(m.top().wrapping_sub(i)));
     }
 }
 

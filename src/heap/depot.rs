@@ -40,6 +40,11 @@ pub(crate) fn of(class: usize) -> &'static DepotCell {
     &DEPOT[class]
 }
 
+/// Whether any depot has a full magazine. A look without the locks.
+pub(crate) fn any_full() -> bool {
+    HELD.load(Ordering::Relaxed) > 0 // Relaxed: as in `with`
+}
+
 impl DepotCell {
     const fn new() -> Self {
         DepotCell {
@@ -110,6 +115,9 @@ impl DepotCell {
 
     /// Takes a full magazine that nobody touched since the last call of [`Self::rest`], or, with `all`, any.
     pub(crate) fn take_rested(&self, all: bool) -> Option<Magazine> {
+        if self.hint.load(Ordering::Relaxed) == 0 {
+            return None; // Relaxed: a look that spares the lock
+        }
         self.with(|depot| {
             if depot.rested == 0 && !all {
                 return None;
@@ -121,7 +129,10 @@ impl DepotCell {
 
     /// What is in the depot now has rested if it is not touched until the next call.
     pub(crate) fn rest(&self) {
-        self.with(|depot| depot.rested = depot.full.len());
+        // Relaxed: as above. Without full magazines, none has rested.
+        if self.hint.load(Ordering::Relaxed) > 0 {
+            self.with(|depot| depot.rested = depot.full.len());
+        }
     }
 
     /// Takes an empty magazine.

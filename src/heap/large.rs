@@ -50,7 +50,7 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
     // SAFETY: the block is ours, and not yet anybody's.
     unsafe { draw::<S>(config, run.at, size, n * SLICE) };
     shard::balance(run.grown);
-    S::allocated(n * SLICE);
+    S::allocated(n * SLICE, true);
     (run.at, run.zero)
 }
 
@@ -174,7 +174,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
             (*page_of(block)).set_slices(n);
             resized::<S>(config, block, size, have * SLICE);
             shard::balance(run.grown);
-            S::allocated((n - have) * SLICE);
+            S::allocated((n - have) * SLICE, true);
             return Some(block);
         }
     }

@@ -153,6 +153,10 @@ impl Magazines {
         self.len
     }
 
+    pub(crate) fn first(&self) -> Option<Magazine> {
+        (!self.first.is_none()).then_some(self.first)
+    }
+
     /// # Safety
     /// The magazine is the caller's, and in no list.
     pub(crate) unsafe fn push(&mut self, m: Magazine) {

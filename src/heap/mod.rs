@@ -89,8 +89,8 @@ mod fast {
         fn before_fork();
         /// Frees them, in both processes.
         fn after_fork();
-        /// The thread has allocated so many more bytes, in block bytes, since it said so last.
-        fn allocated(bytes: usize);
+        /// The thread has allocated so many more bytes, in block bytes, since it said so last: in magazines, or one large block.
+        fn allocated(bytes: usize, large: bool);
         /// So many bytes are free and due to be purged. No lock is held.
         fn due(bytes: usize);
         /// So many bytes of slices are not to be had: makes room, and says whether to try once more. No lock is held, and the

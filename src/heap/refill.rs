@@ -5,7 +5,7 @@
 //! full is kept, or given to the depot, or sent home.
 
 use super::magazine::{CAPACITY, Magazine, Slot, capacity};
-use super::thread::{ClassHeap, Heap, room};
+use super::thread::{ClassHeap, Heap};
 use super::{Pair, Words, depot, is_magazine};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
@@ -112,7 +112,7 @@ impl Heap {
             }
             pair.pop.store(m.start(class), Relaxed);
             if pair.push.load(Relaxed).is_null() {
-                self.room.set(self.room.get() + room(class));
+                self.begin_use(kind, class);
             }
             // SAFETY: the magazine is new and this heap's.
             unsafe { (*m.start(class)).store(null_mut(), Relaxed) };
@@ -202,7 +202,7 @@ impl Heap {
                 return false;
             }
             if !pair.has_pop() {
-                self.room.set(self.room.get() + room(class));
+                self.begin_use(kind, class);
             }
             // SAFETY: the magazine is this heap's.
             pair.push.store(unsafe { m.begin_push(class) }, Relaxed);

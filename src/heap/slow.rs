@@ -327,7 +327,7 @@ impl Heap {
             let cut = pair.pop.load(Relaxed).wrapping_sub(before as usize);
             // SAFETY: one of the slots that were counted.
             unsafe {
-                k.saved.set((*cut).load(Relaxed));
+                k.saved.store((*cut).load(Relaxed), Relaxed);
                 (*cut).store(null_mut(), Relaxed);
             }
             k.cut.store(cut, Relaxed);
@@ -406,7 +406,7 @@ impl Heap {
     #[inline]
     fn afterwards<S: SlowPath>(&self) {
         if self.clock.get() >= CLOCK_STEP {
-            S::allocated(self.clock.replace(0));
+            S::allocated(self.clock.replace(0), false);
         }
         if self.grown.get() > 0 {
             shard::balance(self.grown.replace(0));

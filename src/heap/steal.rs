@@ -76,6 +76,9 @@ pub(crate) struct Round {
 unsafe impl Send for Round {}
 
 impl Round {
+    /// One that is over.
+    pub(crate) const OVER: Round = Round { all: false, heap: null_mut(), heaps_done: true, class: CLASSES };
+
     pub(crate) const fn new(all: bool) -> Round {
         Round { all, heap: null_mut(), heaps_done: false, class: 0 }
     }
@@ -98,7 +101,7 @@ impl Round {
             }
             self.heaps_done = true;
         }
-        while self.class < CLASSES {
+        while self.class < CLASSES && depot::any_full() {
             let depot = depot::of(self.class);
             if let Some(m) = depot.take_rested(self.all) {
                 // SAFETY: the magazine was the depot's, and is this thread's now.
@@ -118,14 +121,15 @@ impl Round {
 /// Nothing if nothing was idle, or the thread is on a slow path.
 fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -> Sent {
     // A look without the gate: most threads most of the time have nothing that is idle, or nothing at all.
-    let mut idle = [false; CLASSES];
-    for (class, idle) in idle.iter_mut().enumerate() {
+    let (mut idle, mut any) = ([false; CLASSES], false);
+    heap.each_used(|class| {
         let (pair, k) = (heap.pair(words, class), &heap.classes[class]);
         let now = [pair.pop.load(Relaxed), pair.push.load(Relaxed)];
         let same = now == [k.seen_outside[0].replace(now[0]), k.seen_outside[1].replace(now[1])];
-        *idle = (same || all) && (is_magazine(now[0]) || !now[1].is_null());
-    }
-    if !idle.contains(&true) || !heap.gate.claim() {
+        idle[class] = (same || all) && (is_magazine(now[0]) || !now[1].is_null());
+        any |= idle[class];
+    });
+    if !any || !heap.gate.claim() {
         return Sent::default();
     }
     let mut sent = Sent::default();
@@ -207,7 +211,7 @@ unsafe fn take_popped(pair: Pair<'_>, k: &ClassHeap, class: usize, haul: &mut Ha
         slot = slot.wrapping_sub(1);
         // SAFETY: a slot of the thread's pop magazine.
         let block = unsafe { (*slot).swap(null_mut(), Relaxed) };
-        let block = if slot == haul.cut { k.saved.get() } else { block };
+        let block = if slot == haul.cut { k.saved.load(Relaxed) } else { block };
         if block.is_null() {
             break;
         }

@@ -20,15 +20,16 @@ pub(super) struct ClassHeap {
     /// Full magazines that it keeps, and empty ones.
     full: UnsafeCell<Magazines>,
     pub(super) spare: UnsafeCell<Magazines>,
-    /// How many full ones it keeps, for whoever counts from outside.
+    /// How many full ones it keeps, and the first of them, for whoever looks from outside.
     pub(super) kept: AtomicUsize,
+    first_kept: AtomicPtr<Slot>,
     /// The two words when this thread last looked whether it uses the class.
     pub(super) seen: [Cell<*mut Slot>; 2],
     /// The two words when the collector last looked.
     pub(super) seen_outside: [Cell<*mut Slot>; 2],
     /// The slot where the next sample falls, null while none falls into the pop magazine, and what stood there.
     pub(super) cut: AtomicPtr<Slot>,
-    pub(super) saved: Cell<*mut u8>,
+    pub(super) saved: AtomicPtr<u8>,
     /// Blocks until the next sample, counted from the end of the pop magazine; 0 before it was drawn.
     pub(super) until: Cell<u64>,
     /// Which [`SlowPath::rate`] it was drawn at.
@@ -65,6 +66,8 @@ pub(crate) struct Heap {
     pub(super) gate: Gate,
     pub(super) exact: Cell<bool>,
     shard: Cell<usize>,
+    /// A bit for each class that has magazines for plain blocks. A hint for whoever looks from outside.
+    used: [AtomicU64; 2],
     /// Bytes that the clock has not been told of.
     pub(super) clock: Cell<usize>,
     /// Block bytes that fit into the magazines of the classes in use.
@@ -106,11 +109,11 @@ impl ClassHeap {
     /// For this and the next: the caller is the owner, inside the gate, or has claimed it.
     pub(super) unsafe fn keep(&self, full: Magazine) {
         // SAFETY: by the caller's promise; the magazine is the heap's.
-        let len = unsafe {
+        let kept = unsafe {
             (*self.full.get()).push(full);
-            (*self.full.get()).len()
+            &*self.full.get()
         };
-        self.kept.store(len, Ordering::Relaxed); // Relaxed: a statistic for others
+        self.show_kept(kept);
     }
 
     /// Takes back a full magazine that was kept.
@@ -119,9 +122,24 @@ impl ClassHeap {
     /// See [`Self::keep`].
     pub(super) unsafe fn take_kept(&self) -> Option<Magazine> {
         // SAFETY: by the caller's promise.
-        let m = unsafe { (*self.full.get()).pop()? };
-        self.kept.store(self.kept.load(Ordering::Relaxed) - 1, Ordering::Relaxed); // Relaxed: as above
+        let (m, kept) = unsafe { ((*self.full.get()).pop()?, &*self.full.get()) };
+        self.show_kept(kept);
         Some(m)
+    }
+
+    fn show_kept(&self, kept: &Magazines) {
+        self.kept.store(kept.len(), Ordering::Relaxed); // Relaxed, both: a statistic for others
+        self.first_kept.store(kept.first().map_or(null_mut(), Magazine::top), Ordering::Relaxed);
+    }
+
+    /// The full magazines that it keeps. A look from outside: while the owner takes one, others may seem to be among them,
+    /// of which only the slots may be read.
+    pub(super) fn each_kept(&self) -> impl Iterator<Item = Magazine> {
+        let n = self.kept.load(Ordering::Relaxed); // Relaxed, both: a moment old
+        let first = self.first_kept.load(Ordering::Relaxed);
+        // SAFETY: magazines are never unmapped, and their links are atomics that lead to magazines or nowhere.
+        let next = |m: &Magazine| Some(unsafe { m.next() }).filter(|m| !m.is_none());
+        std::iter::successors((!first.is_null()).then(|| Magazine::of(first)), next).take(n)
     }
 
     /// The slot of the cut, which is void from here on.
@@ -175,6 +193,26 @@ impl Heap {
         (!heap.is_null() && heap != Self::ENDED).then(|| unsafe { (*heap).pair(words, class) })
     }
 
+    /// The class has a magazine from here on. The caller is the owner, inside the gate.
+    pub(super) fn begin_use(&self, kind: Kind, class: usize) {
+        self.room.set(self.room.get() + room(class));
+        if kind == Kind::Plain {
+            let used = &self.used[class / 64];
+            used.store(used.load(Ordering::Relaxed) | 1 << (class % 64), Ordering::Relaxed); // Relaxed: a hint
+        }
+    }
+
+    /// The classes that have magazines. A look from outside.
+    pub(super) fn each_used(&self, mut f: impl FnMut(usize)) {
+        for (i, word) in self.used.iter().enumerate() {
+            let mut word = word.load(Ordering::Relaxed); // Relaxed: a hint
+            while word != 0 {
+                f(i * 64 + word.trailing_zeros() as usize);
+                word &= word - 1;
+            }
+        }
+    }
+
     /// The words and the rest of a class, for tracked blocks. `None` if memory is out.
     pub(super) fn tracked(&self, class: usize) -> Option<(Pair<'_>, &ClassHeap)> {
         if self.tracked.load(Ordering::Relaxed).is_null() {
@@ -203,29 +241,31 @@ impl Heap {
     /// Free blocks of each class in magazines for tracked blocks. A look from outside.
     pub(super) fn tracked_cached(&self, mut f: impl FnMut(usize, usize)) {
         self.dying.each(|freed| f(freed.class, 1));
-        self.each_tracked(|class, t| {
-            let mut held = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
-            let push = t.push.load(Ordering::Relaxed);
+        self.each_tracked(|class, pair, k| {
+            let mut held = census::popped_last(pair.pop.load(Ordering::Relaxed), null_mut(), class); // Relaxed: a moment old
+            let push = pair.push.load(Ordering::Relaxed);
             if !push.is_null() {
                 held += census::pushed(push, class);
             }
-            f(class, held + t.heap.kept.load(Ordering::Relaxed) * super::magazine::capacity(class));
+            f(class, held + k.kept.load(Ordering::Relaxed) * super::magazine::capacity(class));
         });
     }
 
     /// Tracked blocks of each class that were popped from such magazines.
     pub(super) fn tracked_allocated(&self, f: &mut impl FnMut(usize, u64)) {
-        self.each_tracked(|class, t| {
-            let left = census::popped_last(t.pop.load(Ordering::Relaxed), null_mut(), class) as u64; // Relaxed: as above
-            f(class, t.heap.popped.load(Ordering::Relaxed).wrapping_sub(left));
+        self.each_tracked(|class, pair, k| {
+            let left = census::popped_last(pair.pop.load(Ordering::Relaxed), null_mut(), class) as u64; // Relaxed: as above
+            f(class, k.popped.load(Ordering::Relaxed).wrapping_sub(left));
         });
     }
 
-    fn each_tracked(&self, mut f: impl FnMut(usize, &TrackedWords)) {
+    /// The words and the rest of each class for tracked blocks, if there are any yet. A look from outside.
+    pub(super) fn each_tracked(&self, mut f: impl FnMut(usize, Pair<'_>, &ClassHeap)) {
         let tracked = self.tracked.load(Ordering::Acquire); // Acquire: written before it was published
         if !tracked.is_null() {
             // SAFETY: written once, and never unmapped.
-            unsafe { (*tracked).iter().enumerate().for_each(|(class, t)| f(class, t)) };
+            let all = unsafe { (*tracked).iter().enumerate() };
+            all.for_each(|(class, t)| f(class, Pair { pop: &t.pop, push: &t.push }, &t.heap));
         }
     }
 
@@ -274,6 +314,10 @@ impl Heap {
         if pair.has_pop() || !push.is_null() {
             self.room.set(self.room.get().saturating_sub(room(class)));
         }
+        if kind == Kind::Plain {
+            let used = &self.used[class / 64];
+            used.store(used.load(Ordering::Relaxed) & !(1 << (class % 64)), Ordering::Relaxed); // Relaxed: a hint
+        }
         pair.reset();
         k.hollow.set(false);
         self.due.set(self.due.get().max(sent.due));
@@ -285,7 +329,7 @@ impl Heap {
         let cut = k.take_cut();
         if !cut.is_null() {
             // SAFETY: the slot belongs to the pop magazine.
-            unsafe { (*cut).store(k.saved.get(), Ordering::Relaxed) }; // Relaxed: this thread's own
+            unsafe { (*cut).store(k.saved.load(Ordering::Relaxed), Ordering::Relaxed) }; // Relaxed: this thread's own
         }
         k.until.set(0);
     }
@@ -305,7 +349,7 @@ impl Heap {
 }
 
 /// Block bytes that the two magazines of a class hold at most.
-pub(super) fn room(class: usize) -> usize {
+fn room(class: usize) -> usize {
     2 * super::magazine::capacity(class) * block_size(class)
 }
 
@@ -379,7 +423,7 @@ unsafe extern "C" fn end<S: SlowPath>(words: *mut c_void) {
     heap.gate.leave();
     let (allocated, due) = (heap.clock.replace(0), heap.due.replace(0));
     park::<S>(heap, words); // somebody else's from here on
-    S::allocated(allocated);
+    S::allocated(allocated, false);
     S::due(due);
 }
 

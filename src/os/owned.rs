@@ -61,9 +61,4 @@ impl<T> Owned<T> {
         // SAFETY: this thread is the owner.
         Ok(f(unsafe { &mut *self.data.get() }, before != 0))
     }
-
-    /// Whether some thread has them now.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.owner.load(Ordering::Relaxed) != 0 // Relaxed: a look
-    }
 }

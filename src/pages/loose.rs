@@ -81,16 +81,39 @@ pub(crate) unsafe fn set_bytes(word: *mut Word, bytes: usize) {
 
 /// Every word, those that are no block's too, while threads run.
 pub(crate) fn each(mut f: impl FnMut(&Word, usize)) {
-    let mut piece = WORDS.lock().first;
-    while !piece.is_null() {
+    let mut walk = Walk::new();
+    while walk.some(&mut f) {}
+}
+
+/// [`each`] in steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk {
+    piece: *mut Loose,
+}
+
+// SAFETY: pieces live for ever.
+unsafe impl Send for Walk {}
+
+impl Walk {
+    /// From the first of those that there are now.
+    pub(crate) fn new() -> Walk {
+        Walk { piece: WORDS.lock().first }
+    }
+
+    /// Some hundred more. `false` if there were none left.
+    pub(crate) fn some(&mut self, mut f: impl FnMut(&Word, usize)) -> bool {
+        if self.piece.is_null() {
+            return false;
+        }
         // SAFETY: pieces live for ever.
         unsafe {
             for i in 1..EACH {
-                let loose = &*piece.add(i);
+                let loose = &*self.piece.add(i);
                 f(&loose.word, loose.bytes.load(Ordering::Relaxed)); // Relaxed: as above
             }
-            piece = (*piece).next.load(Ordering::Relaxed); // Relaxed: written before the piece was linked
+            self.piece = (*self.piece).next.load(Ordering::Relaxed); // Relaxed: written before the piece was linked
         }
+        true
     }
 }
 

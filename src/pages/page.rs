@@ -185,9 +185,25 @@ impl Page {
         self.words.wrapping_add(block_index(self.class(), p.addr() - self.base().addr()))
     }
 
+    /// Whether this is the header of the page's first slice.
+    pub(super) fn is_first(&self) -> bool {
+        self.back == 0
+    }
+
+    /// A bit for each block that is home; for plain and tracked pages, under the lock of their shard.
+    pub(crate) fn home(&self) -> &[u64] {
+        // SAFETY: the bitmap has that many words, and changes under the lock only.
+        unsafe { std::slice::from_raw_parts(self.bits, self.bit_words()) }
+    }
+
+    /// A bit for each OS page that is a hole.
+    pub(crate) fn holes(&self) -> [u64; 2] {
+        self.holes
+    }
+
     /// The side table of a tracked page; `None` if this is none, or not the header of its first slice.
-    pub(super) fn words(&self) -> Option<&[Word]> {
-        let has = self.kind() == Kind::Tracked && self.back == 0;
+    pub(crate) fn words(&self) -> Option<&[Word]> {
+        let has = self.kind() == Kind::Tracked && self.is_first();
         // SAFETY: a tracked page has a word for each block.
         has.then(|| unsafe { std::slice::from_raw_parts(self.words, self.capacity()) })
     }
@@ -257,13 +273,20 @@ impl Page {
         self.scan = self.scan.min((i / 64) as u16);
     }
 
-    /// So many blocks came home. Returns whether the page became sparse: whether the share of blocks that are out fell
-    /// below a half, a quarter, or an eighth.
+    /// So many blocks came home. Returns whether the page became sparse, or much sparser: at most half of its blocks are out,
+    /// and they fell below a half or a power of two. Down to the last: a few blocks that touch all OS pages of a page become one
+    /// that touches one, however slowly they die.
     #[inline]
     pub(crate) fn put_done(&mut self, n: usize) -> bool {
         let before = self.out;
         self.out -= n as u16;
-        (1..=3).any(|shift| before > self.capacity >> shift && self.out <= self.capacity >> shift)
+        let half = self.capacity / 2;
+        self.out <= half && self.out > 0 && (before > half || self.out.leading_zeros() > before.leading_zeros())
+    }
+
+    /// Whether holes may be dug in it: at most half of its blocks are out.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.listed && self.out() * 2 <= self.capacity()
     }
 
     /// Whether the block at an address is home. A look without the lock is a moment old.
@@ -397,6 +420,9 @@ pub(super) fn create(kind: Kind, class: usize, shard: usize) -> (*mut Page, usiz
             *arena::class_byte(run.at.wrapping_add(i * SLICE)) = if kind == Kind::Plain { class } else { COLD } as u8;
         }
     }
+    if kind == Kind::Tracked {
+        slices::mark_tracked(run.at, true);
+    }
     (first, run.grown)
 }
 
@@ -427,6 +453,9 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         let holes = holes * os::page_size();
         HOLES.fetch_sub(holes, Ordering::Relaxed); // Relaxed: a statistic
         let (at, n) = (p.base(), p.slices());
+        if p.kind() == Kind::Tracked {
+            slices::mark_tracked(at, false);
+        }
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
         // What is due counts whole. Where the limit has no room for that, the page goes back at once.

@@ -34,13 +34,16 @@ struct Shard {
     pages: [[ClassPages; CLASSES]; 2],
     /// Blocks that came home.
     home: u64,
+    /// Bytes of free blocks in its pages: `home` in bytes, so to speak.
+    free: usize,
 }
 
 // SAFETY: pages of a shard are reached under its lock only.
 unsafe impl Send for Shard {}
 
 static SHARD: [Lock<Shard>; SHARDS] =
-    [const { Lock::new(Shard { pages: [const { [const { ClassPages::EMPTY }; CLASSES] }; 2], home: 0 }) }; SHARDS];
+    [const { Lock::new(Shard { pages: [const { [const { ClassPages::EMPTY }; CLASSES] }; 2], home: 0, free: 0 }) };
+        SHARDS];
 
 /// Threads that draw from each shard.
 static THREADS: [AtomicU32; SHARDS] = [const { AtomicU32::new(0) }; SHARDS];
@@ -102,6 +105,7 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
             }
             taken.grown += grown;
             page = new;
+            guard.free += capacity(class) * block_size(class);
             let pages = &mut guard.pages[index(kind)][class];
             pages.pages += 1;
             // SAFETY: the page is new and ours.
@@ -124,6 +128,7 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
             if cfg!(debug_assertions) {
                 (*page).check();
             }
+            guard.free -= got * block_size(class);
         }
     }
     taken
@@ -146,13 +151,16 @@ fn move_page(from: usize, to: usize, kind: Kind, class: usize) -> Option<usize> 
     // The one place where two shards' locks are held at once: in the order of their numbers.
     let (mut low, mut high) = (SHARD[from.min(to)].lock(), SHARD[from.max(to)].lock());
     let (here, there) = if from < to { (&mut low, &mut high) } else { (&mut high, &mut low) };
-    let (here, there) = (&mut here.pages[index(kind)][class], &mut there.pages[index(kind)][class]);
-    let page = here.first;
+    let page = here.pages[index(kind)][class].first;
     if page.is_null() {
         return None;
     }
     // SAFETY: a listed page of the shard that we take it from; both locks are held.
     unsafe {
+        let free = ((*page).capacity() - (*page).out()) * block_size(class);
+        here.free -= free;
+        there.free += free;
+        let (here, there) = (&mut here.pages[index(kind)][class], &mut there.pages[index(kind)][class]);
         here.unlist(page);
         (*page).set_shard(to);
         there.append(page);
@@ -160,7 +168,7 @@ fn move_page(from: usize, to: usize, kind: Kind, class: usize) -> Option<usize> 
         there.pages += 1;
         here.out -= (*page).out();
         there.out += (*page).out();
-        Some(((*page).capacity() - (*page).out()) * block_size(class))
+        Some(free)
     }
 }
 
@@ -212,10 +220,14 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> Se
             n += 1;
         }
         guard.home += n as u64;
-        sent.bytes += n * block_size(p.class());
+        let size = block_size(p.class());
+        sent.bytes += n * size;
+        guard.free += n * size;
+        let all = p.capacity() * size;
         // SAFETY: the lock of the page's shard is held.
         let due = unsafe { guard.pages[index(kind)][p.class()].put_done(page, n, kind == Kind::Tracked) };
         if due > 0 {
+            guard.free -= all;
             sent.retired += bytes;
             sent.due = due;
         }
@@ -237,7 +249,7 @@ pub(crate) fn dig_holes(bytes: usize, rested: Option<Interval>) -> usize {
         // is left for the next time: its hint is a hint.
         unsafe {
             let is_page = (*header).shard() == shard;
-            if is_page && (*header).listed && (*header).out() * 2 <= (*header).capacity() {
+            if is_page && (*header).is_sparse() {
                 dug += (*header).dig_holes();
             }
         }
@@ -246,14 +258,29 @@ pub(crate) fn dig_holes(bytes: usize, rested: Option<Interval>) -> usize {
     dug
 }
 
+/// Sets the hint of every page that holes may be dug in. Hints are set when pages become much sparser: this finds what became
+/// free in between. For collections of everything: it looks at every page.
+#[cfg_attr(not(feature = "internals"), allow(dead_code))]
+pub(crate) fn mark_sparse() {
+    slices::each(|slice| {
+        if with_page(slice, |page| page.is_first() && page.is_sparse()) == Some(true) {
+            slices::mark_sparse(slice);
+        }
+    });
+}
+
 /// Gives back the tracked pages that are empty and that nothing was taken from since the last call; any, with `all`.
 pub(crate) fn retire_spare(all: bool) -> Sent {
     let mut sent = Sent::default();
     for shard in &SHARD[..used()] {
         let mut guard = shard.lock();
-        for pages in guard.pages[index(Kind::Tracked)].iter_mut().filter(|p| p.pages == 1 && p.out == 0) {
+        let Shard { pages, free, .. } = &mut *guard;
+        for (class, pages) in
+            pages[index(Kind::Tracked)].iter_mut().enumerate().filter(|(_, p)| p.pages == 1 && p.out == 0)
+        {
             if std::mem::replace(&mut pages.idle, true) || all {
                 let page = pages.first;
+                *free -= capacity(class) * block_size(class);
                 // SAFETY: the only page of the class, empty, and so listed; the shard's lock is held.
                 let (retired, due) = unsafe { ((*page).slices() * SLICE, pages.retire(page)) };
                 sent += Sent { bytes: 0, retired, due };
@@ -306,6 +333,11 @@ pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
+/// Bytes of free blocks in all pages, those in holes too.
+pub(crate) fn free() -> usize {
+    SHARD[..used()].iter().map(|shard| shard.lock().free).sum()
+}
+
 /// Blocks that a page may have.
 pub(crate) const MOST_WORDS: usize = capacity(0);
 
@@ -316,26 +348,53 @@ pub(crate) fn each_tracked<T>(
     read: impl Fn(&Word, *mut u8) -> Option<T>,
     mut f: impl FnMut(&[T], usize),
 ) {
-    slices::each_cold(|slice| {
-        let header: *mut Page = arena::header(slice).cast();
-        // The page may be adopted by another shard until the lock of the one that it names is held.
-        let (n, bytes) = loop {
-            // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
-            let shard = unsafe { (*header).shard() };
-            let Some(lock) = SHARD.get(shard) else { return };
-            let _guard = lock.lock();
-            // SAFETY: as above; while the lock is held, a page of this shard cannot change.
-            let page = unsafe { &*header };
-            if page.shard() == shard {
-                let Some(words) = page.words() else { return };
-                let block = |i| slice.wrapping_add(i * block_size(page.class()));
-                let found = words.iter().enumerate().filter_map(|(i, word)| read(word, block(i)));
-                let n = room.iter_mut().zip(found).map(|(free, found)| *free = found).count();
-                break (n, block_size(page.class()));
-            }
-        };
-        f(&room[..n], bytes);
+    slices::each_tracked(|slice| {
+        let found = with_page(slice, |page| {
+            let block = |i| slice.wrapping_add(i * block_size(page.class()));
+            let found = page.words()?.iter().enumerate().filter_map(|(i, word)| read(word, block(i)));
+            Some((room.iter_mut().zip(found).map(|(free, found)| *free = found).count(), block_size(page.class())))
+        });
+        if let Some((n, bytes)) = found.flatten() {
+            f(&room[..n], bytes);
+        }
     });
+}
+
+/// Gives `f` the words of the tracked page that begins with a slice, and its block size, with the lock of the page's shard. Returns how
+/// many there are; 0 if there is no such page.
+pub(crate) fn each_word(slice: *mut u8, mut f: impl FnMut(&Word, usize)) -> usize {
+    let words = with_page(slice, |page| {
+        let words = page.words().unwrap_or_default();
+        words.iter().for_each(|word| f(word, block_size(page.class())));
+        words.len()
+    });
+    words.unwrap_or(0)
+}
+
+/// Gives `read` each page that holds blocks of a class, with the lock of its shard; then, without the lock, calls `f`.
+/// A page that comes or goes meanwhile is seen once or not at all.
+pub(crate) fn each_page<T>(room: &mut T, read: impl Fn(&mut T, &Page), mut f: impl FnMut(&T)) {
+    slices::each(|slice| {
+        if with_page(slice, |page| page.is_first().then(|| read(room, page))).flatten().is_some() {
+            f(room);
+        }
+    });
+}
+
+/// Runs `f` with the lock of the shard that has the page of a slice. `None` if there is no page of a class.
+fn with_page<T>(slice: *mut u8, f: impl FnOnce(&Page) -> T) -> Option<T> {
+    let header: *mut Page = arena::header(slice).cast();
+    // The page may be adopted by another shard until the lock of the one that it names is held.
+    loop {
+        // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
+        let shard = unsafe { (*header).shard() };
+        let _guard = SHARD.get(shard)?.lock();
+        // SAFETY: as above; while the lock is held, a page of this shard cannot change.
+        let page = unsafe { &*header };
+        if page.shard() == shard {
+            return Some(f(page));
+        }
+    }
 }
 
 /// Checks the invariants of all pages that have free blocks, and that the counts of their classes fit.
@@ -343,6 +402,7 @@ pub(crate) fn each_tracked<T>(
 pub(crate) fn check_all() {
     for shard in &SHARD[..used()] {
         let guard = shard.lock();
+        let mut free = 0;
         for (class, pages) in guard.pages.as_flattened().iter().enumerate() {
             let (mut page, mut n, mut out) = (pages.first, 0, 0);
             while !page.is_null() {
@@ -357,7 +417,9 @@ pub(crate) fn check_all() {
             }
             assert!(n <= pages.pages && out <= pages.out, "more is listed than there is");
             assert_eq!(pages.out - out, (pages.pages - n) * capacity(class % CLASSES), "a full page is not full");
+            free += (pages.pages * capacity(class % CLASSES) - pages.out) * block_size(class % CLASSES);
         }
+        assert_eq!(guard.free, free, "what is free does not fit");
     }
 }
 

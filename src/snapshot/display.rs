@@ -67,12 +67,12 @@ impl Heading {
     }
 }
 
-fn notes(f: &mut fmt::Formatter<'_>, notes: &[String]) -> fmt::Result {
+pub(super) fn notes(f: &mut fmt::Formatter<'_>, notes: &[String]) -> fmt::Result {
     notes.iter().try_for_each(|note| writeln!(f, "note: {}", shown(note)))
 }
 
 /// A text that may come from a file, without orders to a terminal: on one line, its control characters in words.
-fn shown(text: &str) -> Cow<'_, str> {
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return text.into();
     }
@@ -85,8 +85,17 @@ fn shown(text: &str) -> Cow<'_, str> {
 
 /// A function's name and its place in what is left of a line.
 fn name_and_place(f: &mut fmt::Formatter<'_>, used: usize, name: &str, location: &str) -> fmt::Result {
+    name_and_place_within(f, WIDTH - used - 2, name, location)
+}
+
+/// The same in so many columns, after two of space.
+pub(super) fn name_and_place_within(
+    f: &mut fmt::Formatter<'_>,
+    room: usize,
+    name: &str,
+    location: &str,
+) -> fmt::Result {
     let (name, place) = (&*shown(name), short_path(&shown(location)));
-    let room = WIDTH - used - 2;
     let for_place = place.chars().count().min(room * 2 / 5);
     let for_name = if place.is_empty() { room } else { room - for_place.max(24) };
     let name = if name.chars().count() > for_name { tail(&path::plain(name), for_name) } else { name.into() };

@@ -28,6 +28,7 @@ mod names;
 mod path;
 mod peaks;
 mod quantile;
+mod retention;
 mod sum;
 #[cfg(feature = "serde")]
 mod tables;
@@ -51,6 +52,7 @@ pub use keys::By;
 #[cfg(any(feature = "flamegraph", feature = "json"))]
 pub(crate) use keys::method as tracking;
 pub use names::{Frame, Names, Place};
+pub use retention::{ClassPages, Kept, MostlyEmpty, Pages, Retention, RetentionReport, Survivors, Together, retention};
 pub use sum::{Difference, Estimate, Sum};
 pub use take::snapshot;
 #[cfg(feature = "flamegraph")]

@@ -379,10 +379,11 @@ pub(super) fn sum_sites(first: u32, totals: &mut [Totals], half: Half) {
 }
 
 /// The same for tags. Blocks without a tag are not counted by it.
-pub(super) fn sum_tags(totals: &mut [Totals], half: Half) {
-    let mut add = |i: u32, cell: &Cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t));
-    each_table(|table| table.tags.each(&mut add));
-    SAMPLED.tags.each(|i, cell| totals.get_mut(i as usize).into_iter().for_each(|t| cell.add_to(half, t)));
+pub(super) fn sum_tags(first: u32, totals: &mut [Totals], half: Half) {
+    let range = first..first + totals.len() as u32;
+    let at = |i: u32| (i - first) as usize;
+    each_table(|table| table.tags.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)])));
+    SAMPLED.tags.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)]));
 }
 
 /// Blocks allocated and freed, by number: what was tracked exactly, and the samples.

@@ -2,7 +2,7 @@
 //!
 //! Beside [`crate::heap`]: neither knows the other, and the allocator joins them.
 
-mod array;
+pub(crate) mod array;
 mod capture;
 mod counters;
 mod last;

@@ -58,9 +58,21 @@ pub(crate) fn sites(first: u32, totals: &mut [Totals], dying: impl FnOnce(&mut [
 /// What the first tags have done since the start, likewise. What had no tag is the sum of all sites less these.
 pub(crate) fn tags(totals: &mut [Totals], dying: impl FnOnce(&mut [Totals])) {
     totals.fill(Totals::NONE);
-    counters::sum_tags(totals, Half::Freed);
+    counters::sum_tags(0, totals, Half::Freed);
     dying(totals);
-    counters::sum_tags(totals, Half::Allocated);
+    counters::sum_tags(0, totals, Half::Allocated);
+}
+
+/// What so many sites from `first` on have allocated since the start.
+pub(crate) fn allocated_by_sites(first: u32, totals: &mut [Totals]) {
+    totals.fill(Totals::NONE);
+    counters::sum_sites(first, totals, Half::Allocated);
+}
+
+/// What so many tags from `first` on have allocated since the start.
+pub(crate) fn allocated_by_tags(first: u32, totals: &mut [Totals]) {
+    totals.fill(Totals::NONE);
+    counters::sum_tags(first, totals, Half::Allocated);
 }
 
 /// The name of a tag.

@@ -38,7 +38,7 @@ fn what_is_estimated_has_its_interval() {
     let snapshot = made.snapshot();
     let svg = flame_graph(&snapshot, &mut names(), Value::LiveBytes);
     let (low, high) = snapshot.tracked().bytes().interval(0.95);
-    let text = |v: f64| crate::stats::Bytes(v.round() as usize).to_string();
+    let text = |v: f64| crate::units::Bytes(v.round() as usize).to_string();
     let interval = format!("95 %: {} to {}; ", text(low), text(high));
     assert!(svg.contains(&interval) && svg.contains("sampled, once in 4.0 KiB on average"), "{interval}");
 }
