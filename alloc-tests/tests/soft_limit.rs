@@ -266,7 +266,7 @@ fn a_cgroup_with_a_limit() {
     }
     scenario.run(|| {
         let hard = now().hard.expect("the group has a limit");
-        assert!(hard <= 256 << 20 && hard >= 128 << 20, "{hard}");
+        assert!((128 << 20..=256 << 20).contains(&hard), "{hard}");
         let mut blocks: Vec<Vec<u8>> = Vec::with_capacity(1000);
         loop {
             let mut block = Vec::new();
