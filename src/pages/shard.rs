@@ -226,10 +226,10 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> Se
         let all = p.capacity() * size;
         // SAFETY: the lock of the page's shard is held.
         let due = unsafe { guard.pages[index(kind)][p.class()].put_done(page, n, kind == Kind::Tracked) };
-        if due > 0 {
+        if let Some(due) = due {
             guard.free -= all;
             sent.retired += bytes;
-            sent.due = due;
+            sent.due = sent.due.max(due);
         }
     }
     sent
@@ -492,13 +492,14 @@ impl ClassPages {
         }
     }
 
-    /// So many blocks of the page came home. Returns the bytes that are due to be purged if the page was given back. With
+    /// So many blocks of the page came home. Returns the bytes that are due to be purged if the page was given back, which may be
+    /// none: one with holes is purged at once where the limit has no room for it. With
     /// `spare`, the last page of the class stays when it is empty: a sample now and then would make it anew each time.
     ///
     /// # Safety
     /// The page is this shard's.
     #[inline]
-    unsafe fn put_done(&mut self, page: *mut Page, n: usize, spare: bool) -> usize {
+    unsafe fn put_done(&mut self, page: *mut Page, n: usize, spare: bool) -> Option<usize> {
         // SAFETY: by the caller's promise.
         unsafe {
             let p = &mut *page;
@@ -512,7 +513,7 @@ impl ClassPages {
             if cfg!(debug_assertions) {
                 p.check();
             }
-            if p.out() > 0 || spare && self.pages == 1 { 0 } else { self.retire(page) }
+            if p.out() > 0 || spare && self.pages == 1 { None } else { Some(self.retire(page)) }
         }
     }
 }
