@@ -76,6 +76,9 @@ struct Time {
 }
 
 /// When the observations were made: one for all sites. Zeroed memory is an empty one.
+///
+/// It need not see every old collection: a second one, with histories of its own, that is pushed to at each eighth finds
+/// leaks that are an eighth as fast, after eight times as long.
 pub(crate) struct Times {
     count: u32,
     ring: [Time; KEPT],
