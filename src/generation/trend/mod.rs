@@ -7,7 +7,7 @@
 //!    one collection to the next is independent and normal with mean 0 (a series that swings about a level is tamer
 //!    than that, as its increments take each other back). One-sided t-test of the mean increment for each epoch
 //!    (Student, 1908), with the sampling error of the growth as the least variance. [`LEVEL`] is Bonferroni's for a
-//!    thousand sites looked at a thousand times each.
+//!    thousand sites looked at five hundred times each.
 //! 2. *it does not slow down*: extrapolated geometrically (Aitken's delta-squared, 1926), no less is to come than came.
 //! 3. *allocation does not explain it*: about half of it remains, at least, when what was held before is multiplied by the
 //!    growth of what the site allocates, in bytes for each epoch and for each minute, over a short and a long memory.
@@ -17,7 +17,7 @@
 //! away. What cannot be told apart: a cache that fills evenly for longer than the window, or a sawtooth with longer
 //! teeth, *is* a leak until it levels off; then it leaves the list within 6 collections. A leak below the noise of its
 //! site is found late or never, and one while the pace of the whole process quickens, when that no longer does. Where
-//! blocks are sampled, growth by less than what 107 samples stand for cannot be told from chance. `simulation` draws
+//! blocks are sampled, growth by less than what 95 samples stand for cannot be told from chance. `simulation` draws
 //! histories of many kinds, and the figures for each are printed by
 //!
 //! ```text
@@ -35,7 +35,7 @@ pub(crate) const STEPS: usize = 17;
 const KEPT: usize = 20;
 
 /// What [`Trend::confidence`] speaks of: so many sites, each looked at so many times.
-const FAMILY: f64 = 1000.0 * 1000.0;
+const FAMILY: f64 = 1000.0 * 500.0;
 
 /// The greatest p of a suspect: in the whole family one false alarm in a hundred.
 const LEVEL: f64 = 0.01 / FAMILY;
@@ -191,7 +191,7 @@ pub(crate) struct Trend {
     /// Old collections since then.
     pub(crate) observations: u32,
     /// At least 0.99. If all old generations were random walks without a drift, the probability that among a thousand
-    /// sites, in a thousand collections, not one grew as evenly as this one did: 1 − 1,000,000 p, p of the t-test.
+    /// sites, in five hundred collections, not one grew as evenly as this one did: 1 − 500,000 p, p of the t-test.
     pub(crate) confidence: f64,
 }
 

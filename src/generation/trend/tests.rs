@@ -1,12 +1,12 @@
 //! What the statistic makes of histories: small ones by hand, and simulated ones.
 //!
-//! Thresholds and rules were chosen on seeds below 1,000. What is reported, and asserted here, is on seeds from 30,000.
+//! Thresholds and rules were chosen on seeds below 1,000. What is reported, and asserted here, is on seeds from 40,000.
 
 use super::designs::DESIGNS;
 use super::simulation::{GROWING, LEAKLESS, MIB, PROCESSES, Process, Random, Site, growing, leaking, leakless};
 use super::*;
 
-const SEED: u64 = 30_000;
+const SEED: u64 = 40_000;
 const COLLECTIONS: usize = 200;
 
 /// Epochs, minutes, old bytes and allocated bytes of one site.
@@ -38,7 +38,7 @@ fn the_tail_is_that_of_a_table() {
     for (t, p) in [(0.0, 0.5), (1.746, 0.05), (2.921, 0.005), (3.686, 0.001), (-1.746, 0.95)] {
         assert!((tail(t) - p).abs() < p * 5e-3, "{t}: {}", tail(t));
     }
-    assert!(tail(10.0) > LEVEL && tail(11.0) < LEVEL && tail(1e9) < 1e-12 && tail(f64::INFINITY) < 1e-12);
+    assert!(tail(9.5) > LEVEL && tail(10.0) < LEVEL && tail(1e9) < 1e-12 && tail(f64::INFINITY) < 1e-12);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn the_second_tooth_is_no_new_ground() {
 
 #[test]
 fn growth_within_the_error_of_sampling_is_none() {
-    // A perfectly even climb, by as many bytes as 90 samples stand for, and by 130.
+    // A perfectly even climb, by as many bytes as 85 samples stand for, and by 105.
     let named = |samples: f64| {
         let (mut history, mut times) = (History::new(), Times::new());
         for k in 1..=18 {
@@ -136,8 +136,8 @@ fn growth_within_the_error_of_sampling_is_none() {
         }
         history.judge(&times).is_some()
     };
-    assert!(!named(90.0));
-    assert!(named(130.0));
+    assert!(!named(85.0));
+    assert!(named(105.0));
 }
 
 #[test]
