@@ -12,8 +12,8 @@ pub(super) const DESIGNS: [Design; 4] = [
     ("t, e-detector", t_e_detector),
 ];
 
-/// Of a standard normal's upper tail, p = 1e-8.
-const Z: f64 = 5.612;
+/// Of a standard normal's upper tail, p = 2e-8.
+const Z: f64 = 5.490;
 
 /// Mann (1945), Kendall (1948), over the last 20 observations, with Hamed and Rao's (1998) correction of the variance.
 fn mann_kendall(y: &[f64], correct: bool) -> bool {

@@ -1,12 +1,12 @@
 //! What the statistic makes of histories: small ones by hand, and simulated ones.
 //!
-//! Thresholds and rules were chosen on seeds below 1,000. What is reported, and asserted here, is on seeds from 20,000.
+//! Thresholds and rules were chosen on seeds below 1,000. What is reported, and asserted here, is on seeds from 40,000.
 
 use super::designs::DESIGNS;
 use super::simulation::{GROWING, LEAKLESS, MIB, PROCESSES, Process, Random, Site, growing, leaking, leakless};
 use super::*;
 
-const SEED: u64 = 20_000;
+const SEED: u64 = 40_000;
 const COLLECTIONS: usize = 200;
 
 /// Epochs, minutes, old bytes and allocated bytes of one site.
@@ -38,7 +38,7 @@ fn the_tail_is_that_of_a_table() {
     for (t, p) in [(0.0, 0.5), (1.746, 0.05), (2.921, 0.005), (3.686, 0.001), (-1.746, 0.95)] {
         assert!((tail(t) - p).abs() < p * 5e-3, "{t}: {}", tail(t));
     }
-    assert!(tail(10.0) > LEVEL && tail(11.0) < LEVEL && tail(1e9) < 1e-12 && tail(f64::INFINITY) < 1e-12);
+    assert!(tail(9.5) > LEVEL && tail(10.0) < LEVEL && tail(1e9) < 1e-12 && tail(f64::INFINITY) < 1e-12);
 }
 
 #[test]
@@ -77,6 +77,19 @@ fn what_levels_off_leaves_the_list_within_six_collections() {
 }
 
 #[test]
+fn what_slows_down_is_a_cache() {
+    // The same growth in the window; one as even as can be, the other less and less. After a long time without
+    // allocation worth the name, so that nothing but its shape tells.
+    let saturating = |life: f64| move |k: u64| 1e6 * (1.0 - (-(k as f64) / life).exp());
+    let sparse = |old: &dyn Fn(u64) -> f64| watch((1..=18).map(|k| (64 * k, k, old(k), 1e3 * k as f64)));
+    assert!(suspect(&sparse(&saturating(200.0))).is_some());
+    let slowing = sparse(&saturating(16.0));
+    let evidence = slowing.0.evidence(&slowing.1).expect("growth");
+    assert!(evidence.p <= LEVEL && evidence.is_unexplained() && evidence.is_new(), "{evidence:?}");
+    assert!(suspect(&slowing).is_none());
+}
+
+#[test]
 fn growth_that_allocation_explains_is_none() {
     let old = |k: u64| 1e6 * (k as f64 + ripple(k));
     let (mut rising, mut level) = (0.0, 0.0);
@@ -112,7 +125,7 @@ fn the_second_tooth_is_no_new_ground() {
 
 #[test]
 fn growth_within_the_error_of_sampling_is_none() {
-    // A perfectly even climb, by as many bytes as 90 samples stand for, and by 130.
+    // A perfectly even climb, by as many bytes as 85 samples stand for, and by 105.
     let named = |samples: f64| {
         let (mut history, mut times) = (History::new(), Times::new());
         for k in 1..=18 {
@@ -123,8 +136,8 @@ fn growth_within_the_error_of_sampling_is_none() {
         }
         history.judge(&times).is_some()
     };
-    assert!(!named(90.0));
-    assert!(named(130.0));
+    assert!(!named(85.0));
+    assert!(named(105.0));
 }
 
 #[test]
@@ -147,6 +160,28 @@ fn one_that_appears_late_had_nothing_before() {
     let (k, since) = first.expect("a suspect");
     assert_eq!(since, 110, "it held nothing at 110");
     assert!(k > 120, "{k}");
+}
+
+#[test]
+fn what_was_allocated_before_it_was_seen_counts() {
+    // Steady traffic with nothing old for a long time: that is no burst at the first sight.
+    let (mut history, mut times) = (History::new(), Times::new());
+    for k in 1..=50 {
+        times.push(64 * k, k, 1);
+    }
+    history.push(&times, Observation { old_bytes: 1.0, old_variance: 0.0, allocated_bytes: 50e8 });
+    for back in [0, 5, 19] {
+        let (seen, time) = (history.ring[slot(&times, back)], times.back(back));
+        for h in 0..2 {
+            assert!((f64::from(seen.recent[h]) / (time.recent[h] * 1e8 / 64.0) - 1.0).abs() < 1e-6, "{back}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn an_old_peak_is_forgotten() {
+    let old = |k: u64| if k < 4 { 30_000.0 } else { 1000.0 * (k.saturating_sub(2000) as f64 + ripple(k)).max(0.0) };
+    assert!(suspect(&steadily(2022, old)).is_some());
 }
 
 #[test]
