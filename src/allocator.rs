@@ -315,12 +315,17 @@ impl SlowPath for Hooks {
     }
 
     #[inline(always)]
-    fn died(tracker: &mut Tracker, word: &Word, block_size: usize) -> bool {
-        track::died(State::of(tracker), word, block_size)
+    fn now() -> u64 {
+        clock::epoch()
+    }
+
+    #[inline(always)]
+    fn died(tracker: &mut Tracker, word: &Word, block_size: usize, now: u64) -> bool {
+        track::died(State::of(tracker), word, block_size, now, clock::limits)
     }
 
     fn resized(tracker: &mut Tracker, word: &Word, requested: usize, before: usize, after: usize) -> bool {
-        track::resized(State::of(tracker), word, requested, before, after)
+        track::resized(State::of(tracker), word, requested, (before, after), clock::epoch(), clock::limits)
     }
 
     fn ended(tracker: &mut Tracker) {

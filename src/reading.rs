@@ -38,13 +38,16 @@ pub(crate) struct Room<'a> {
     pub(crate) tags: &'a mut [Totals],
 }
 
+/// Sites that are read at a time, where there is memory enough.
+const SITES: usize = 4096;
+
 impl Room<'_> {
     /// Runs `f` with room for everything that there is now. Allocates.
     pub(crate) fn with<T>(f: impl FnOnce(&mut Room<'_>) -> T) -> T {
         let mut births = vec![Birth::default(); read::MOST_BIRTHS];
         // There is room for as many threads more as may begin meanwhile.
         let mut dying = vec![Dying::default(); census::most_dying()];
-        let mut sites = vec![Totals::NONE; read::site_count() as usize];
+        let mut sites = vec![Totals::NONE; (read::site_count() as usize).min(SITES)];
         let mut tags = vec![Totals::NONE; read::tag_count()];
         f(&mut Room { births: &mut births, dying: &mut dying, sites: &mut sites, tags: &mut tags })
     }
@@ -56,16 +59,26 @@ pub(crate) struct Dying {
     block: usize,
     birth: Birth,
     block_size: u64,
+    /// The epoch in which it was freed.
+    at: u64,
+}
+
+impl Dying {
+    /// Counts it as freed.
+    fn count(&self, totals: &mut Totals) {
+        totals.freed.add(&self.birth, self.block_size);
+        totals.ages.add(&self.birth, self.block_size, self.at, clock::limits());
+    }
 }
 
 /// Those of now, in the order of their addresses.
 fn dying(room: &mut [Dying]) -> &[Dying] {
     let mut n = 0;
-    census::dying(|block, word, class| {
+    census::dying(|block, word, class, at| {
         // SAFETY: a word of a tracked page is readable as long as its block is not home, and a thread that runs on buries
         // blocks but does not send them home at once; what is read of a page that is gone is a word that says nothing.
         if let (Some(birth), Some(free)) = (word::read(unsafe { &*word }), room.get_mut(n)) {
-            *free = Dying { block: block.addr(), birth, block_size: block_size(class) as u64 };
+            *free = Dying { block: block.addr(), birth, block_size: block_size(class) as u64, at };
             n += 1;
         }
     });
@@ -95,7 +108,7 @@ pub(crate) fn totals(room: &mut Room<'_>, f: &mut dyn FnMut(Who, &Totals)) {
     read::tags(&mut room.tags[..tags], |totals| {
         for dying in dying(room.dying).iter().filter(|dying| dying.birth.tag != 0) {
             if let Some(totals) = totals.get_mut(dying.birth.tag as usize) {
-                totals.freed.add(&dying.birth, dying.block_size);
+                dying.count(totals);
             }
         }
     });
@@ -106,7 +119,7 @@ pub(crate) fn totals(room: &mut Room<'_>, f: &mut dyn FnMut(Who, &Totals)) {
         read::sites(first, part, |totals| {
             for dying in dying(room.dying) {
                 let at = dying.birth.site.checked_sub(first).and_then(|at| totals.get_mut(at as usize));
-                at.into_iter().for_each(|totals| totals.freed.add(&dying.birth, dying.block_size));
+                at.into_iter().for_each(|totals| dying.count(totals));
             }
         });
         for (number, totals) in (first..).zip(&*part) {
@@ -118,6 +131,7 @@ pub(crate) fn totals(room: &mut Room<'_>, f: &mut dyn FnMut(Who, &Totals)) {
     for of_tag in &room.tags[1..tags] {
         none.allocated.less(&of_tag.allocated);
         none.freed.less(&of_tag.freed);
+        none.ages.less(&of_tag.ages);
     }
     f(Who::Tag(0), &none);
     (1..).zip(&room.tags[1..tags]).for_each(|(number, totals)| f(Who::Tag(number), totals));
@@ -128,7 +142,7 @@ pub(crate) fn totals(room: &mut Room<'_>, f: &mut dyn FnMut(Who, &Totals)) {
 pub(crate) fn dying_blocks() -> u64 {
     let mut n = 0;
     // SAFETY: as in `dying`.
-    census::dying(|_, word, _| n += word::read(unsafe { &*word }).is_some() as u64);
+    census::dying(|_, word, _, _| n += word::read(unsafe { &*word }).is_some() as u64);
     n
 }
 

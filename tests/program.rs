@@ -111,6 +111,29 @@ fn shows_what_is_held() {
     assert!(blocks.contains("by line"), "{blocks}");
 }
 
+#[test]
+fn shows_how_old_it_is() {
+    let dir = Dir::new("ages");
+    let one = dir.path("1");
+    let text = printed(&[&"show", &one, &"--ages", &"--by", &"function", &"--top=2"]);
+    for begin in ["Tenuring at epoch ", "young ", "middle ", "old ", "            0 "] {
+        assert!(text.lines().any(|line| line.starts_with(begin)), "{begin} begins no line of\n{text}");
+    }
+    assert!(text.contains("hold_orders") && text.contains("too early to say") && text.contains(" others\n"), "{text}");
+    let parsed: serde_json::Value =
+        serde_json::from_str(&printed(&[&"show", &one, &"--ages", &"--json", &"--by=tag"])).expect("JSON");
+    let (snapshot, _) = from_file(&one).expect("a snapshot");
+    assert_eq!(parsed["all"]["young"]["live"]["bytes"].as_f64(), Some(snapshot.tenuring().young.live.bytes));
+    assert_eq!(parsed["all"]["ages"][0]["come_to_it"]["value"].as_f64(), Some(1.0));
+    let groups = parsed["by"]["groups"].as_array().expect("groups");
+    assert!(
+        groups.iter().any(|g| g["name"] == "shop" && g["tenuring"]["young"]["live"]["blocks"] == 301.0),
+        "{groups:?}"
+    );
+    let line = complaint(&[&"show", &one, &"--ages", &"--by=size"]);
+    assert!(line.contains("does not say what died by size"), "{line}");
+}
+
 /// What a file says is shown, and never obeyed.
 #[test]
 fn gives_the_terminal_no_orders() {
@@ -202,6 +225,8 @@ fn complains_in_one_line() {
         (&["show", "x", "--since"], format!("missing argument for option '--since'{help}")),
         (&["show", "x", "--what"], format!("invalid option '--what'{help}")),
         (&["show", "x", "--since", "y"], format!("--since does nothing for show{help}")),
+        (&["show", "x", "--ages", "--value=live-bytes"], format!("--value does nothing for show --ages{help}")),
+        (&["diff", "x", "y", "--ages"], format!("--ages does nothing for diff{help}")),
         (&["show", "/no/such"], "/no/such: No such file or directory (os error 2)".into()),
         (&["show", "/tmp"], "/tmp: Is a directory (os error 21)".into()),
         (&["show", "/dev/null"], "/dev/null: not read as a snapshot of tenure: it is empty".into()),
@@ -280,7 +305,9 @@ fn build(dir: &Path, before: &str, orders: usize) -> Option<PathBuf> {
     let mut rlibs: Vec<_> = std::fs::read_dir(&deps).ok()?.flatten().map(|e| e.path()).collect();
     rlibs.retain(|p| p.extension() == Some(OsStr::new("rlib")));
     rlibs.retain(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libtenure-")));
-    // Several builds of the library may lie there, and some are of other versions of the compiler or of its dependencies.
+    // Several builds of the library may lie there, and some are of other versions of the compiler or of its dependencies, or
+    // older than what they are to be.
+    rlibs.sort_by_key(|p| std::cmp::Reverse(p.metadata().and_then(|m| m.modified()).ok()));
     let program = dir.join("shop");
     let built = rlibs.iter().any(|rlib| {
         let mut rustc = Command::new("rustc");

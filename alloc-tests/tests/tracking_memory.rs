@@ -97,6 +97,69 @@ fn little_for_a_frame_and_a_site() {
     });
 }
 
+/// The same tree, in whose leaves a block is kept.
+#[inline(never)]
+fn keep(path: usize, levels: usize, kept: &mut Vec<Raw>) {
+    if levels == 0 {
+        kept.push(Raw::new(16));
+    } else if path & 1 == 0 {
+        keep(path >> 1, levels - 1, kept);
+    } else {
+        keep(black_box(path) >> 1, levels - 1, kept);
+        black_box(levels);
+    }
+    black_box(path);
+}
+
+/// Sites whose blocks die in the epoch of their birth need no memory for ages; the others 256 bytes for each thread that frees
+/// them, and samples 640.
+#[test]
+fn ages_cost_only_what_grows_old() {
+    alone("ages_cost_only_what_grows_old", || {
+        const LEVELS: usize = 14;
+        const N: usize = 1 << LEVELS;
+        let mut kept: Vec<Raw> = Vec::with_capacity(N);
+        let grown = |kept: &mut Vec<Raw>, epochs: u64| {
+            (0..black_box(N)).for_each(|path| keep(path, LEVELS, kept));
+            let to = tenure::internals::epoch() + epochs;
+            tenure::internals::set_young_bytes(1 << 20);
+            while tenure::internals::epoch() < to {
+                Raw::new(2 << 20).free();
+            }
+            tenure::internals::set_young_bytes(1 << 40);
+            let alive = own();
+            kept.drain(..).for_each(Raw::free);
+            own() - alive
+        };
+        tenure::internals::set_young_bytes(1 << 40);
+        exact(true);
+        // One call, or they would be other stacks each time.
+        let mut after = |epochs: &[u64]| -> Vec<usize> {
+            let mut all = Vec::with_capacity(epochs.len());
+            for &epochs in black_box(epochs) {
+                all.push(grown(&mut kept, epochs));
+            }
+            all
+        };
+        let [_, young, old, again] = after(&[0, 0, 2, 9])[..] else { unreachable!() };
+        println!(
+            "{young} bytes more when {N} sites' blocks died young, {old} when they died old, {again} the next time"
+        );
+        assert!(young <= PIECES, "{young}");
+        assert!((256 * N - PIECES..=256 * N + PIECES).contains(&old), "{old}");
+        assert!(again <= PIECES, "{again}");
+        exact(false);
+        // Nearly every block is a sample.
+        tracker::set_mean(1);
+        tenure::internals::collect();
+        let [_, young, old, again] = after(&[0, 0, 2, 9])[..] else { unreachable!() };
+        println!("of samples: {young}, {old} and {again}");
+        assert!(young <= PIECES, "{young}");
+        assert!((640 * N - PIECES..=643 * N + PIECES).contains(&old), "{old}");
+        assert!(again <= PIECES, "{again}");
+    });
+}
+
 /// However many stacks come again and again.
 #[test]
 fn predictors_are_bounded() {

@@ -1,8 +1,11 @@
 //! The parts of a snapshot's file: JSON as `docs/snapshot.schema.json` has it, whoever writes it. Nothing here allocates.
 
 use super::json::Json;
-use crate::snapshot::{Difference, Ending, Mode, Peak, Row, Sum, Untracked};
+use crate::generation::clock::Bands;
+use crate::generation::{Census, Collection, Counts, GenerationStats, Generations, Reclaimed, Thresholds};
+use crate::snapshot::{Culprit, Difference, Ending, Lifetimes, Mode, Peak, Row, Sum, Suspect, Untracked};
 use crate::stats::Stats;
+use crate::track::ages::Ages;
 
 /// What the file calls itself.
 pub(crate) const FORMAT: &str = "tenure snapshot";
@@ -26,13 +29,21 @@ pub(crate) struct Moment {
     pub(crate) pid: u32,
     pub(crate) mode: Mode,
     pub(crate) epoch_step: u64,
+    pub(crate) bands: Bands,
 }
 
 /// What a site or a tag has done; what lives of it, where that is summed up already.
 pub(crate) struct Done<'a> {
     pub(crate) allocated: &'a Sum,
     pub(crate) freed: &'a Sum,
+    pub(crate) lifetimes: Lived<'a>,
     pub(crate) live: Option<(&'a Sum, &'a Peak)>,
+}
+
+/// How old became what was freed.
+pub(crate) enum Lived<'a> {
+    Read(&'a Ages),
+    Taken(&'a Lifetimes),
 }
 
 /// The file: `snapshot` writes the members of that part, `names` the elements of the other.
@@ -57,6 +68,113 @@ pub(crate) fn moment(j: &mut Json<'_>, m: &Moment) {
         Mode::Sampled { mean } => j.object(|j| j.key("sampled").object(|j| j.key("mean").number(mean))),
     }
     j.key("epoch_step").number(m.epoch_step);
+    let Bands { middle, old, permanent } = m.bands;
+    j.key("generations").object(|j| {
+        j.key("middle").number(middle);
+        j.key("old").number(old);
+        j.key("permanent").number(permanent);
+    });
+}
+
+/// The collections of each generation.
+pub(crate) fn generations(j: &mut Json<'_>, g: &Generations) {
+    j.key("collections").object(|j| {
+        let Thresholds { young_bytes, young_per_middle, middle_per_old, free_percent, idle_ms } = g.thresholds;
+        j.key("thresholds").object(|j| {
+            j.key("young_bytes").number(young_bytes);
+            j.key("young_per_middle").number(young_per_middle.into());
+            j.key("middle_per_old").number(middle_per_old.into());
+            j.key("free_percent").number(free_percent.into());
+            j.key("idle_ms").number(idle_ms);
+        });
+        let Counts { young_bytes, young, middle } = g.counts;
+        j.key("counts").object(|j| {
+            j.key("young_bytes").number(young_bytes);
+            j.key("young").number(young.into());
+            j.key("middle").number(middle.into());
+        });
+        j.key("stats").array(|j| g.stats.iter().for_each(|stats| generation(j, stats)));
+    });
+}
+
+fn generation(j: &mut Json<'_>, stats: &GenerationStats) {
+    let GenerationStats { collections, automatic, ref reclaimed, pause_ns, longest_pause_ns, ref last } = *stats;
+    j.object(|j| {
+        j.key("collections").number(collections);
+        j.key("automatic").number(automatic);
+        given_back(j, reclaimed);
+        j.key("pause_ns").number(pause_ns);
+        j.key("longest_pause_ns").number(longest_pause_ns);
+        j.key("last");
+        match last {
+            Some(last) => collection(j, last),
+            None => j.null(),
+        }
+    });
+}
+
+fn given_back(j: &mut Json<'_>, reclaimed: &Reclaimed) {
+    let Reclaimed { sent_home, retired, adopted, purged } = *reclaimed;
+    j.key("reclaimed").object(|j| {
+        j.key("sent_home").number(sent_home);
+        j.key("retired").number(retired);
+        j.key("adopted").number(adopted);
+        j.key("purged").number(purged);
+    });
+}
+
+fn collection(j: &mut Json<'_>, c: &Collection) {
+    j.object(|j| {
+        j.key("generation").text(c.generation.name());
+        j.key("number").number(c.number);
+        j.key("automatic");
+        j.boolean(c.automatic);
+        j.key("epoch").number(c.epoch);
+        j.key("began_ns").number(c.began_ns);
+        given_back(j, &c.reclaimed);
+        j.key("pinned").number(c.pinned);
+        j.key("committed_before").number(c.committed_before);
+        j.key("committed").number(c.committed);
+        j.key("census");
+        match &c.census {
+            Some(census) => j.object(|j| {
+                let Census { young, middle, old, permanent } = census;
+                for (key, alive) in [("young", young), ("middle", middle), ("old", old), ("permanent", permanent)] {
+                    j.key(key).object(|j| {
+                        j.key("blocks").float(alive.blocks);
+                        j.key("bytes").float(alive.bytes);
+                        j.key("bytes_error").float(alive.bytes_error);
+                    });
+                }
+            }),
+            None => j.null(),
+        }
+        j.key("wall_ns").number(c.wall_ns);
+        j.key("steps").number(c.steps.into());
+        j.key("pause_ns").number(c.pause_ns);
+        j.key("longest_pause_ns").number(c.longest_pause_ns);
+    });
+}
+
+pub(crate) fn suspects(j: &mut Json<'_>, suspects: impl Iterator<Item = Suspect>) {
+    j.key("suspects").array(|j| {
+        suspects.for_each(|s| {
+            j.object(|j| {
+                j.key("culprit").object(|j| match s.culprit {
+                    Culprit::Site(number) => j.key("site").number(number.into()),
+                    Culprit::Tag(number) => j.key("tag").number(number.into()),
+                });
+                j.key("old_bytes").float(s.old_bytes);
+                j.key("old_bytes_error").float(s.old_bytes_error);
+                j.key("bytes_per_epoch").float(s.bytes_per_epoch);
+                j.key("bytes_per_minute").float(s.bytes_per_minute);
+                j.key("since_epoch").number(s.since_epoch);
+                j.key("since_unix_nanos").number(s.since_unix_nanos);
+                j.key("collections").number(s.collections.into());
+                j.key("confidence").float(s.confidence);
+            });
+        });
+    });
 }
 
 pub(crate) fn sum(j: &mut Json<'_>, sum: &Sum) {
@@ -82,6 +200,16 @@ pub(crate) fn untracked(j: &mut Json<'_>, untracked: &Untracked) {
     });
 }
 
+/// `others`: what died in the middle generation, in the old one, and at an age that is not known.
+fn lifetimes(j: &mut Json<'_>, died: impl Iterator<Item = Sum>, others: [Sum; 3]) {
+    j.key("lifetimes").object(|j| {
+        j.key("died").array(|j| died.for_each(|age| sum(j, &age)));
+        for (key, other) in ["died_middle", "died_old", "unknown"].into_iter().zip(&others) {
+            sum(j.key(key), other);
+        }
+    });
+}
+
 fn done(j: &mut Json<'_>, done: &Done<'_>) {
     if let Some((live, peak)) = done.live {
         sum(j.key("live"), live);
@@ -92,6 +220,18 @@ fn done(j: &mut Json<'_>, done: &Done<'_>) {
     }
     sum(j.key("allocated"), done.allocated);
     sum(j.key("freed"), done.freed);
+    match done.lifetimes {
+        Lived::Read(ages) if !ages.is_none() => {
+            let died = ages.counted().iter().map(|&e| e.into());
+            lifetimes(j, died, [ages.middle.into(), ages.old.into(), ages.unknown.into()]);
+        }
+        Lived::Read(_) => (),
+        Lived::Taken(taken) => {
+            if let Some(aged) = taken.aged() {
+                lifetimes(j, aged.died.iter().copied(), [aged.died_middle, aged.died_old, aged.unknown]);
+            }
+        }
+    }
 }
 
 /// A place in a module, or an address that lies in none.

@@ -5,12 +5,12 @@
 //! a reader adds them up. Epochs are taken together so that there are some thousand, and what a bound on the file's size
 //! leaves no room for is counted in the site of what overflows.
 
-use super::format::{self, Done, Moment, Span};
+use super::format::{self, Done, Lived, Moment, Span};
 use super::json::{Json, Sink};
-use crate::generation::clock;
+use crate::generation::{self, clock, collector};
 use crate::os::{self, file};
 use crate::reading::{self, Dying, Room, Who};
-use crate::snapshot::{Code, Found, Noted, Row, Site, Sum, Tag};
+use crate::snapshot::{Births, Code, Found, Noted, Row, Site, Sum, Suspect, Tag};
 use crate::stats::stats;
 use crate::track::word::{Birth, TAGS};
 use crate::track::{self, Live, Totals, read};
@@ -34,7 +34,7 @@ pub(super) struct Workspace {
     out: [u8; 64 << 10],
     births: [Birth; read::MOST_BIRTHS],
     dying: [Dying; 4096],
-    sites: [Totals; 1024],
+    sites: [Totals; 512],
     tags: [Totals; TAGS],
     rows: [Row; ROWS],
     spans: [Span; MODULES],
@@ -114,6 +114,8 @@ fn list<'a>(found: &Found<'_>, spans: &'a mut [Span]) -> &'a [Span] {
 fn members(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], found: &Found<'_>, spans: &[Span], most: u64) {
     let stats = stats();
     let step = (stats.epoch / EPOCHS).max(1).next_power_of_two();
+    let bands = clock::bands();
+    let births = Births::new(stats.epoch, &bands).coarser(step);
     format::moment(
         j,
         &Moment {
@@ -122,8 +124,11 @@ fn members(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], found: &Foun
             pid: std::process::id(),
             mode: track::process_mode(),
             epoch_step: step,
+            bands,
         },
     );
+    format::generations(j, &generation::read());
+    format::suspects(j, collector::suspects().iter().map(Suspect::from));
     format::stats(j.key("stats"), &stats);
     j.key("modules").array(|j| {
         found.each(|path, build_id, base, code| {
@@ -133,7 +138,7 @@ fn members(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], found: &Foun
     });
     let told_apart = sites_within(most / 2);
     // Before the totals, so that no block is read that its site knows nothing of.
-    j.key("rows").array(|j| write_rows(j, room, rows, told_apart, step, most / 8 * 3));
+    j.key("rows").array(|j| write_rows(j, room, rows, told_apart, &births, most / 8 * 3));
     write_totals(j, room, spans, told_apart);
 }
 
@@ -158,7 +163,7 @@ fn sites_within(bytes: u64) -> u32 {
 
 /// The live blocks, each as it is read. From `most` bytes on, and from site `told_apart` on, they are of the site of what
 /// overflows.
-fn write_rows(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], told_apart: u32, step: u64, most: u64) {
+fn write_rows(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], told_apart: u32, births: &Births, most: u64) {
     rows.fill(NO_ROW);
     let most = j.written() + most;
     reading::each_live(room, &mut |block: Live| {
@@ -168,9 +173,9 @@ fn write_rows(j: &mut Json<'_>, room: &mut Room<'_>, rows: &mut [Row], told_apar
         }
         let live = Sum::of(block.requested, probability);
         let (site, tag, epoch) = if block.site < told_apart && j.written() < most {
-            (block.site, block.tag, block.epoch & !(step - 1))
+            (block.site, block.tag, births.first(block.epoch))
         } else {
-            (Site::OVERFLOW, Tag::NONE, 0)
+            (Site::OVERFLOW, Tag::NONE, births.coarsest(block.epoch))
         };
         let row = Row { site, tag, block_size: block.block_size, epoch, live };
         let slot = &mut rows[slot_of(&row)];
@@ -207,16 +212,21 @@ fn write_totals(j: &mut Json<'_>, room: &mut Room<'_>, spans: &[Span], told_apar
                 j.end_array();
                 j.key("tags").begin_array();
             }
-            let (allocated, freed) = (&totals.allocated.into(), &totals.freed.into());
-            format::tag(j, number, read::tag_name(number), &Done { allocated, freed, live: None });
+            done(totals, |done| format::tag(j, number, read::tag_name(number), done));
         }
     });
     j.end_array();
 }
 
 fn write_site(j: &mut Json<'_>, number: u32, totals: &Totals, spans: &[Span]) {
-    let (allocated, freed) = (&totals.allocated.into(), &totals.freed.into());
-    format::site(j, number, totals.sizes(), &Done { allocated, freed, live: None }, |j| {
-        read::stack(number, &mut |address| format::place(j, spans, address as u64)).into()
+    done(totals, |done| {
+        format::site(j, number, totals.sizes(), done, |j| {
+            read::stack(number, &mut |address| format::place(j, spans, address as u64)).into()
+        });
     });
+}
+
+fn done(totals: &Totals, f: impl FnOnce(&Done<'_>)) {
+    let (allocated, freed) = (&totals.allocated.into(), &totals.freed.into());
+    f(&Done { allocated, freed, lifetimes: Lived::Read(&totals.ages), live: None });
 }

@@ -1,6 +1,6 @@
 //! A snapshot as the text of its file.
 
-use crate::dump::format::{self, Done, Moment, Span};
+use crate::dump::format::{self, Done, Lived, Moment, Span};
 use crate::dump::json::Json;
 use crate::reading::untracked;
 use crate::snapshot::{Frame, Names, Place, Snapshot};
@@ -56,14 +56,19 @@ fn write(j: &mut Json<'_>, snapshot: &Snapshot, spans: &[Span]) {
             pid: parts.pid,
             mode: parts.mode,
             epoch_step: parts.epoch_step,
+            bands: parts.bands,
         },
     );
+    format::generations(j, &parts.generations);
+    format::suspects(j, parts.suspects.iter().copied());
     format::sum(j.key("tracked"), &parts.tracked);
     format::untracked(j.key("untracked"), &parts.untracked);
     format::stats(j.key("stats"), &parts.stats);
     j.key("sites").array(|j| {
         for site in &parts.sites {
-            let did = Done { allocated: &site.allocated, freed: &site.freed, live: Some((&site.live, &site.peak)) };
+            let live = Some((&site.live, &site.peak));
+            let lifetimes = Lived::Taken(&site.lifetimes);
+            let did = Done { allocated: &site.allocated, freed: &site.freed, lifetimes, live };
             format::site(j, site.number, (site.smallest, site.largest), &did, |j| {
                 site.stack.iter().for_each(|&address| format::place(j, spans, address));
                 site.ending
@@ -72,7 +77,9 @@ fn write(j: &mut Json<'_>, snapshot: &Snapshot, spans: &[Span]) {
     });
     j.key("tags").array(|j| {
         for tag in &parts.tags {
-            let did = Done { allocated: &tag.allocated, freed: &tag.freed, live: Some((&tag.live, &tag.peak)) };
+            let live = Some((&tag.live, &tag.peak));
+            let lifetimes = Lived::Taken(&tag.lifetimes);
+            let did = Done { allocated: &tag.allocated, freed: &tag.freed, lifetimes, live };
             format::tag(j, tag.number, &tag.name, &did);
         }
     });

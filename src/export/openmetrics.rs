@@ -2,10 +2,11 @@
 
 mod text;
 
+use crate::generation::Generation;
 use crate::reading::untracked;
-use crate::snapshot::{By, Estimate, Group, Mode, Names, Snapshot, Sum};
+use crate::snapshot::{By, Estimate, Group, Mode, Names, Snapshot, Sum, Tenuring};
 use crate::stats::Stats;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use text::{Kind, Text};
 
 /// What a server sends as the `Content-Type` of [`openmetrics()`].
@@ -44,9 +45,9 @@ impl OpenMetrics {
     }
 
     /// No more series than this are written, whatever the snapshot holds: 40 of the process, 5 for each of 88 size
-    /// classes, 4 for each of 65 ages, 6 for each line and each tag, and 6 for what is left over of each.
+    /// classes, 6 for each of 15 ages, 92 of generations, 6 for each line and each tag, and 6 for what is left over of each.
     pub fn most_series(&self) -> usize {
-        40 + 5 * 88 + 4 * 65 + 6 * (self.sites + 1) + 6 * (self.tags + 1)
+        40 + 5 * 88 + 6 * 15 + 92 + 6 * (self.sites + 1) + 6 * (self.tags + 1)
     }
 }
 
@@ -59,11 +60,17 @@ impl OpenMetrics {
 ///   series outlives a restart; by `function` and `site` (`file:line`). The largest by live bytes; what is left is summed
 ///   in `site="(others)"`.
 /// - **`tag`**: likewise by `tag`, with `tag="(no tag)"` and `tag="(others)"`.
-/// - **`age`**: by `age_epochs`, the epochs since birth rounded down to a power of two: `0`, `1`, `2`, `4`, ...
+/// - **`generation`**: what lives in `young`, `middle` and `old`, and what is `permanent`; what died there; what was promoted
+///   to the middle and the old one; and `tenure_die_young_ratio`.
+/// - **`age`**: what lives and what died by `age_epochs`, the epochs since birth rounded down to a power of two: `0`, `1`,
+///   `2`, `4`, ... `8192`.
+/// - **`collection`**: how many there were of each generation, what they gave back (`how`), their pauses; `tenure_suspects`, and
+///   `tenure_suspect_bytes_per_second` by `function` and `site`.
 ///
-/// What is estimated has its standard error beside it, in a gauge `..._standard_error`. What was allocated is a counter;
-/// what is left over has none, because what comes and goes there would make it fall. Counters of the process are readings
-/// while threads run, so that one may be lower than the one before by what a magazine holds.
+/// What is estimated has its standard error beside it, in a gauge `..._standard_error`. What was allocated and what died is a
+/// counter; what was promoted is a gauge, because a change of thresholds may make it fall; what is left over has none, because
+/// what comes and goes there would make it fall. Counters of the process are readings while threads run, so that one may be
+/// lower than the one before by what a magazine holds.
 ///
 /// No more than [`OpenMetrics::most_series`] series. Looks up names and allocates as
 /// [`Snapshot::group_by`] does.
@@ -81,7 +88,10 @@ pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetr
         let labels = |g: &Group| vec![("tag", g.name.clone())];
         let tags = Series::of(&snapshot.group_by(By::Tag, names), options.tags, labels);
         groups(&mut text, "tag", "a tag", &tags);
-        ages(&mut text, snapshot);
+        let tenuring = snapshot.tenuring();
+        generations(&mut text, &tenuring);
+        ages(&mut text, &tenuring);
+        collections(&mut text, snapshot, names);
         text.end()
     })
 }
@@ -235,17 +245,19 @@ fn printable(value: &str) -> String {
     text
 }
 
+/// What a sum is of.
+type Figure = fn(&Sum) -> Estimate;
+const UNITS: [(&str, Figure); 2] = [("bytes", Sum::bytes), ("blocks", Sum::blocks)];
+
 fn groups(text: &mut Text, name: &str, what: &str, all: &[Series]) {
-    type Figure = fn(&Sum) -> Estimate;
-    let live: [(&str, Figure); 2] = [("bytes", Sum::bytes), ("blocks", Sum::blocks)];
-    for (unit, estimate) in live {
+    for (unit, estimate) in UNITS {
         let name = format!("tenure_{name}_live_{unit}");
         text.family(&name, Kind::Gauge, &format!("Live tracked {unit} of {what}."));
         all.iter().for_each(|s| text.sample(&s.labels, estimate(&s.live).value));
         text.family(&format!("{name}_standard_error"), Kind::Gauge, "Of the estimate.");
         all.iter().for_each(|s| text.sample(&s.labels, estimate(&s.live).standard_error));
     }
-    for (unit, estimate) in live {
+    for (unit, estimate) in UNITS {
         let help = format!("Tracked {unit} of {what} allocated since the start.");
         text.family(&format!("tenure_{name}_allocated_{unit}"), Kind::Counter, &help);
         for (series, allocated) in all.iter().filter_map(|s| Some((s, s.allocated?))) {
@@ -254,17 +266,109 @@ fn groups(text: &mut Text, name: &str, what: &str, all: &[Series]) {
     }
 }
 
-fn ages(text: &mut Text, snapshot: &Snapshot) {
-    let mut by_age: BTreeMap<u64, Sum> = BTreeMap::new();
-    for row in snapshot.rows() {
-        let age = snapshot.epoch().saturating_sub(row.epoch);
-        *by_age.entry(if age == 0 { 0 } else { 1 << age.ilog2() }).or_default() += row.live;
+/// What collections did, and the suspects that they found.
+fn collections(text: &mut Text, snapshot: &Snapshot, names: &mut dyn Names) {
+    let all = || Generation::ALL.into_iter().zip(&snapshot.generations().stats);
+    let of = |g: Generation| [("generation", g.name())];
+    text.family("tenure_collections", Kind::Counter, "Collections of a generation since the start.");
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.collections as f64));
+    text.family("tenure_automatic_collections", Kind::Counter, "Those that a threshold began.");
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.automatic as f64));
+    text.family("tenure_collection_reclaimed_bytes", Kind::Counter, "What collections gave back, by how.");
+    for (g, stats) in all() {
+        let r = stats.reclaimed;
+        for (how, bytes) in
+            [("sent_home", r.sent_home), ("retired", r.retired), ("adopted", r.adopted), ("purged", r.purged)]
+        {
+            text.sample(&[("generation", g.name()), ("how", how)], bytes as f64);
+        }
     }
-    let all: Vec<Series> = by_age
+    text.family("tenure_collection_pause_seconds", Kind::Counter, "Processor time of collections.");
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.pause_ns as f64 / 1e9));
+    text.family(
+        "tenure_collection_longest_pause_seconds",
+        Kind::Gauge,
+        "Processor time of the longest step since the start.",
+    );
+    all().for_each(|(g, stats)| text.sample(&of(g), stats.longest_pause_ns as f64 / 1e9));
+    let last = all().filter_map(|(_, stats)| stats.last).max_by_key(|last| last.began_ns);
+    let help = "Physical memory in pages that no block has, after the last collection.";
+    text.gauge("tenure_pinned_bytes", help, last.map_or(0.0, |last| last.pinned as f64));
+    text.gauge(
+        "tenure_suspects",
+        "Sites and tags whose old generation keeps growing.",
+        snapshot.suspects().len() as f64,
+    );
+    // Two stacks may end at one line.
+    let mut lines: Vec<([String; 2], f64)> = Vec::new();
+    for (suspect, frame) in snapshot.suspects_named(names).iter() {
+        let labels = [frame.function.to_string(), frame.location()];
+        match lines.iter_mut().find(|line| line.0 == labels) {
+            Some(line) => line.1 += suspect.bytes_per_minute / 60.0,
+            None => lines.push((labels, suspect.bytes_per_minute / 60.0)),
+        }
+    }
+    text.family("tenure_suspect_bytes_per_second", Kind::Gauge, "Growth of a suspect's old generation.");
+    for ([function, site], rate) in &lines {
+        text.sample(&[("function", function), ("site", site)], *rate);
+    }
+}
+
+/// The share of a generation or an age in what lives and in what died.
+struct Aged {
+    labels: Vec<(&'static str, String)>,
+    live: Sum,
+    /// `None` of what is in no generation.
+    died: Option<Sum>,
+}
+
+fn generations(text: &mut Text, tenuring: &Tenuring) {
+    let of = |name: &str| vec![("generation", name.to_string())];
+    let mut all: Vec<Aged> = Generation::ALL
         .into_iter()
-        .map(|(age, live)| Series { labels: vec![("age_epochs", age.to_string())], live, allocated: None })
+        .map(|g| (g, tenuring.generation(g)))
+        .map(|(g, t)| Aged { labels: of(g.name()), live: t.live, died: Some(t.died) })
         .collect();
-    groups(text, "age", "an age", &all);
+    all.push(Aged { labels: of("permanent"), live: tenuring.permanent, died: None });
+    aged(text, "generation", "a generation", &all);
+    let promoted = [(Generation::Middle, tenuring.middle.reached), (Generation::Old, tenuring.old.reached)];
+    for (unit, estimate) in UNITS {
+        let name = format!("tenure_generation_promoted_{unit}");
+        text.family(&name, Kind::Gauge, &format!("Tracked {unit} that have come to a generation since the start."));
+        promoted.iter().for_each(|(g, s)| text.sample(&of(g.name()), estimate(s).value));
+        text.family(&format!("{name}_standard_error"), Kind::Gauge, "Of the estimate.");
+        promoted.iter().for_each(|(g, s)| text.sample(&of(g.name()), estimate(s).standard_error));
+    }
+    let shares = [("blocks", &tenuring.die_young), ("bytes", &tenuring.bytes_die_young)];
+    text.family("tenure_die_young_ratio", Kind::Gauge, "The share that dies in the young generation.");
+    shares.iter().filter(|s| s.1.value.is_finite()).for_each(|(unit, s)| text.sample(&[("of", unit)], s.value));
+    text.family("tenure_die_young_ratio_standard_error", Kind::Gauge, "Of the estimate.");
+    let known = shares.iter().filter(|s| s.1.value.is_finite());
+    known.for_each(|(unit, s)| text.sample(&[("of", unit)], s.standard_error));
+}
+
+fn ages(text: &mut Text, tenuring: &Tenuring) {
+    let all: Vec<Aged> = tenuring
+        .ages
+        .iter()
+        .map(|b| Aged { labels: vec![("age_epochs", b.from.to_string())], live: b.living, died: Some(b.died) })
+        .collect();
+    aged(text, "age", "an age", &all);
+}
+
+fn aged(text: &mut Text, name: &str, what: &str, all: &[Aged]) {
+    for (unit, estimate) in UNITS {
+        let live = format!("tenure_{name}_live_{unit}");
+        text.family(&live, Kind::Gauge, &format!("Live tracked {unit} of {what}."));
+        all.iter().for_each(|a| text.sample(&a.labels, estimate(&a.live).value));
+        text.family(&format!("{live}_standard_error"), Kind::Gauge, "Of the estimate.");
+        all.iter().for_each(|a| text.sample(&a.labels, estimate(&a.live).standard_error));
+        let help = format!("Tracked {unit} that died in {what} since the start.");
+        text.family(&format!("tenure_{name}_died_{unit}"), Kind::Counter, &help);
+        for (aged, died) in all.iter().filter_map(|a| Some((a, a.died?))) {
+            text.sample(&aged.labels, estimate(&died).value);
+        }
+    }
 }
 
 #[cfg(test)]

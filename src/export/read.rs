@@ -2,8 +2,12 @@
 
 use crate::Symbols;
 use crate::dump::format::{FORMAT, VERSION};
+use crate::generation::Generations;
+use crate::generation::clock::Bands;
 use crate::reading::untracked;
-use crate::snapshot::{Code, Ending, Frame, Mode, Module, Peak, Row, Said, Snapshot, Sum, Unchecked, Untracked};
+use crate::snapshot::{
+    Code, Ending, Frame, Lifetimes, Mode, Module, Peak, Row, Said, Snapshot, Sum, Suspect, Unchecked, Untracked,
+};
 use crate::stats::Stats;
 use serde::Deserialize;
 use std::fmt;
@@ -62,6 +66,11 @@ struct FileSnapshot {
     pid: u32,
     mode: Mode,
     epoch_step: u64,
+    generations: Bands,
+    #[serde(default)]
+    collections: Generations,
+    #[serde(default)]
+    suspects: Vec<Suspect>,
     stats: Stats,
     sites: Vec<FileSite>,
     tags: Vec<FileTag>,
@@ -81,6 +90,8 @@ struct FileSite {
     peak: Option<Peak>,
     allocated: Sum,
     freed: Sum,
+    #[serde(default)]
+    lifetimes: Lifetimes,
     smallest: u64,
     largest: u64,
 }
@@ -93,6 +104,8 @@ struct FileTag {
     peak: Option<Peak>,
     allocated: Sum,
     freed: Sum,
+    #[serde(default)]
+    lifetimes: Lifetimes,
 }
 
 fn read(text: &str) -> Result<(Snapshot, Symbols), ReadError> {
@@ -132,16 +145,19 @@ fn read(text: &str) -> Result<(Snapshot, Symbols), ReadError> {
     for n in names {
         named.push((address(n.place)?, n.frames));
     }
-    let mut all = Unchecked::new(snapshot.stats, snapshot.epoch_step);
+    let mut all = Unchecked::new(snapshot.stats, snapshot.epoch_step, snapshot.generations);
     (all.unix_nanos, all.began_unix_nanos) = (snapshot.unix_nanos, snapshot.began_unix_nanos);
     (all.pid, all.mode) = (snapshot.pid, snapshot.mode);
+    (all.generations, all.suspects) = (snapshot.collections, snapshot.suspects);
     for site in snapshot.sites {
         let stack = site.stack.into_iter().map(address).collect::<Result<_, _>>()?;
         let (sizes, said) = ((site.smallest, site.largest), Said { live: site.live, peak: site.peak });
-        all.site(site.number, (stack, site.ending), (site.allocated, site.freed), sizes, said);
+        let did = (site.allocated, site.freed, site.lifetimes);
+        all.site(site.number, (stack, site.ending), did, sizes, said);
     }
     for tag in snapshot.tags {
-        all.tag(tag.number, tag.name, (tag.allocated, tag.freed), Said { live: tag.live, peak: tag.peak });
+        let did = (tag.allocated, tag.freed, tag.lifetimes);
+        all.tag(tag.number, tag.name, did, Said { live: tag.live, peak: tag.peak });
     }
     all.rows = snapshot.rows;
     (all.tracked, all.untracked) = (snapshot.tracked, snapshot.untracked);

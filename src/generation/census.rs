@@ -77,7 +77,7 @@ static OF_SITES: Array<Slot, { pieces::<Slot>(SITES as usize) }> = Array::new();
 static OF_TAGS: Array<Slot, { pieces::<Slot>(TAGS) }> = Array::new();
 
 /// Sites or tags that are judged at a time.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 32;
 /// Words and slices that are read at a time.
 const WORDS: usize = 2048;
 const SLICES: usize = 256;
@@ -101,6 +101,8 @@ pub(super) struct Counting {
     /// By generation, and what is permanent. `bytes_error` is a variance until the end.
     alive: [Alive; 4],
     times: Times,
+    /// Whether it is a new observation for the suspects: not one soon after another.
+    observes: bool,
     totals: [Totals; AT_ONCE],
     suspects: Suspects,
 }
@@ -114,6 +116,7 @@ impl Counting {
             bands: Bands { middle: 0, old: 0, permanent: 0 },
             alive: [Alive::NONE; 4],
             times: Times::new(),
+            observes: false,
             totals: [Totals::NONE; AT_ONCE],
             suspects: Suspects::NONE,
         }
@@ -125,8 +128,10 @@ impl Counting {
         self.epoch = clock::epoch();
         self.bands = clock::bands();
         self.alive = [Alive::NONE; 4];
-        self.suspects = Suspects::NONE;
-        self.times.push(self.epoch, os::unix_nanos());
+        self.observes = self.times.push(self.epoch, os::unix_nanos(), self.bands.old / 2);
+        if self.observes {
+            self.suspects = Suspects::NONE;
+        }
     }
 
     pub(super) fn suspects(&self) -> &Suspects {
@@ -149,7 +154,11 @@ impl Counting {
             }
             Stage::Large(mut walk) => {
                 let more = walk.some(|word, bytes| self.count(word::read(word), bytes));
-                self.stage = if more { Stage::Large(walk) } else { Stage::Tags(0) };
+                self.stage = match more {
+                    true => Stage::Large(walk),
+                    false if self.observes => Stage::Tags(0),
+                    false => Stage::Done,
+                };
             }
             Stage::Tags(first) => {
                 let last = (first + AT_ONCE as u32).min(read::tag_count() as u32);

@@ -7,6 +7,7 @@
 use crate::config::Thresholds;
 use crate::os;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::track::ages::Limits;
 
 /// Ages of live blocks, youngest first: what a collection of each does stands at the head of
 /// [`generation`](crate::generation).
@@ -254,6 +255,13 @@ pub(crate) fn bands() -> Bands {
     let middle = u64::from(YOUNG_PER_MIDDLE.load(Ordering::Relaxed));
     let old = middle * u64::from(MIDDLE_PER_OLD.load(Ordering::Relaxed));
     Bands { middle, old, permanent: PERMANENT.load(Ordering::Relaxed) }
+}
+
+/// Where the middle and the old generation begin now, as the tracker takes it.
+#[cold]
+pub(crate) fn limits() -> Limits {
+    let Bands { middle, old, .. } = bands();
+    Limits { middle, old }
 }
 
 /// What lives now is permanent; the next blocks are born in the next epoch.

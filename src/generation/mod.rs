@@ -1,9 +1,7 @@
 //! The generational clock, and giving memory back.
 
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod census;
 pub(crate) mod clock;
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod collector;
 pub(crate) mod helper;
 mod hooks;
@@ -11,14 +9,13 @@ pub(crate) mod limits;
 pub(crate) mod pressure;
 mod record;
 pub(crate) mod relief;
-#[allow(dead_code, reason = "the statistic follows")]
 pub(crate) mod trend;
 
 use crate::config::Config;
 pub use crate::config::{BadThreshold, Thresholds};
 pub use clock::Generation;
 pub use hooks::{Event, Hook, HookId, TooManyHooks};
-pub use record::{Alive, Census, Collection, Counts, GenerationStats, Reclaimed};
+pub use record::{Alive, Census, Collection, Counts, GenerationStats, Generations, Reclaimed};
 
 /// The thresholds that hold now. Does not allocate.
 pub fn thresholds() -> Thresholds {
@@ -97,6 +94,11 @@ pub fn counts() -> Counts {
 /// collection; does not allocate.
 pub fn stats() -> [GenerationStats; 3] {
     collector::stats()
+}
+
+/// The thresholds, the counts and the statistics together.
+pub(crate) fn read() -> Generations {
+    Generations { thresholds: thresholds(), counts: counts(), stats: stats() }
 }
 
 /// Has a hook called before and after each collection, from now on: outside all of the allocator's locks, so that it may

@@ -1,6 +1,7 @@
 //! What a collection did, and what all of them did.
 
 use super::clock::Generation;
+use crate::config::Thresholds;
 use crate::units::Bytes;
 use std::fmt;
 use std::time::Duration;
@@ -188,6 +189,19 @@ pub struct Counts {
     /// Middle collections since the last old one; the next one comes with
     /// [`middle_per_old`](super::Thresholds::middle_per_old).
     pub middle: u32,
+}
+
+/// What there is to know of collections at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Generations {
+    /// The thresholds that held.
+    pub thresholds: Thresholds,
+    /// How far the process was on its way to them.
+    pub counts: Counts,
+    /// What was collected since the process began, by [`Generation`] as a number.
+    pub stats: [GenerationStats; 3],
 }
 
 impl Collection {

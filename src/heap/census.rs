@@ -75,8 +75,8 @@ pub(crate) fn most_dying() -> usize {
 
 /// Gives `f` the tracked blocks that were freed and whose words do not say so yet, with word and class. In the child of a `fork`
 /// those too that threads have freed which do not exist there, and whose words will never say so.
-pub(crate) fn dying(mut f: impl FnMut(*mut u8, *const Word, usize)) {
-    each_standing(|heap, _| heap.dying.each(|freed| f(freed.block, freed.word, freed.class)));
+pub(crate) fn dying(mut f: impl FnMut(*mut u8, *const Word, usize, u64)) {
+    each_standing(|heap, _| heap.dying.each(|freed| f(freed.block, freed.word, freed.class, freed.at)));
 }
 
 /// Blocks of a pop magazine: from the pop word down to a null that is not a sample's cut, which stands for a block.

@@ -7,7 +7,7 @@
 use crate::os;
 use crate::pages::classes::block_size;
 use crate::pages::page::Word;
-use crate::sync::{AtomicPtr, AtomicU8, Ordering};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::cell::Cell;
 use std::ptr::null_mut;
 
@@ -17,12 +17,13 @@ pub(crate) const WAIT: usize = 16;
 pub(super) const CLASSES: usize = 40;
 const _: () = assert!(block_size(CLASSES - 1) == 1 << 10);
 
-/// A block that was freed, its word, and its class.
+/// A block that was freed, its word, its class, and when that was.
 #[derive(Clone, Copy)]
 pub(super) struct Freed {
     pub(super) block: *mut u8,
     pub(super) word: *const Word,
     pub(super) class: usize,
+    pub(super) at: u64,
 }
 
 /// Written by its thread only. Zeroed memory is an empty one.
@@ -30,6 +31,7 @@ pub(super) struct Dying {
     blocks: [AtomicPtr<u8>; WAIT],
     words: [AtomicPtr<Word>; WAIT],
     classes: [AtomicU8; WAIT],
+    times: [AtomicU64; WAIT],
     at: Cell<usize>,
 }
 
@@ -44,6 +46,7 @@ impl Dying {
         let old = self.get(at);
         self.words[at].store(freed.word.cast_mut(), Ordering::Relaxed);
         self.classes[at].store(freed.class as u8, Ordering::Relaxed);
+        self.times[at].store(freed.at, Ordering::Relaxed);
         self.blocks[at].store(freed.block, Ordering::Relaxed);
         old
     }
@@ -52,7 +55,8 @@ impl Dying {
     fn get(&self, at: usize) -> Option<Freed> {
         let block = self.blocks[at].load(Ordering::Relaxed);
         let class = self.classes[at].load(Ordering::Relaxed) as usize;
-        (!block.is_null()).then(|| Freed { block, word: self.words[at].load(Ordering::Relaxed), class })
+        let time = self.times[at].load(Ordering::Relaxed);
+        (!block.is_null()).then(|| Freed { block, word: self.words[at].load(Ordering::Relaxed), class, at: time })
     }
 
     /// Gives each block that waits to `f`; none does then.

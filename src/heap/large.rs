@@ -124,7 +124,7 @@ unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
         let (n, huge) = (page.slices(), page.is_huge());
         let word = page.word(block);
         if !word.is_null() {
-            with_tracker::<S, _>(config, |tracker| S::died(tracker, &*word, n * SLICE));
+            with_tracker::<S, _>(config, |tracker| S::died(tracker, &*word, n * SLICE, S::now()));
             loose::give(word);
         }
         page::erase_large(block);

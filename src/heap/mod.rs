@@ -78,8 +78,10 @@ mod fast {
         /// A tracked block was allocated: fills its word. `rate` is [`Self::rate`] when it was chosen, or [`EVERY`]. No
         /// lock is held.
         fn born(tracker: &mut Tracker, word: &Word, requested: usize, block_size: usize, rate: u16);
-        /// A tracked block is about to be freed. `false` if it was freed before. No lock is held.
-        fn died(tracker: &mut Tracker, word: &Word, block_size: usize) -> bool;
+        /// The time, for [`Self::died`].
+        fn now() -> u64;
+        /// A tracked block is about to be freed, and was at a time. `false` if it was freed before. No lock is held.
+        fn died(tracker: &mut Tracker, word: &Word, block_size: usize, at: u64) -> bool;
         /// A tracked block was resized in place. Returns whether it is still tracked. No lock is held.
         fn resized(tracker: &mut Tracker, word: &Word, requested: usize, before: usize, after: usize) -> bool;
         /// The thread has ended: what the state leads to is free for others.

@@ -112,10 +112,12 @@ fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block:
     let Some(heap) = Heap::of::<S>(config, words) else {
         // SAFETY: the word is the block's own.
         let word = unsafe { &*word };
-        with_tracker::<S, _>(config, |tracker| expect_alive(S::died(tracker, word, block_size(class)), block));
+        with_tracker::<S, _>(config, |tracker| {
+            expect_alive(S::died(tracker, word, block_size(class), S::now()), block)
+        });
         return bury::<S>(None, words, Kind::Tracked, class, block);
     };
-    let mut freed = Freed { block, word, class };
+    let mut freed = Freed { block, word, class, at: S::now() };
     if class < dying::CLASSES && heap.may_wait::<S>() {
         match heap.dying.exchange(freed) {
             Some(waited) => freed = waited,
@@ -123,7 +125,7 @@ fn free_tracked<S: SlowPath>(config: &Config, words: &Words, page: &Page, block:
         }
     }
     // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
-    expect_alive(unsafe { S::died(heap.tracker(), &*freed.word, block_size(freed.class)) }, freed.block);
+    expect_alive(unsafe { S::died(heap.tracker(), &*freed.word, block_size(freed.class), freed.at) }, freed.block);
     if !heap.push_exact(freed.class, freed.block) {
         bury::<S>(Some(heap), words, Kind::Tracked, freed.class, freed.block);
     }
@@ -253,7 +255,8 @@ impl Heap {
     pub(super) unsafe fn bury_all<S: SlowPath>(&self) {
         self.dying.take_all(|freed| {
             // SAFETY: the word is the block's own; nobody else has this thread's tracker state.
-            expect_alive(unsafe { S::died(self.tracker(), &*freed.word, block_size(freed.class)) }, freed.block);
+            let first = unsafe { S::died(self.tracker(), &*freed.word, block_size(freed.class), freed.at) };
+            expect_alive(first, freed.block);
             let due = shard::send_home(Kind::Tracked, std::iter::once(freed.block)).due;
             self.due.set(self.due.get().max(due));
         });

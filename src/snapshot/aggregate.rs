@@ -4,7 +4,7 @@
 //! in batches, was no faster: what many rows wait for is the TLB. Measured 2026-11-21, 1M blocks of 10,000 sites: 20 to 30
 //! ms in 30,000 rows, 105 to 150 ms in 290,000.
 
-use super::{Row, Sum};
+use super::{Births, Row, Sum};
 use crate::track::Live;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -17,6 +17,7 @@ const EPOCHS: u64 = 1 << 36;
 /// Sums blocks up by what they have in common.
 pub(super) struct Aggregate {
     rows: Rows,
+    births: Births,
     /// Epochs in one; a power of two.
     step: u64,
     most: usize,
@@ -61,8 +62,8 @@ impl Hasher for Fold {
 }
 
 impl Aggregate {
-    pub(super) fn new() -> Self {
-        Aggregate { rows: HashMap::default(), step: 1, most: MANY }
+    pub(super) fn new(births: Births) -> Self {
+        Aggregate { rows: HashMap::default(), births, step: 1, most: MANY }
     }
 
     #[inline]
@@ -70,7 +71,7 @@ impl Aggregate {
         let probability = block.rate.probability(block.block_size);
         // A word that says "not tracked" is no tracked block.
         if probability > 0.0 {
-            let epoch = block.epoch & !(self.step - 1);
+            let epoch = self.births.first(block.epoch);
             let key = Key { site: block.site, tag: block.tag, block_size: block.block_size, epoch };
             *self.rows.entry(key).or_default() += Sum::of(block.requested, probability);
             if self.rows.len() > self.most {
@@ -86,14 +87,15 @@ impl Aggregate {
         while self.step < EPOCHS && self.rows.len() > begin / 2 {
             // By three, because one step may not help where the next does.
             let step = self.step << 3;
+            let births = self.births.clone().coarser(step);
             let mut fewer = Rows::default();
             for (key, sum) in &self.rows {
-                *fewer.entry(Key { epoch: key.epoch & !(step - 1), ..*key }).or_default() += *sum;
+                *fewer.entry(Key { epoch: births.first(key.epoch), ..*key }).or_default() += *sum;
             }
             if fewer.len() > self.rows.len() / 16 * 15 {
                 break;
             }
-            (self.rows, self.step) = (fewer, step);
+            (self.rows, self.step, self.births) = (fewer, step, births);
         }
         self.most = MANY.max(self.rows.len() * 2);
     }
@@ -119,7 +121,12 @@ impl Aggregate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::clock::Bands;
     use crate::track::rate::Rate;
+
+    fn aggregate() -> Aggregate {
+        Aggregate::new(Births::new(0, &Bands { middle: 1, old: 1, permanent: 0 }))
+    }
 
     fn block(site: u32, epoch: u64) -> Live {
         Live { site, tag: 0, rate: Rate::EXACT, requested: 10, block_size: 16, epoch }
@@ -127,7 +134,7 @@ mod tests {
 
     #[test]
     fn equal_blocks_share_a_row() {
-        let mut all = Aggregate::new();
+        let mut all = aggregate();
         for (site, epoch) in [(2, 7), (1, 9), (2, 7), (2, 6)] {
             all.add(block(site, epoch));
         }
@@ -139,7 +146,7 @@ mod tests {
 
     #[test]
     fn births_over_many_epochs_are_taken_together_and_nothing_is_lost() {
-        let mut all = Aggregate::new();
+        let mut all = aggregate();
         let n = 3 * MANY as u64;
         for i in 0..n {
             all.add(block((i % 5) as u32, i));
@@ -149,7 +156,7 @@ mod tests {
         assert!(step > 1 && step.is_power_of_two() && rows.iter().all(|r| r.epoch % step == 0));
         assert_eq!(rows.iter().map(|r| r.live).sum::<Sum>().blocks, n as f64);
         // Where epochs are not what makes them many, they stay as they are.
-        let mut all = Aggregate::new();
+        let mut all = aggregate();
         (0..2 * MANY as u32).for_each(|i| all.add(block(i, 1)));
         let (rows, step) = all.finish();
         assert!(rows.len() == 2 * MANY && step == 1 && rows.iter().all(|r| r.epoch == 1));

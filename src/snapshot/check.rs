@@ -3,6 +3,7 @@
 use super::Parts;
 #[cfg(feature = "serde")]
 use super::Snapshot;
+use crate::generation::clock::Bands;
 
 /// Whether two sums of the same, in another order perhaps, are equal.
 pub(super) fn near(a: f64, b: f64) -> bool {
@@ -25,6 +26,10 @@ pub(super) fn check(parts: &Parts) -> Result<(), String> {
     if !parts.epoch_step.is_power_of_two() {
         return say("the epoch step is no power of two");
     }
+    let Bands { middle, old, .. } = parts.bands;
+    if !(1..=old).contains(&middle) {
+        return Err(format!("generations begin at the ages 0, {middle} and {old}, which are not in order"));
+    }
     let mut summed = (vec![0.0; parts.sites.len()], vec![0.0; parts.tags.len()]);
     for row in &parts.rows {
         let site = parts.sites.binary_search_by_key(&row.site, |s| s.number);
@@ -39,13 +44,14 @@ pub(super) fn check(parts: &Parts) -> Result<(), String> {
         summed.1[tag] += row.live.bytes;
     }
     for (site, &bytes) in parts.sites.iter().zip(&summed.0) {
-        if !(site.live.is_sound() && site.allocated.is_sound() && site.freed.is_sound() && near(site.live.bytes, bytes))
-        {
+        let are_sound = site.live.is_sound() && site.allocated.is_sound() && site.freed.is_sound();
+        if !(are_sound && site.lifetimes.is_sound() && near(site.live.bytes, bytes)) {
             return Err(format!("the sums of site {} are not those of its rows", site.number));
         }
     }
     for (tag, &bytes) in parts.tags.iter().zip(&summed.1) {
-        if !(tag.live.is_sound() && tag.allocated.is_sound() && tag.freed.is_sound() && near(tag.live.bytes, bytes)) {
+        let are_sound = tag.live.is_sound() && tag.allocated.is_sound() && tag.freed.is_sound();
+        if !(are_sound && tag.lifetimes.is_sound() && near(tag.live.bytes, bytes)) {
             return Err(format!("the sums of tag {} are not those of its rows", tag.number));
         }
     }

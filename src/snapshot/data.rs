@@ -1,6 +1,6 @@
 //! What a snapshot consists of, as plain structs.
 
-use super::Sum;
+use super::{Lifetimes, Sum};
 use crate::track;
 
 /// How a stack ended. Part of its identity: the same frames with another ending are another site.
@@ -62,6 +62,8 @@ pub struct Site {
     pub allocated: Sum,
     /// What was freed since the start.
     pub freed: Sum,
+    /// How old blocks became that were freed.
+    pub lifetimes: Lifetimes,
     /// The smallest size requested since the start, in bytes; of sampled blocks, only those that were samples. 0 if
     /// none was.
     pub smallest: u64,
@@ -113,6 +115,8 @@ pub struct Tag {
     pub allocated: Sum,
     /// What was freed since the start.
     pub freed: Sum,
+    /// How old blocks became that were freed.
+    pub lifetimes: Lifetimes,
     /// The largest that the live bytes and blocks were at this or any earlier snapshot of the process; not in between.
     pub peak: Peak,
 }
@@ -135,7 +139,8 @@ pub struct Row {
     pub tag: u16,
     /// Bytes of each block: the size class', or a large block's own.
     pub block_size: u64,
-    /// The epoch of their birth; the first of as many as [`Snapshot::epoch_step`](super::Snapshot::epoch_step) says.
+    /// The epoch of their birth; the first of as many as [`Snapshot::epoch_step`](super::Snapshot::epoch_step) says, or of
+    /// those in which their generation was born.
     pub epoch: u64,
     /// The blocks.
     pub live: Sum,

@@ -2,23 +2,23 @@
 
 use super::group::Heading;
 use super::keys::method;
-use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, keys, path};
+use super::{By, Change, Diff, Difference, Estimate, Frame, Group, Groups, path};
 use crate::units::{Bytes, Count};
 use std::borrow::Cow;
 use std::fmt;
 
 /// Columns of a table.
 const WIDTH: usize = 118;
-const CONFIDENCE: f64 = 0.95;
+pub(super) const CONFIDENCE: f64 = 0.95;
 /// Rows of a table, if not all are asked for.
-const ROWS: usize = 10;
+pub(super) const ROWS: usize = 10;
 
-fn bytes(value: f64) -> String {
+pub(super) fn bytes(value: f64) -> String {
     let text = Bytes(value.abs().round() as usize).to_string();
     if value <= -0.5 { format!("-{text}") } else { text }
 }
 
-fn count(value: f64) -> String {
+pub(super) fn count(value: f64) -> String {
     let text = Count(value.abs().round() as u64).to_string();
     if value <= -0.5 { format!("-{text}") } else { text }
 }
@@ -28,11 +28,11 @@ fn signed(value: f64, text: String) -> String {
 }
 
 /// How far the interval reaches, on the side where it reaches farther.
-fn reach(value: f64, (low, high): (f64, f64)) -> f64 {
+pub(super) fn reach(value: f64, (low, high): (f64, f64)) -> f64 {
     (value - low).max(high - value)
 }
 
-fn error(e: Estimate) -> f64 {
+pub(super) fn error(e: Estimate) -> f64 {
     reach(e.value, e.interval(CONFIDENCE))
 }
 
@@ -41,7 +41,7 @@ fn error_of(d: Difference) -> f64 {
 }
 
 /// ` ± 12`, or nothing.
-fn plus_minus(error: f64, text: impl Fn(f64) -> String) -> String {
+pub(super) fn plus_minus(error: f64, text: impl Fn(f64) -> String) -> String {
     if error > 0.0 { format!(" ± {}", text(error)) } else { String::new() }
 }
 
@@ -84,7 +84,7 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 }
 
 /// A function's name and its place in what is left of a line.
-fn name_and_place(f: &mut fmt::Formatter<'_>, used: usize, name: &str, location: &str) -> fmt::Result {
+pub(super) fn name_and_place(f: &mut fmt::Formatter<'_>, used: usize, name: &str, location: &str) -> fmt::Result {
     name_and_place_within(f, WIDTH - used - 2, name, location)
 }
 
@@ -109,12 +109,12 @@ pub(super) fn name_and_place_within(
 fn stack(f: &mut fmt::Formatter<'_>, used: usize, frames: &[Frame]) -> fmt::Result {
     frames.iter().skip(1).try_for_each(|frame| {
         write!(f, "{:used$}", "")?;
-        name_and_place(f, used, &frame.function, &keys::location(frame))
+        name_and_place(f, used, &frame.function, &frame.location())
     })
 }
 
 /// The head of the last column.
-fn what(by: By) -> &'static str {
+pub(super) fn what(by: By) -> &'static str {
     match by {
         By::Line => "by line",
         By::Function => "by function",

@@ -99,7 +99,7 @@ impl Snapshot {
     }
 
     /// Whether sites were left out.
-    fn is_filtered(&self) -> bool {
+    pub(super) fn is_filtered(&self) -> bool {
         self.parts.rows.iter().map(|r| r.live).sum::<Sum>().samples != self.parts.tracked.samples
     }
 }

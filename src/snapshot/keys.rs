@@ -171,15 +171,13 @@ impl Naming<'_> {
             let all = frames(self.snapshot, site, self.names);
             let line = trim::line(&all);
             let (name, location) =
-                (line.map_or(String::new(), |f| f.function.to_string()), line.map_or(String::new(), location));
+                (line.map_or(String::new(), |f| f.function.to_string()), line.map_or(String::new(), Frame::location));
             let mut trimmed = trim::trimmed(&all);
             trimmed.extend(site.ending.missing().map(Frame::instead));
             if self.by == By::Site {
                 let key = match self.by_number {
                     true => site.number.to_string(),
-                    false => {
-                        all.iter().flat_map(|f| [f.function.to_string(), self::location(f), "\n".into()]).collect()
-                    }
+                    false => all.iter().flat_map(|f| [f.function.to_string(), f.location(), "\n".into()]).collect(),
                 };
                 return self.numbers.of(key, || Label { name, location, stack: trimmed });
             }
@@ -188,7 +186,7 @@ impl Naming<'_> {
             return self.numbers.of(key, || Label { name, location, stack: folded });
         }
         let Some(frame) = &self.line(site) else { return self.numbers.of(String::new(), Label::default) };
-        let at = location(frame);
+        let at = frame.location();
         let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
         let outside = if frame.named { "(not Rust)" } else { frame.function.split('+').next().unwrap_or("") };
         let by = self.by;
@@ -207,15 +205,6 @@ impl Naming<'_> {
                 stack: one.then(|| frame.clone()).into_iter().collect(),
             }
         })
-    }
-}
-
-/// `file:line`, as far as it is known.
-pub(super) fn location(frame: &Frame) -> String {
-    match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => format!("{file}:{line}"),
-        (Some(file), None) => file.to_string(),
-        _ => String::new(),
     }
 }
 

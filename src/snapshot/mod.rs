@@ -16,6 +16,7 @@
 //! [`Symbols`](crate::Symbols) or by whatever else implements [`Names`], so that taking a snapshot is cheap.
 
 mod aggregate;
+mod births;
 mod check;
 mod data;
 mod diff;
@@ -23,6 +24,7 @@ mod display;
 mod filter;
 mod group;
 mod keys;
+mod lifetimes;
 mod modules;
 mod names;
 mod path;
@@ -30,9 +32,11 @@ mod peaks;
 mod quantile;
 mod retention;
 mod sum;
+mod suspects;
 #[cfg(feature = "serde")]
 mod tables;
 mod take;
+mod tenuring;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -51,16 +55,20 @@ pub use group::{Group, Groups};
 pub use keys::By;
 #[cfg(any(feature = "flamegraph", feature = "json"))]
 pub(crate) use keys::method as tracking;
+pub use lifetimes::Lifetimes;
 pub use names::{Frame, Names, Place};
 pub use retention::{ClassPages, Kept, MostlyEmpty, Pages, Retention, RetentionReport, Survivors, Together, retention};
 pub use sum::{Difference, Estimate, Sum};
+pub use suspects::{Culprit, Suspect, SuspectsReport};
 pub use take::snapshot;
+pub use tenuring::{LifeBand, Share, Tenured, TenuredGroup, Tenuring, TenuringGroups};
 #[cfg(feature = "flamegraph")]
 pub(crate) use trim::is_runtime;
 pub(crate) use trim::{line as outermost_of_interest, trimmed};
 pub use value::Value;
 pub use words::NoWord;
 
+pub(crate) use births::Births;
 #[cfg(feature = "symbols")]
 pub(crate) use data::DELETED;
 pub(crate) use modules::{Found, Noted, loaded};
@@ -69,6 +77,8 @@ pub(crate) use path::module as function_module;
 #[cfg(feature = "json")]
 pub(crate) use unchecked::{Said, Unchecked};
 
+use crate::generation::Generations;
+use crate::generation::{Generation, clock::Bands};
 use crate::stats::Stats;
 use std::time::{Duration, SystemTime};
 
@@ -97,6 +107,10 @@ pub(crate) struct Parts {
     pub(crate) pid: u32,
     pub(crate) mode: Mode,
     pub(crate) epoch_step: u64,
+    /// Where generations began.
+    pub(crate) bands: Bands,
+    pub(crate) generations: Generations,
+    pub(crate) suspects: Vec<Suspect>,
     pub(crate) tracked: Sum,
     pub(crate) untracked: Untracked,
     pub(crate) stats: Stats,
@@ -147,6 +161,17 @@ impl Snapshot {
         self.parts.epoch_step
     }
 
+    /// The age of a row's blocks in epochs; where epochs are taken together, of the oldest.
+    pub fn age(&self, row: &Row) -> u64 {
+        self.epoch().saturating_sub(row.epoch)
+    }
+
+    /// The generation of a row's blocks, by the [thresholds](crate::Thresholds) when it was taken; `None` if they are
+    /// permanent.
+    pub fn generation(&self, row: &Row) -> Option<Generation> {
+        self.parts.bands.of(row.epoch, self.epoch())
+    }
+
     /// The process that it was taken of.
     pub fn pid(&self) -> u32 {
         self.parts.pid
@@ -161,6 +186,11 @@ impl Snapshot {
     /// The allocator's counters: all live blocks, tracked or not.
     pub fn stats(&self) -> &Stats {
         &self.parts.stats
+    }
+
+    /// The collections of each generation until then, and the thresholds for them.
+    pub fn generations(&self) -> &Generations {
+        &self.parts.generations
     }
 
     /// All tracked blocks that lived, also where this is [filtered](Snapshot::filter) and shows fewer.

@@ -41,6 +41,15 @@ impl Frame {
         Frame { function: function.into(), named: true, file: file.map(Arc::from), line }
     }
 
+    /// `file:line`, as far as it is known; empty if nothing is.
+    pub fn location(&self) -> String {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            (Some(file), None) => file.to_string(),
+            _ => String::new(),
+        }
+    }
+
     /// What stands where there is no frame.
     pub(crate) fn instead(what: &str) -> Frame {
         Frame { named: false, ..Frame::new(what, None, None) }

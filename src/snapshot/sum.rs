@@ -55,6 +55,19 @@ impl Sum {
         if self.blocks > 0.0 { self.bytes / self.blocks } else { 0.0 }
     }
 
+    /// A part less. The part is of other blocks than what is left, so their variances add up to that of the whole. What
+    /// rounding leaves below nothing is nothing.
+    pub(super) fn less(&self, part: &Sum) -> Sum {
+        let less = |a: f64, b: f64| if a - b > a * 1e-12 { a - b } else { 0.0 };
+        Sum {
+            blocks: less(self.blocks, part.blocks),
+            bytes: less(self.bytes, part.bytes),
+            blocks_variance: less(self.blocks_variance, part.blocks_variance),
+            bytes_variance: less(self.bytes_variance, part.bytes_variance),
+            samples: self.samples.saturating_sub(part.samples),
+        }
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         [self.blocks, self.bytes, self.blocks_variance, self.bytes_variance].iter().all(|x| x.is_finite() && *x >= 0.0)
     }

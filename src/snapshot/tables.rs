@@ -1,7 +1,7 @@
 //! Tables for programs: what a report shows, serialized.
 
 use super::words::word_of;
-use super::{By, Change, Diff, Difference, Group, Groups, Sum};
+use super::{By, Change, Diff, Difference, Group, Groups, Sum, TenuredGroup, TenuringGroups};
 use serde::{Serialize, Serializer};
 
 /// A word, as on a command line.
@@ -67,6 +67,23 @@ impl Serialize for Diff {
         let total = Total { bytes, blocks, earlier, later };
         let others = OtherChanges { groups: self.others.0, bytes: self.others.1 };
         Changes { by: self.by(), changes: self, others, total, notes: self.notes() }.serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct TenuringTable<'a> {
+    by: By,
+    groups: &'a [TenuredGroup],
+    others: Others,
+    notes: &'a [String],
+}
+
+/// As an object with `by`, `groups`, `others` (how many groups were left out, and what lives of them) and `notes`.
+impl Serialize for TenuringGroups {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (groups, live) = self.others();
+        let others = Others { groups, live };
+        TenuringTable { by: self.by(), groups: self, others, notes: self.notes() }.serialize(serializer)
     }
 }
 

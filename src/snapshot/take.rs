@@ -2,8 +2,9 @@
 
 use super::aggregate::Aggregate;
 use super::peaks::{self, SEEN};
-use super::{Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked, modules};
-use crate::generation::clock;
+use super::{Births, Difference, Mode, Parts, Peak, Row, Site, Snapshot, Sum, Suspect, Tag, Untracked, modules};
+use crate::generation::clock::{self, Bands};
+use crate::generation::{self, Generations, collector};
 use crate::os;
 use crate::reading::{self, Room, Who};
 use crate::stats::{Stats, stats};
@@ -23,18 +24,21 @@ pub fn snapshot() -> Snapshot {
 }
 
 fn take(stats: Stats) -> Snapshot {
-    let mut blocks = Aggregate::new();
+    let bands = clock::bands();
+    let mut blocks = Aggregate::new(Births::new(stats.epoch, &bands));
     let (mut sites, mut tags) = (Vec::new(), Vec::new());
     Room::with(|room| {
         reading::each_live(room, &mut |block| blocks.add(block));
         reading::totals(room, &mut |who, totals| match who {
             // Numbers go to sites before anything is counted for them.
-            Who::Site(number) if totals.allocated.blocks > 0.0 => sites.push((number, *totals)),
+            Who::Site(number) if totals.allocated.blocks > 0.0 => sites.push(new_site(number, totals)),
             Who::Site(_) => (),
-            Who::Tag(number) => tags.push((number, read::tag_name(number).to_string(), *totals)),
+            Who::Tag(number) => tags.push(new_tag(number, read::tag_name(number), totals)),
         });
     });
-    let mut parts = assemble(stats, blocks, sites, tags);
+    let mut parts = assemble(stats, bands, blocks, sites, tags);
+    parts.generations = generation::read();
+    parts.suspects = collector::suspects().iter().map(Suspect::from).collect();
     parts.unix_nanos = os::unix_nanos();
     parts.began_unix_nanos = clock::began();
     parts.pid = std::process::id();
@@ -54,40 +58,44 @@ fn take(stats: Stats) -> Snapshot {
 /// Puts together what was read, in whatever order it was.
 pub(super) fn assemble(
     stats: Stats,
+    bands: Bands,
     blocks: Aggregate,
-    mut sites: Vec<(u32, Totals)>,
-    mut tags: Vec<(u16, String, Totals)>,
+    mut sites: Vec<Site>,
+    mut tags: Vec<Tag>,
 ) -> Parts {
     let (rows, epoch_step) = blocks.finish();
     // A site or a tag may have come between one reading and the other.
     let known = sites.len();
-    sites.sort_unstable_by_key(|s| s.0);
+    sites.sort_unstable_by_key(|s| s.number);
     for row in rows.chunk_by(|a, b| a.site == b.site).map(|c| c[0]) {
-        if sites[..known].binary_search_by_key(&row.site, |s| s.0).is_err() {
-            sites.push((row.site, Totals { smallest: u64::MAX, ..Totals::default() }));
+        if sites[..known].binary_search_by_key(&row.site, |s| s.number).is_err() {
+            sites.push(new_site(row.site, &Totals::NONE));
         }
     }
-    sites.sort_unstable_by_key(|s| s.0);
+    sites.sort_unstable_by_key(|s| s.number);
     let known = tags.len();
-    tags.sort_unstable_by_key(|t| t.0);
+    tags.sort_unstable_by_key(|t| t.number);
     for row in &rows {
-        let missing = tags[..known].binary_search_by_key(&row.tag, |t| t.0).is_err();
-        if missing && !tags[known..].iter().any(|t| t.0 == row.tag) {
-            tags.push((row.tag, String::new(), Totals::default()));
+        let missing = tags[..known].binary_search_by_key(&row.tag, |t| t.number).is_err();
+        if missing && !tags[known..].iter().any(|t| t.number == row.tag) {
+            tags.push(new_tag(row.tag, "", &Totals::NONE));
         }
     }
-    tags.sort_unstable_by_key(|t| t.0);
+    tags.sort_unstable_by_key(|t| t.number);
     let mut parts = Parts {
         unix_nanos: 0,
         began_unix_nanos: 0,
         pid: 0,
         mode: Mode::Off,
         epoch_step,
+        bands,
+        generations: Generations::default(),
+        suspects: Vec::new(),
         tracked: Sum::default(),
         untracked: untracked(&stats, &rows),
         stats,
-        sites: sites.into_iter().map(|(number, totals)| new_site(number, totals)).collect(),
-        tags: tags.into_iter().map(|(number, name, totals)| new_tag(number, name, totals)).collect(),
+        sites,
+        tags,
         rows,
         modules: Vec::new(),
     };
@@ -96,7 +104,7 @@ pub(super) fn assemble(
     parts
 }
 
-fn new_site(number: u32, totals: Totals) -> Site {
+pub(super) fn new_site(number: u32, totals: &Totals) -> Site {
     let (smallest, largest) = totals.sizes();
     Site {
         number,
@@ -105,15 +113,16 @@ fn new_site(number: u32, totals: Totals) -> Site {
         live: Sum::default(),
         allocated: totals.allocated.into(),
         freed: totals.freed.into(),
+        lifetimes: (&totals.ages).into(),
         smallest,
         largest,
         peak: Peak::default(),
     }
 }
 
-fn new_tag(number: u16, name: String, totals: Totals) -> Tag {
-    let (allocated, freed) = (totals.allocated.into(), totals.freed.into());
-    Tag { number, name, live: Sum::default(), allocated, freed, peak: Peak::default() }
+pub(super) fn new_tag(number: u16, name: &str, totals: &Totals) -> Tag {
+    let (allocated, freed, lifetimes) = (totals.allocated.into(), totals.freed.into(), (&totals.ages).into());
+    Tag { number, name: name.into(), live: Sum::default(), allocated, freed, lifetimes, peak: Peak::default() }
 }
 
 /// What lives of each site and tag, from the rows.

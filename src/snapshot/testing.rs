@@ -1,9 +1,12 @@
 //! Snapshots made up for tests.
 
 use super::aggregate::Aggregate;
-use super::{Frame, Mode, Module, Names, Place, Snapshot, take};
+use super::{Births, Frame, Mode, Module, Names, Place, Snapshot, take};
+use crate::generation::clock::Bands;
 use crate::stats::{Stats, stats};
+use crate::track::ages::Limits;
 use crate::track::rate::Rate;
+use crate::track::word::Birth;
 use crate::track::{self, Live, Totals};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ pub(crate) struct Made {
     pub(crate) tags: Vec<(u16, String, Totals)>,
     pub(crate) stacks: HashMap<u32, Vec<u64>>,
     pub(crate) stats: Stats,
+    pub(crate) bands: Bands,
     pub(crate) mode: Mode,
     pub(crate) modules: Vec<Module>,
     pub(crate) unix_nanos: u64,
@@ -26,7 +30,8 @@ impl Default for Made {
         let (blocks, sites, stacks, modules) = Default::default();
         let tags = vec![(0, String::new(), Totals::default()), (1, "other".into(), Totals::default())];
         let unix_nanos = 1_790_000_000_123_456_789;
-        Made { blocks, sites, tags, stacks, stats, mode: Mode::Exact, modules, unix_nanos }
+        let bands = Bands { middle: 4, old: 8, permanent: 0 };
+        Made { blocks, sites, tags, stacks, stats, bands, mode: Mode::Exact, modules, unix_nanos }
     }
 }
 
@@ -39,9 +44,15 @@ impl Made {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut blocks = Aggregate::new();
+        let mut blocks = Aggregate::new(Births::new(self.stats.epoch, &self.bands));
         self.blocks.iter().for_each(|b| blocks.add(*b));
-        let mut parts = take::assemble(self.stats.clone(), blocks, self.sites.clone(), self.tags.clone());
+        let mut parts = take::assemble(
+            self.stats.clone(),
+            self.bands,
+            blocks,
+            self.sites.iter().map(|(number, totals)| take::new_site(*number, totals)).collect(),
+            self.tags.iter().map(|(number, name, totals)| take::new_tag(*number, name, totals)).collect(),
+        );
         (parts.pid, parts.mode, parts.unix_nanos) = (4711, self.mode, self.unix_nanos);
         parts.modules = self.modules.clone();
         for site in &mut parts.sites {
@@ -118,7 +129,7 @@ pub(crate) fn names() -> Table {
 pub(crate) fn totals(blocks: u64, bytes: u64) -> Totals {
     let allocated =
         track::Estimate { blocks: blocks as f64, bytes: bytes as f64, samples: blocks, ..Default::default() };
-    Totals { allocated, freed: track::Estimate::default(), smallest: 8, largest: 4096 }
+    Totals { allocated, smallest: 8, largest: 4096, ..Totals::NONE }
 }
 
 /// Ten blocks of eight sites.
@@ -157,5 +168,16 @@ pub(crate) fn random(seed: u64) -> Made {
         let block_size = requested.next_multiple_of(64);
         made.blocks.push(Live { site, tag, rate, requested, block_size, epoch: random.below(20) });
     }
+    for site in [0, 2, 3, 4, 5, 6, 7] {
+        let mut totals = totals(3000, 300_000);
+        for _ in 0..random.below(40) {
+            let rate = [Rate::EXACT, Rate::sampled(512)][random.below(2) as usize];
+            let birth = Birth { site, tag: 0, rate, requested: 1 + random.below(90), epoch: random.below(20) };
+            totals.freed.add(&birth, 96);
+            totals.ages.add(&birth, 96, birth.epoch + random.below(20), Limits { middle: 4, old: 8 });
+        }
+        made.sites.push((site, totals));
+    }
+    made.tags[0].2.ages = made.sites[3].1.ages;
     made
 }

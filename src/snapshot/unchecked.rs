@@ -2,7 +2,9 @@
 
 use super::check::{check, near};
 use super::take::{sum_up, untracked};
-use super::{Ending, Mode, Module, Parts, Peak, Row, Site, Snapshot, Sum, Tag, Untracked};
+use super::{Ending, Lifetimes, Mode, Module, Parts, Peak, Row, Site, Snapshot, Sum, Suspect, Tag, Untracked};
+use crate::generation::Generations;
+use crate::generation::clock::Bands;
 use crate::stats::Stats;
 
 /// What will be a snapshot if [`check`](Unchecked::check) finds nothing wrong.
@@ -13,11 +15,14 @@ pub(crate) struct Unchecked {
     pub(crate) mode: Mode,
     pub(crate) rows: Vec<Row>,
     pub(crate) modules: Vec<Module>,
+    pub(crate) generations: Generations,
+    pub(crate) suspects: Vec<Suspect>,
     /// What follows from the rows, unless it is given.
     pub(crate) tracked: Option<Sum>,
     pub(crate) untracked: Option<Untracked>,
     stats: Stats,
     epoch_step: u64,
+    bands: Bands,
     sites: Vec<(Site, Said)>,
     tags: Vec<(Tag, Said)>,
 }
@@ -31,7 +36,7 @@ pub(crate) struct Said {
 }
 
 impl Unchecked {
-    pub(crate) fn new(stats: Stats, epoch_step: u64) -> Unchecked {
+    pub(crate) fn new(stats: Stats, epoch_step: u64, bands: Bands) -> Unchecked {
         Unchecked {
             unix_nanos: 0,
             began_unix_nanos: 0,
@@ -39,10 +44,13 @@ impl Unchecked {
             mode: Mode::Off,
             rows: Vec::new(),
             modules: Vec::new(),
+            generations: Generations::default(),
+            suspects: Vec::new(),
             tracked: None,
             untracked: None,
             stats,
             epoch_step,
+            bands,
             sites: Vec::new(),
             tags: Vec::new(),
         }
@@ -52,25 +60,32 @@ impl Unchecked {
         &mut self,
         number: u32,
         (stack, ending): (Vec<u64>, Ending),
-        (allocated, freed): (Sum, Sum),
+        (allocated, freed, lifetimes): (Sum, Sum, Lifetimes),
         (smallest, largest): (u64, u64),
         said: Said,
     ) {
         let (live, peak) = Default::default();
-        self.sites.push((Site { number, stack, ending, live, allocated, freed, smallest, largest, peak }, said));
+        let site = Site { number, stack, ending, live, allocated, freed, lifetimes, smallest, largest, peak };
+        self.sites.push((site, said));
     }
 
-    pub(crate) fn tag(&mut self, number: u16, name: String, (allocated, freed): (Sum, Sum), said: Said) {
+    pub(crate) fn tag(
+        &mut self,
+        number: u16,
+        name: String,
+        (allocated, freed, lifetimes): (Sum, Sum, Lifetimes),
+        said: Said,
+    ) {
         let (live, peak) = Default::default();
-        self.tags.push((Tag { number, name, live, allocated, freed, peak }, said));
+        self.tags.push((Tag { number, name, live, allocated, freed, lifetimes, peak }, said));
     }
 
     /// Puts everything in order, adds up what comes in parts, and refuses what contradicts itself.
     pub(crate) fn check(mut self) -> Result<Snapshot, String> {
         let finite = |sum: &Sum| sum.is_sound();
         if !(self.rows.iter().all(|r| finite(&r.live))
-            && self.sites.iter().all(|(s, _)| finite(&s.allocated) && finite(&s.freed))
-            && self.tags.iter().all(|(t, _)| finite(&t.allocated) && finite(&t.freed)))
+            && self.sites.iter().all(|(s, _)| finite(&s.allocated) && finite(&s.freed) && s.lifetimes.is_sound())
+            && self.tags.iter().all(|(t, _)| finite(&t.allocated) && finite(&t.freed) && t.lifetimes.is_sound()))
         {
             return Err("what should be a sum is none".into());
         }
@@ -99,6 +114,9 @@ impl Unchecked {
             pid: self.pid,
             mode: self.mode,
             epoch_step: self.epoch_step,
+            bands: self.bands,
+            generations: self.generations,
+            suspects: self.suspects,
             tracked,
             untracked: self.untracked.unwrap_or_else(|| untracked(&self.stats, &self.rows)),
             stats: self.stats,

@@ -7,6 +7,7 @@
 //!
 //! Samples are rare, so they are counted in one table for all, [`SAMPLED`]; so is what threads do that have no table.
 
+use super::ages::{self, Ages, Freed, Own, Pair};
 use super::array::{Array, pieces};
 use super::rate::{Rate, Weight};
 use super::sites::MOST_SITES;
@@ -28,11 +29,13 @@ pub(super) struct Cell {
     /// The complement of the smallest size, so that zero is none.
     not_smallest: AtomicU64,
     largest: AtomicU64,
+    /// Freed, at an age that there was no memory to count: see [`ages`].
+    ageless: Pair,
 }
 
 /// Who writes a cell: one thread, or any.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Writers {
+pub(super) enum Writers {
     One,
     Any,
 }
@@ -40,7 +43,7 @@ enum Writers {
 // Relaxed throughout: counters order nothing.
 impl Writers {
     #[inline(always)]
-    fn add(self, counter: &AtomicU64, n: u64) {
+    pub(super) fn add(self, counter: &AtomicU64, n: u64) {
         match self {
             Writers::One => counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed),
             Writers::Any => _ = counter.fetch_add(n, Ordering::Relaxed),
@@ -93,11 +96,17 @@ impl Cell {
         }
     }
 
-    fn add_to(&self, half: Half, totals: &mut Totals) {
+    /// What was freed, and is counted as freed, is of unknown age.
+    pub(super) fn count_ageless(&self, writers: Writers, freed: Freed) {
+        self.ageless.count(writers, freed);
+    }
+
+    fn add_to(&self, part: Part, totals: &mut Totals) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (to, blocks, bytes) = match half {
-            Half::Freed => (&mut totals.freed, &self.freed_blocks, &self.freed_bytes),
-            Half::Allocated => {
+        let (to, blocks, bytes) = match part {
+            Part::Ages => return self.ageless.add_to(&mut totals.ages.unknown),
+            Part::Freed => (&mut totals.freed, &self.freed_blocks, &self.freed_bytes),
+            Part::Allocated => {
                 totals.smallest = totals.smallest.min(!get(&self.not_smallest));
                 totals.largest = totals.largest.max(get(&self.largest));
                 (&mut totals.allocated, &self.allocated_blocks, &self.allocated_bytes)
@@ -114,6 +123,7 @@ impl Cell {
 pub(super) struct Table {
     sites: Array<Cell, { pieces::<Cell>(MOST_SITES as usize) }>,
     tags: Array<Cell, { pieces::<Cell>(TAGS) }>,
+    pub(super) ages: Own,
     next: AtomicPtr<Table>,
     next_parked: AtomicPtr<Table>,
 }
@@ -122,6 +132,7 @@ pub(super) struct Table {
 static SHARED: Table = Table {
     sites: Array::new(),
     tags: Array::new(),
+    ages: Own::new(),
     next: AtomicPtr::new(null_mut()),
     next_parked: AtomicPtr::new(null_mut()),
 };
@@ -185,14 +196,27 @@ impl Table {
 }
 
 /// Where deaths are counted that there is no memory for elsewhere: as those of blocks of unknown origin.
-static LAST: Cell = Cell {
+pub(super) static LAST: Cell = Cell {
     allocated_blocks: AtomicU64::new(0),
     allocated_bytes: AtomicU64::new(0),
     freed_blocks: AtomicU64::new(0),
     freed_bytes: AtomicU64::new(0),
     not_smallest: AtomicU64::new(0),
     largest: AtomicU64::new(0),
+    ageless: Pair::new(),
 };
+
+/// Where a thread with this table counts what happens to blocks of a site, and who writes there. `None`: in [`LAST`].
+pub(super) fn site_cell(table: Option<&'static Table>, site: u32) -> Option<(&'static Cell, Writers)> {
+    let own = table.and_then(|table| table.sites.get(site)).map(|cell| (cell, Writers::One));
+    own.or_else(|| Some((SHARED.sites.get(site)?, Writers::Any)))
+}
+
+/// The same for a tag. There is one: see [`countable`].
+pub(super) fn tag_cell(table: Option<&'static Table>, tag: u16) -> Option<(&'static Cell, Writers)> {
+    let own = table.and_then(|table| table.tags.get(tag as u32)).map(|cell| (cell, Writers::One));
+    own.or_else(|| Some((SHARED.tags.get(tag as u32)?, Writers::Any)))
+}
 
 fn shared<const PIECES: usize>(cells: &Array<Cell, PIECES>, i: u32) -> &Cell {
     cells.make(i).unwrap_or(&LAST)
@@ -227,11 +251,17 @@ pub(super) fn countable(tag: u16, rate: Rate) -> u16 {
 
 /// Sums of weighted samples. Each sum is the bits of an `f64`.
 #[derive(Default)]
-struct Sums {
+pub(super) struct WeightedSums {
     blocks: AtomicU64,
     bytes: AtomicU64,
     blocks_variance: AtomicU64,
     bytes_variance: AtomicU64,
+}
+
+/// The same, and how many samples there are.
+#[derive(Default)]
+pub(super) struct Sums {
+    sums: WeightedSums,
     samples: AtomicU64,
 }
 
@@ -243,6 +273,8 @@ struct SampledCell {
     freed: Sums,
     not_smallest: AtomicU64,
     largest: AtomicU64,
+    /// Freed, at an age that there was no memory to count: see [`ages`]. Their number is not kept: a cell has 128 bytes.
+    ageless: WeightedSums,
 }
 
 struct Samples {
@@ -258,13 +290,20 @@ fn add_f64(sum: &AtomicU64, x: f64) {
     _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
 }
 
-impl Sums {
-    fn add(&self, w: Weight, size: u64, sign: f64) {
+impl WeightedSums {
+    pub(super) fn add(&self, w: Weight, size: u64, sign: f64) {
         let size = size as f64;
         add_f64(&self.blocks, sign * w.weight);
         add_f64(&self.bytes, sign * w.weight * size);
         add_f64(&self.blocks_variance, sign * w.variance);
         add_f64(&self.bytes_variance, sign * w.variance * size * size);
+    }
+
+    /// What a block has shrunk by: what it was, less what it is. At once, so that no reader sees more of it.
+    pub(super) fn add_bytes(&self, w: Weight, from: u64, to: u64) {
+        let (from, to) = (from as f64, to as f64);
+        add_f64(&self.bytes, w.weight * (from - to));
+        add_f64(&self.bytes_variance, w.variance * (from * from - to * to));
     }
 
     fn add_to(&self, to: &mut Estimate) {
@@ -274,8 +313,35 @@ impl Sums {
         to.bytes += get(&self.bytes);
         to.blocks_variance += get(&self.blocks_variance);
         to.bytes_variance += get(&self.bytes_variance);
+    }
+}
+
+impl Sums {
+    /// A block.
+    pub(super) fn add_block(&self, w: Weight, size: u64) {
+        self.add(w, size, 1.0);
+        self.samples.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn weighted(&self) -> &WeightedSums {
+        &self.sums
+    }
+
+    fn add(&self, w: Weight, size: u64, sign: f64) {
+        self.sums.add(w, size, sign);
+    }
+
+    pub(super) fn add_to(&self, to: &mut Estimate) {
+        self.sums.add_to(to);
         to.samples += self.samples.load(Ordering::Relaxed);
     }
+}
+
+/// A sample was freed at an age that there is no memory to count.
+pub(super) fn count_ageless_sample(site: u32, tag: u16, w: Weight, freed: Freed) {
+    let of_tag = if tag == 0 { None } else { SAMPLED.tags.get(tag.into()) };
+    let cells = SAMPLED.sites.get(site).into_iter().chain(of_tag);
+    cells.for_each(|cell| freed.add_to(&cell.ageless, w));
 }
 
 /// Counts a sampled block. `before` is the size of a block that was resized, as it was.
@@ -294,15 +360,11 @@ pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, bef
     for cell in cells.into_iter().flatten() {
         match event {
             Event::Allocated(size) => {
-                cell.allocated.add(w, size, 1.0);
-                cell.allocated.samples.fetch_add(1, Ordering::Relaxed);
+                cell.allocated.add_block(w, size);
                 Writers::Any.raise(&cell.not_smallest, !size);
                 Writers::Any.raise(&cell.largest, size);
             }
-            Event::Freed(size) => {
-                cell.freed.add(w, size, 1.0);
-                cell.freed.samples.fetch_add(1, Ordering::Relaxed);
-            }
+            Event::Freed(size) => cell.freed.add_block(w, size),
             Event::Resized(from, to) => {
                 let was = rate.weight(before);
                 // Added before it is taken away: a reader sees too much for a moment, and never less than nothing.
@@ -326,9 +388,11 @@ pub(super) fn count_sample(site: u32, tag: u16, rate: Rate, block_size: u64, bef
 }
 
 impl SampledCell {
-    fn add_to(&self, half: Half, totals: &mut Totals) {
-        if half == Half::Freed {
-            return self.freed.add_to(&mut totals.freed);
+    fn add_to(&self, part: Part, totals: &mut Totals) {
+        match part {
+            Part::Ages => return self.ageless.add_to(&mut totals.ages.unknown),
+            Part::Freed => return self.freed.add_to(&mut totals.freed),
+            Part::Allocated => (),
         }
         self.allocated.add_to(&mut totals.allocated);
         totals.smallest = totals.smallest.min(!self.not_smallest.load(Ordering::Relaxed));
@@ -336,17 +400,18 @@ impl SampledCell {
     }
 }
 
+impl Estimate {
+    pub(crate) const NONE: Estimate =
+        Estimate { blocks: 0.0, bytes: 0.0, blocks_variance: 0.0, bytes_variance: 0.0, samples: 0 };
+}
+
 impl Totals {
-    pub(crate) const NONE: Totals = Totals {
-        allocated: Estimate { blocks: 0.0, bytes: 0.0, blocks_variance: 0.0, bytes_variance: 0.0, samples: 0 },
-        freed: Estimate { blocks: 0.0, bytes: 0.0, blocks_variance: 0.0, bytes_variance: 0.0, samples: 0 },
-        smallest: u64::MAX,
-        largest: 0,
-    };
+    pub(crate) const NONE: Totals =
+        Totals { allocated: Estimate::NONE, freed: Estimate::NONE, ages: Ages::NONE, smallest: u64::MAX, largest: 0 };
 }
 
 /// Every table that there ever was, the shared one first.
-fn each_table(mut f: impl FnMut(&Table)) {
+pub(super) fn each_table(mut f: impl FnMut(&Table)) {
     f(&SHARED);
     let mut table = TABLES.lock().first;
     while !table.is_null() {
@@ -358,32 +423,40 @@ fn each_table(mut f: impl FnMut(&Table)) {
     }
 }
 
-/// What is added up at a time: first what was freed, of all tables, then what was allocated. A block that is freed was
-/// counted as allocated before, so that nobody sees more of the one than of the other while threads run.
+/// What is added up at a time: first how old blocks became that were freed, of all tables, then what was freed, then what was
+/// allocated. A block that is freed was counted as allocated before, and its age is counted after its death, so that nobody
+/// sees more of a part than of the whole while threads run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
+pub(super) enum Part {
+    Ages,
     Freed,
     Allocated,
 }
 
 /// Adds up what the sites from `first` on have done, as many as there are `totals`. A sum of counters that run on: a block
 /// that is allocated or freed meanwhile may be in it or not.
-pub(super) fn sum_sites(first: u32, totals: &mut [Totals], half: Half) {
+pub(super) fn sum_sites(first: u32, totals: &mut [Totals], part: Part) {
     let range = first..first + totals.len() as u32;
     let at = |i: u32| (i - first) as usize;
     if range.contains(&super::sites::UNKNOWN) {
-        LAST.add_to(half, &mut totals[at(super::sites::UNKNOWN)]);
+        LAST.add_to(part, &mut totals[at(super::sites::UNKNOWN)]);
     }
-    each_table(|table| table.sites.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)])));
-    SAMPLED.sites.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)]));
+    if part == Part::Ages {
+        ages::sum_sites(range.clone(), |i, add| add(&mut totals[at(i)].ages));
+    }
+    each_table(|table| table.sites.each_in(range.clone(), |i, cell| cell.add_to(part, &mut totals[at(i)])));
+    SAMPLED.sites.each_in(range.clone(), |i, cell| cell.add_to(part, &mut totals[at(i)]));
 }
 
 /// The same for tags. Blocks without a tag are not counted by it.
-pub(super) fn sum_tags(first: u32, totals: &mut [Totals], half: Half) {
+pub(super) fn sum_tags(first: u32, totals: &mut [Totals], part: Part) {
     let range = first..first + totals.len() as u32;
     let at = |i: u32| (i - first) as usize;
-    each_table(|table| table.tags.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)])));
-    SAMPLED.tags.each_in(range.clone(), |i, cell| cell.add_to(half, &mut totals[at(i)]));
+    if part == Part::Ages {
+        ages::sum_tags(range.clone(), |i, add| add(&mut totals[at(i)].ages));
+    }
+    each_table(|table| table.tags.each_in(range.clone(), |i, cell| cell.add_to(part, &mut totals[at(i)])));
+    SAMPLED.tags.each_in(range.clone(), |i, cell| cell.add_to(part, &mut totals[at(i)]));
 }
 
 /// Blocks allocated and freed, by number: what was tracked exactly, and the samples.

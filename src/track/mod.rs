@@ -2,6 +2,7 @@
 //!
 //! Beside [`crate::heap`]: neither knows the other, and the allocator joins them.
 
+pub(crate) mod ages;
 pub(crate) mod array;
 mod capture;
 mod counters;
@@ -22,6 +23,7 @@ pub(crate) use state::State;
 use crate::config::{Config, Mode};
 use crate::pages::page::Word;
 use crate::sync::{AtomicBool, AtomicU16, Ordering};
+use ages::{Age, Freed, Limits};
 use counters::Event;
 use rate::Rate;
 use unwind::Registers;
@@ -74,6 +76,8 @@ pub(crate) struct Estimate {
 pub(crate) struct Totals {
     pub(crate) allocated: Estimate,
     pub(crate) freed: Estimate,
+    /// Of what was freed, what had outlived the epoch of its birth.
+    pub(crate) ages: ages::Ages,
     /// The smallest and the largest size requested; of sampled blocks only those that were samples.
     /// `smallest > largest` where nothing was allocated.
     pub(crate) smallest: u64,
@@ -199,10 +203,18 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     }
 }
 
-/// A tracked block is about to be freed. `false` if it was freed before.
+/// A tracked block is about to be freed, and is dead since the epoch `now`. `false` if it was freed before.
+///
+/// `limits` is where generations begin: asked only for blocks that have outlived the epoch of their birth.
 #[inline(always)]
-pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) -> bool {
-    let Some(Birth { site, tag, rate, requested, .. }) = word::read_own(word) else {
+pub(crate) fn died(
+    state: &mut State,
+    word: &Word,
+    block_size: usize,
+    now: u64,
+    limits: impl FnOnce() -> Limits,
+) -> bool {
+    let Some(Birth { site, tag, rate, requested, epoch }) = word::read_own(word) else {
         let first = !word::is_dead(word);
         word::bury(word);
         return first;
@@ -217,17 +229,48 @@ pub(crate) fn died(state: &mut State, word: &Word, block_size: usize) -> bool {
     } else {
         counters::count_sample(site, tag, rate, block_size as u64, 0, event);
     }
+    if now > epoch {
+        let age = Age { epochs: now - epoch, limits: limits() };
+        freed_at(state, site, tag, rate, block_size, age, Freed::Block(requested));
+    }
     true
+}
+
+/// Counts the age of what was freed.
+#[cold]
+#[inline(never)]
+fn freed_at(state: &State, site: u32, tag: u16, rate: Rate, block_size: usize, age: Age, freed: Freed) {
+    if rate.is_exact() {
+        ages::count(state.table(), site, tag, age, freed);
+    } else {
+        ages::count_sample(site, tag, rate, block_size as u64, age, freed);
+    }
 }
 
 /// A tracked block was resized in place. Returns whether it is still tracked: a sampled block that shrinks stays one with
 /// the probability of its new size to that of its old one.
-pub(crate) fn resized(state: &mut State, word: &Word, requested: usize, before: usize, after: usize) -> bool {
+///
+/// What it shrank by is freed at its age, and what it grew by was born with it. `now` and `limits`: see [`died`].
+pub(crate) fn resized(
+    state: &mut State,
+    word: &Word,
+    requested: usize,
+    (before, after): (usize, usize),
+    now: u64,
+    limits: impl FnOnce() -> Limits,
+) -> bool {
     let Some(birth) = word::read_own(word) else { return true };
     let (Birth { site, tag, rate, .. }, requested) = (birth, requested as u64);
+    let shrunk = |state: &State| {
+        if requested < birth.requested && now > birth.epoch {
+            let age = Age { epochs: now - birth.epoch, limits: limits() };
+            freed_at(state, site, tag, rate, after, age, Freed::Bytes(birth.requested, requested));
+        }
+    };
     if rate.is_exact() {
         word::write(word, Birth { requested, ..birth });
         state.count(site, tag, Event::Resized(birth.requested, requested));
+        shrunk(state);
         if let Some(watch) = rate.watch() {
             watch::resized(watch, site, birth.requested, requested);
         }
@@ -243,6 +286,7 @@ pub(crate) fn resized(state: &mut State, word: &Word, requested: usize, before: 
     }
     word::write(word, Birth { requested, ..birth });
     counters::count_sample(site, tag, rate, after as u64, before as u64, Event::Resized(birth.requested, requested));
+    shrunk(state);
     true
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything here may be called while all threads run, and takes the locks of pages one at a time, for microseconds.
 
-use super::counters::Half;
+use super::counters::Part;
 use super::word::{self, Birth};
 use super::{Ending, Estimate, Live, Totals, counters, sites, tags};
 use crate::pages::{loose, shard};
@@ -50,29 +50,31 @@ pub(crate) fn tag_count() -> usize {
 /// say so yet: it is called after all other deaths were read, or one of them might be counted twice, and before the births.
 pub(crate) fn sites(first: u32, totals: &mut [Totals], dying: impl FnOnce(&mut [Totals])) {
     totals.fill(Totals::NONE);
-    counters::sum_sites(first, totals, Half::Freed);
+    counters::sum_sites(first, totals, Part::Ages);
+    counters::sum_sites(first, totals, Part::Freed);
     dying(totals);
-    counters::sum_sites(first, totals, Half::Allocated);
+    counters::sum_sites(first, totals, Part::Allocated);
 }
 
 /// What the first tags have done since the start, likewise. What had no tag is the sum of all sites less these.
 pub(crate) fn tags(totals: &mut [Totals], dying: impl FnOnce(&mut [Totals])) {
     totals.fill(Totals::NONE);
-    counters::sum_tags(0, totals, Half::Freed);
+    counters::sum_tags(0, totals, Part::Ages);
+    counters::sum_tags(0, totals, Part::Freed);
     dying(totals);
-    counters::sum_tags(0, totals, Half::Allocated);
+    counters::sum_tags(0, totals, Part::Allocated);
 }
 
 /// What so many sites from `first` on have allocated since the start.
 pub(crate) fn allocated_by_sites(first: u32, totals: &mut [Totals]) {
     totals.fill(Totals::NONE);
-    counters::sum_sites(first, totals, Half::Allocated);
+    counters::sum_sites(first, totals, Part::Allocated);
 }
 
 /// What so many tags from `first` on have allocated since the start.
 pub(crate) fn allocated_by_tags(first: u32, totals: &mut [Totals]) {
     totals.fill(Totals::NONE);
-    counters::sum_tags(first, totals, Half::Allocated);
+    counters::sum_tags(first, totals, Part::Allocated);
 }
 
 /// The name of a tag.
@@ -90,6 +92,7 @@ impl Totals {
     pub(crate) fn join(&mut self, other: &Totals) {
         self.allocated.sum(&other.allocated, 1.0);
         self.freed.sum(&other.freed, 1.0);
+        self.ages.join(&other.ages);
         self.smallest = self.smallest.min(other.smallest);
         self.largest = self.largest.max(other.largest);
     }
@@ -102,7 +105,7 @@ impl Estimate {
         self.samples = self.samples.saturating_sub(part.samples);
     }
 
-    fn sum(&mut self, other: &Estimate, sign: f64) {
+    pub(super) fn sum(&mut self, other: &Estimate, sign: f64) {
         let add = |to: &mut f64, x: f64| *to = (*to + sign * x).max(0.0);
         add(&mut self.blocks, other.blocks);
         add(&mut self.bytes, other.bytes);

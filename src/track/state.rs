@@ -110,7 +110,7 @@ impl State {
     }
 
     #[inline]
-    fn table(&self) -> Option<&'static Table> {
+    pub(super) fn table(&self) -> Option<&'static Table> {
         let table = std::ptr::with_exposed_provenance::<Table>(self.0[TABLE] as usize);
         // SAFETY: null, or a table, and those live for ever.
         unsafe { table.as_ref() }

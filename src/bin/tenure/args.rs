@@ -23,6 +23,8 @@ FORMAT  json (with names), raw (without), pprof, folded, flamegraph, dhat, openm
   --include PATTERN  only call stacks through such a function: shop::*; more than once: through any of them
   --exclude PATTERN  no call stack through such a function
   --since EARLIER    for flamegraph: the difference from that snapshot
+  --suspects         show: whose old blocks become more and more
+  --ages             show: how old blocks are, and became that have died; also by WHAT
   --json             show and diff: for programs
   --search DIR       where programs and libraries, or their debug files, may lie; more than once
   --help, --version
@@ -39,6 +41,8 @@ pub(crate) struct Args {
     pub(crate) by: By,
     pub(crate) top: usize,
     pub(crate) json: bool,
+    pub(crate) ages: bool,
+    pub(crate) suspects: bool,
     pub(crate) value: Value,
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
@@ -68,6 +72,8 @@ impl Args {
             by: By::Line,
             top: 10,
             json: false,
+            ages: false,
+            suspects: false,
             value: Value::LiveBytes,
             include: Vec::new(),
             exclude: Vec::new(),
@@ -86,6 +92,8 @@ impl Args {
                 Long("by") => all.by = value(&mut args, "--by")?,
                 Long("top") => all.top = value(&mut args, "--top")?,
                 Long("json") => all.json = true,
+                Long("ages") => all.ages = true,
+                Long("suspects") => all.suspects = true,
                 Long("value") => all.value = value(&mut args, "--value")?,
                 Long("include") => all.include.push(value(&mut args, "--include")?),
                 Long("exclude") => all.exclude.push(value(&mut args, "--exclude")?),
@@ -102,11 +110,19 @@ impl Args {
         // What would do nothing is not passed over in silence.
         let (command, idle): (_, &[&str]) = match &all.command {
             Command::Help | Command::Version => ("", &[]),
+            Command::Show { .. } if all.suspects => ("show --suspects", &["since", "value", "by", "top", "ages"]),
+            Command::Show { .. } if all.ages => ("show --ages", &["since", "value"]),
             Command::Show { .. } => ("show", &["since"]),
-            Command::Diff { .. } => ("diff", &["since", "value"]),
-            Command::Convert { format: Format::FlameGraph, .. } => ("convert", &["by", "top", "json"]),
-            Command::Convert { format: Format::Folded, .. } => ("convert to folded", &["by", "top", "json", "since"]),
-            Command::Convert { .. } => ("convert to this format", &["by", "top", "json", "since", "value"]),
+            Command::Diff { .. } => ("diff", &["since", "value", "ages", "suspects"]),
+            Command::Convert { format: Format::FlameGraph, .. } => {
+                ("convert", &["by", "top", "json", "ages", "suspects"])
+            }
+            Command::Convert { format: Format::Folded, .. } => {
+                ("convert to folded", &["by", "top", "json", "since", "ages", "suspects"])
+            }
+            Command::Convert { .. } => {
+                ("convert to this format", &["by", "top", "json", "since", "value", "ages", "suspects"])
+            }
         };
         match given.iter().find(|name| idle.contains(&name.as_str())) {
             Some(name) => Err(wrong(format_args!("--{name} does nothing for {command}"))),

@@ -9,7 +9,7 @@ use args::{Args, Command, HELP};
 use std::io::Write;
 use std::process::ExitCode;
 use tenure::export::from_file;
-use tenure::snapshot::{Filter, Names};
+use tenure::snapshot::{Filter, Names, Tenuring, TenuringGroups};
 use tenure::{Mode, Snapshot, Symbols, Tenure};
 
 // What `TENURE` asks of the programs that are looked at is not asked of this one: it would write dumps of itself among theirs.
@@ -37,6 +37,27 @@ fn run(args: &Args) -> Result<(), String> {
     match &args.command {
         Command::Help => print(HELP),
         Command::Version => print(concat!("tenure ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Show { file } if args.suspects => {
+            let (snapshot, mut symbols) = read(args, file)?;
+            let suspects = snapshot.suspects_named(&mut symbols);
+            match args.json {
+                true => json(&suspects),
+                false => print(&format!("{}\n{suspects}", about(&snapshot))),
+            }
+        }
+        Command::Show { file } if args.ages => {
+            let (snapshot, mut symbols) = read(args, file)?;
+            let all = snapshot.tenuring();
+            let Some(groups) = snapshot.tenuring_by(args.by, &mut symbols).map(|groups| groups.top(args.top)) else {
+                return Err("--ages: a file does not say what died by size, or by tag of some call stacks; --by what \
+                            else, or without --include and --exclude"
+                    .into());
+            };
+            match args.json {
+                true => json(&Ages { all: &all, by: &groups }),
+                false => print(&format!("{}\n{all}\n{groups:#}", about(&snapshot))),
+            }
+        }
         Command::Show { file } => {
             let (snapshot, mut symbols) = read(args, file)?;
             let groups = snapshot.group_by(args.by, &mut symbols).order_by(args.value);
@@ -71,6 +92,13 @@ fn run(args: &Args) -> Result<(), String> {
             }
         }
     }
+}
+
+/// What `show --ages --json` prints.
+#[derive(serde::Serialize)]
+struct Ages<'a> {
+    all: &'a Tenuring,
+    by: &'a TenuringGroups,
 }
 
 /// A snapshot and whoever names its functions.

@@ -87,7 +87,7 @@ fn errors_stand_beside_estimates() {
         let all = s.iter().filter(|(name, _)| name.starts_with(family));
         all.map(|(_, error)| error * error).sum::<f64>().sqrt()
     };
-    for family in ["site", "tag", "age"] {
+    for family in ["site", "tag", "age", "generation"] {
         let sum = error(&s, &format!("tenure_{family}_live_bytes_standard_error"));
         assert!((sum / bytes.standard_error - 1.0).abs() < 1e-9 && sum > 0.0, "{family}: {sum}");
     }
@@ -109,10 +109,10 @@ fn the_number_of_series_is_bounded() {
     }
     let snapshot = made.snapshot();
     for (options, bound) in [
-        (OpenMetrics::new().sites(0).tags(0), 742),
-        (OpenMetrics::new(), 982),
-        (OpenMetrics::new().sites(500).tags(7), 3784),
-        (OpenMetrics::new().sites(usize::MAX).tags(usize::MAX), 12_742),
+        (OpenMetrics::new().sites(0).tags(0), 616),
+        (OpenMetrics::new(), 856),
+        (OpenMetrics::new().sites(500).tags(7), 3658),
+        (OpenMetrics::new().sites(usize::MAX).tags(usize::MAX), 12_616),
     ] {
         let text = openmetrics(&snapshot, &mut table, options);
         assert_well_formed(&text);
@@ -148,5 +148,25 @@ fn labels_are_escaped_and_never_doubled() {
         assert_well_formed(&text);
         let tags = series(&text).into_iter().filter(|(name, _)| name.starts_with("tenure_tag_live_bytes{"));
         assert_eq!(tags.map(|(_, v)| v).sum::<f64>(), snapshot.tracked().bytes);
+    }
+}
+
+#[test]
+fn generations_and_ages() {
+    let snapshot = random(5).snapshot();
+    let text = openmetrics(&snapshot, &mut names(), OpenMetrics::new());
+    let (s, t) = (series(&text), snapshot.tenuring());
+    for (name, g) in [("young", t.young), ("middle", t.middle), ("old", t.old)] {
+        assert_eq!(s[format!("tenure_generation_live_bytes{{generation=\"{name}\"}}").as_str()], g.live.bytes);
+        assert_eq!(s[format!("tenure_generation_died_blocks_total{{generation=\"{name}\"}}").as_str()], g.died.blocks);
+    }
+    assert_eq!(s["tenure_generation_live_blocks{generation=\"permanent\"}"], 0.0);
+    assert_eq!(s["tenure_generation_promoted_blocks{generation=\"old\"}"], t.old.reached.blocks);
+    assert_eq!(s["tenure_die_young_ratio{of=\"bytes\"}"], t.bytes_die_young.value);
+    assert!(s["tenure_die_young_ratio_standard_error{of=\"blocks\"}"] > 0.0);
+    for band in &t.ages {
+        let at = format!("{{age_epochs=\"{}\"}}", band.from);
+        assert_eq!(s[format!("tenure_age_live_bytes{at}").as_str()], band.living.bytes);
+        assert_eq!(s[format!("tenure_age_died_blocks_total{at}").as_str()], band.died.blocks);
     }
 }

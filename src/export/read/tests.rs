@@ -156,6 +156,8 @@ fn what_is_read_back_is_equal_and_brings_its_names() {
         let (read, mut symbols) = from_json(&text).expect("a snapshot");
         assert_eq!(read, snapshot);
         assert_eq!(json(&read, &mut symbols), text, "names and all");
+        assert_eq!(read.tenuring(), snapshot.tenuring());
+        assert!(text.contains("\"lifetimes\":{\"died\":[{"));
         for by in [By::Line, By::Module] {
             let (here, there) = (snapshot.group_by(by, &mut names()), read.group_by(by, &mut symbols));
             assert_eq!(*here, *there);
@@ -166,6 +168,8 @@ fn what_is_read_back_is_equal_and_brings_its_names() {
     let here = crate::snapshot();
     assert_eq!(from_json(&json(&here, &mut Symbols::new())).expect("a snapshot").0, here);
 }
+
+const NO_SUM: &str = r#"{"blocks":0,"bytes":0,"blocks_variance":0,"bytes_variance":0,"samples":0}"#;
 
 #[track_caller]
 fn refused(text: &str) -> String {
@@ -203,6 +207,17 @@ fn what_is_no_snapshot_is_refused_in_one_line() {
             .contains("not those of its rows")
     );
     assert!(with("\"epoch_step\":1", "\"epoch_step\":3").contains("power of two"));
+    assert!(
+        with("\"middle\":4,\"old\":8", "\"middle\":9,\"old\":8").contains("ages 0, 9 and 8, which are not in order")
+    );
+    assert!(with("\"middle\":4,", "\"middle\":0,").contains("not in order"));
+    let aged = json(&random(3).snapshot(), &mut names());
+    let more = aged.replacen(
+        "\"lifetimes\":{\"died\":[",
+        &format!("\"lifetimes\":{{\"died\":[{}", format!("{NO_SUM},").repeat(14)),
+        1,
+    );
+    assert!(aged != more && refused(&more).contains("what should be a sum is none"));
     assert!(with("\"place\":[null,1],\"frames\":[{", "\"place\":[null,1],\"frames\":[],\"x\":[{").contains("no frame"));
 }
 

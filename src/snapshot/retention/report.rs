@@ -2,7 +2,7 @@
 
 use super::{Kept, Retention, Survivors};
 use crate::snapshot::display::{name_and_place_within, notes, shown};
-use crate::snapshot::{Frame, Mode, Names, Place, Site, keys, trim};
+use crate::snapshot::{Frame, Mode, Names, Place, Site, trim};
 use crate::units::{Bytes, Count};
 use std::fmt;
 
@@ -171,7 +171,7 @@ impl RetentionReport {
             }
             writeln!(f)?;
             write!(f, "{:>11}", "")?;
-            name_and_place_within(f, WIDTH - 13, &line.function, &keys::location(line))?;
+            name_and_place_within(f, WIDTH - 13, &line.function, &line.location())?;
             if !row.tag_name.is_empty() {
                 writeln!(f, "{:>13}in scope {}", "", short(&shown(&row.tag_name), WIDTH - 22))?;
             }

@@ -46,7 +46,7 @@ fn sample(classes: &[Class], rate: Rate, random: &mut Random) -> Sum {
 }
 
 #[derive(Default)]
-struct Figures {
+pub(super) struct Figures {
     sum: f64,
     square: f64,
     error: f64,
@@ -56,16 +56,25 @@ struct Figures {
 
 impl Figures {
     fn add(&mut self, e: Estimate, truth: f64) {
-        let (low, high) = e.interval(0.95);
-        self.sum += e.value / truth;
-        self.square += (e.value / truth).powi(2);
-        self.error += e.standard_error.powi(2) / truth.powi(2);
+        self.count(e.value, e.standard_error, e.interval(0.95), truth);
+    }
+
+    pub(super) fn count(&mut self, value: f64, error: f64, (low, high): (f64, f64), truth: f64) {
+        self.sum += value / truth;
+        self.square += (value / truth).powi(2);
+        self.error += error.powi(2) / truth.powi(2);
         self.covered += u64::from(low <= truth && truth <= high);
         self.seeds += 1;
     }
 
+    /// The standard error of the bias.
+    pub(super) fn spread(&self) -> f64 {
+        let (n, mean) = (self.seeds as f64, self.sum / self.seeds as f64);
+        ((self.square / n - mean * mean).max(0.0) / n).sqrt()
+    }
+
     /// Bias, share of the truth within the interval, and what is said of the variance over what it is.
-    fn read(&self) -> (f64, f64, f64) {
+    pub(super) fn read(&self) -> (f64, f64, f64) {
         let n = self.seeds as f64;
         let mean = self.sum / n;
         (mean - 1.0, self.covered as f64 / n, self.error / n / (self.square / n - mean * mean))

@@ -1,2 +1,3 @@
+mod ages;
 mod estimates;
 mod queries;
