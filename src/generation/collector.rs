@@ -35,8 +35,10 @@ enum Stage {
     Adopt,
     /// The living are counted by generation, and the suspects renewed.
     Count,
-    /// If much is free, all of it is purged.
+    /// If much is free, or all of it was asked for, all of it is purged,
     PurgeAll,
+    /// and, if it was asked for, every hole is dug.
+    HolesAll,
 }
 
 /// A collection that has begun.
@@ -195,7 +197,7 @@ impl Collector {
     fn begin(&mut self, generation: Generation, automatic: bool) {
         let began = os::uptime_nanos();
         let round = match !automatic || looks_at_magazines(generation) {
-            true => steal::Round::new(false),
+            true => steal::Round::new(is_whole(generation, automatic)),
             false => steal::Round::OVER,
         };
         self.running = Some(Running {
@@ -249,6 +251,7 @@ impl Collector {
 impl Running {
     /// Does a piece of what is to do. `false` when nothing is left.
     fn piece(&mut self, counting: &mut Counting) -> bool {
+        let whole = is_whole(self.done.generation, self.done.automatic);
         let (generation, reclaimed) = (self.done.generation, &mut self.done.reclaimed);
         let next = match &mut self.stage {
             Stage::Home(round) => match round.step() {
@@ -260,7 +263,7 @@ impl Running {
                 None => Stage::Spare,
             },
             Stage::Spare => {
-                add(reclaimed, shard::retire_spare(false));
+                add(reclaimed, shard::retire_spare(whole));
                 Stage::Purge
             }
             Stage::Purge => match slices::purge_one(Some(Interval::Middle)) {
@@ -302,18 +305,32 @@ impl Running {
             },
             Stage::PurgeAll => {
                 let much = slices::due() as u64 * 100 > committed() * u64::from(clock::get().free_percent);
-                match if much { slices::purge_one(None) } else { None } {
+                match if whole || much { slices::purge_one(None) } else { None } {
                     Some(bytes) => {
                         reclaimed.purged += bytes as u64;
                         return true;
                     }
+                    None if whole => {
+                        shard::mark_sparse();
+                        Stage::HolesAll
+                    }
                     None => return false,
                 }
+            }
+            Stage::HolesAll => {
+                let dug = shard::dig_holes(DUG_AT_ONCE, None);
+                reclaimed.purged += dug as u64;
+                return dug >= DUG_AT_ONCE;
             }
         };
         self.stage = next;
         true
     }
+}
+
+/// Whoever asks for an old collection wants all that can be had.
+fn is_whole(generation: Generation, automatic: bool) -> bool {
+    generation == Generation::Old && !automatic
 }
 
 fn add(reclaimed: &mut Reclaimed, sent: Sent) {

@@ -35,6 +35,9 @@ pub fn set_thresholds(thresholds: Thresholds) -> Result<(), BadThreshold> {
 
 /// Collects a generation and those below it, whole, on this thread, and says what that gave. Hooks are called before and after.
 ///
+/// An old collection that is asked for gives back all that can be had: it takes home what magazines and depots hold, used or not,
+/// purges all that is free, whatever [`free_percent`](Thresholds::free_percent) says, and digs all holes.
+///
 /// Waits for a step of an automatic collection that another thread is at, and ends that collection first. Other threads go on: what
 /// they hold in magazines is taken while they run. It costs some microseconds for each thread, 60 ms for each GiB that is
 /// purged, and, for the old generation, some 20 ns for each tracked block.
