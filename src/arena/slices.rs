@@ -75,6 +75,8 @@ struct Huge {
     units: usize,
     /// Those that hold physical memory: the first.
     slices: usize,
+    /// Those that are committed, purged or not.
+    committed: usize,
     waited: [bool; INTERVALS],
 }
 
@@ -665,11 +667,17 @@ impl Arena {
         if !held::fits(0) {
             return None;
         }
-        let fits = |h: &Huge| h.units == units && h.slices >= slices && h.base.addr() & (align - 1) == 0;
+        let fits = |h: &Huge| h.units == units && h.committed >= slices && h.base.addr() & (align - 1) == 0;
         let best = self.waiting.iter_mut().filter(|h| h.as_ref().is_some_and(fits));
-        if let Some(slot) = best.min_by_key(|h| h.map(|h| h.slices)) {
+        // One that was not purged, if there is one; of those, the smallest.
+        if let Some(slot) = best.min_by_key(|h| h.map(|h| (h.slices < slices, h.slices))) {
             let h = slot.take()?;
-            let more = h.slices - slices;
+            let (more, again) = (h.slices.saturating_sub(slices), slices.saturating_sub(h.slices));
+            // What was purged of it holds physical memory again.
+            if !held::grow(again * SLICE) {
+                self.wait(h);
+                return None;
+            }
             // The end would stay resident and be nobody's: purge it.
             let end = h.base.wrapping_add(slices * SLICE);
             // SAFETY: the end is committed, and no part of the new block.
@@ -678,8 +686,9 @@ impl Arena {
                 self.counts.used += slices;
                 self.counts.purged += more;
                 held::shrink(more * SLICE);
-                return Some(Run { at: h.base, zero: false, grown: 0 });
+                return Some(Run { at: h.base, zero: false, grown: self.grown() });
             }
+            held::shrink(again * SLICE);
             self.wait(h);
         }
         if !held::grow(slices * SLICE) {
@@ -703,7 +712,7 @@ impl Arena {
     /// As for the function of this name.
     unsafe fn give_huge(&mut self, base: *mut u8, slices: usize, zero: usize) {
         self.counts.used -= slices;
-        let h = Huge { base, units: units_of(slices), slices, waited: [false; INTERVALS] };
+        let h = Huge { base, units: units_of(slices), slices, committed: slices, waited: [false; INTERVALS] };
         self.counts.due += slices;
         // What was moved away is no use to the next one, and to purge the rest costs little.
         let now = zero > 0 || self.waiting.iter().all(Option::is_some);
