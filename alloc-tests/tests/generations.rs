@@ -418,7 +418,7 @@ fn a_line_for_each_collection() {
     };
     assert!(outcome.status.success() && outcome.completed, "{outcome:?}");
     let line = regex::Regex::new(
-        r"^tenure: (young|middle|old) [0-9]+ @[0-9]+\.[0-9]{3}s epoch [0-9]+: SIZE -> SIZE committed, SIZE home, SIZE retired, SIZE adopted, SIZE purged, SIZE pinned(, alive SIZE\+SIZE\+SIZE)?, [0-9.]+\+[0-9.]+ ms, [0-9]+ steps, (auto|asked)$"
+        r"^tenure: (young|middle|old) [0-9]+ @[0-9]+\.[0-9]{3}s epoch [0-9]+: SIZE -> SIZE(, (home|retired|adopted|purged) SIZE)*, pinned SIZE(, alive SIZE \+ SIZE \+ SIZE)?, [0-9.]+ ms(, asked| in [0-9]+ steps, longest [0-9.]+ ms)?$"
             .replace("SIZE", r"[0-9.]+ (B|KiB|MiB|GiB)")
             .as_str(),
     )

@@ -88,7 +88,9 @@ fn who_lives_near_the_limit_does_not_collect_all_the_time() {
             let sum = |asked: [u64; 4]| asked[..3].iter().sum::<u64>();
             let sixteenths = 400 / 4;
             println!("near {near} MiB: {before:?}, then {after:?}");
-            assert!(sum(after) - sum(before) <= sixteenths + 4, "more than the bound");
+            // What comes and goes is a sixteenth: it crosses one level, and each has one for each sixteenth.
+            assert!(sum(after) - sum(before) <= 2 * sixteenths + 4, "more than the bound");
+            assert!(after[3] - before[3] <= sixteenths + 1, "more than the bound");
             assert!(sum(after) > sum(before), "none at all");
             drop(blocks);
             internals::collect();
@@ -130,8 +132,12 @@ fn hooks_hear_of_the_limit_and_not_inside_an_allocation() {
         generation::poll();
         generation::collect(Generation::Old);
         assert_eq!(calls(), 2, "once");
-        grow_to(70 * MIB, &mut blocks);
-        assert_eq!((calls(), asked()[3]), (2, 2), "a sixteenth later, it is reached again");
+        // A sixteenth later, it is reached again.
+        let before = blocks.len();
+        while asked()[3] == 1 && blocks.len() < before + 10 {
+            blocks.push(Vec::with_capacity(MIB));
+        }
+        assert_eq!((calls(), asked()[3]), (2, 2));
         generation::collect(Generation::Young);
         assert_eq!(calls(), 4);
         drop(blocks);
@@ -219,8 +225,8 @@ fn in_snapshots_and_exports() {
         ] {
             assert!(text.lines().any(|l| l == line), "{line}");
         }
-        let (again, _) = tenure::export::from_json(&tenure::export::raw(&snapshot)).expect("it was written here");
-        assert_eq!(again.stats().limits, limits);
+        let again = tenure::export::from_json(&tenure::export::raw(&snapshot)).expect("it was written here");
+        assert_eq!(again.0.stats().limits, limits);
         let text = snapshot.stats().to_string();
         assert!(text.contains("1 allocations refused") && text.contains("reached 1 times"), "{text}");
         // A file of a version that knew no limits.
@@ -228,8 +234,8 @@ fn in_snapshots_and_exports() {
         let begin = raw.find("\"limits\":{").expect("they are in it");
         let end = begin + raw[begin..].find("},").expect("an object") + 2;
         let old = raw[..begin].to_owned() + &raw[end..];
-        let (old, _) = tenure::export::from_json(&old).expect("old files can be read");
-        assert_eq!(old.stats().limits, LimitStats::default());
+        let old = tenure::export::from_json(&old).expect("old files can be read");
+        assert_eq!(old.0.stats().limits, LimitStats::default());
         set_limits(Limits::new()).expect("they are fine");
         let text = tenure::export::openmetrics(&tenure::snapshot(), &mut names, Default::default());
         assert!(!text.contains("tenure_hard_limit") && !text.contains("tenure_soft_limit_bytes"), "there is none");

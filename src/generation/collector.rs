@@ -35,8 +35,10 @@ enum Stage {
     Adopt,
     /// The living are counted by generation, and the suspects renewed.
     Count,
-    /// If much is free, all of it is purged.
+    /// If much is free, or all of it was asked for, all of it is purged,
     PurgeAll,
+    /// and, if it was asked for, every hole is dug.
+    HolesAll,
 }
 
 /// A collection that has begun.
@@ -59,6 +61,22 @@ static COLLECTOR: Owned<Collector> = Owned::new(Collector {
     suspects: Suspects::NONE,
     stats: [GenerationStats::NONE; 3],
 });
+
+/// What the last steps of automatic collections cost, and of which generation each was; and how many there were.
+#[cfg(feature = "internals")]
+static PAUSES: ([AtomicU64; 1 << 14], AtomicU64) = ([const { AtomicU64::new(0) }; 1 << 14], AtomicU64::new(0));
+
+/// Gives `f` the last 16,384 steps of automatic collections at most: processor time in nanoseconds.
+#[cfg(feature = "internals")]
+pub(crate) fn each_pause(mut f: impl FnMut(Generation, u64)) {
+    let all = PAUSES.0.iter().map(|pause| pause.load(Ordering::Relaxed)).filter(|&pause| pause > 0);
+    all.for_each(|pause| f(Generation::ALL[(pause & 3) as usize], pause >> 2));
+}
+
+#[cfg(feature = "internals")]
+pub(crate) fn forget_pauses() {
+    PAUSES.0.iter().for_each(|pause| pause.store(0, Ordering::Relaxed));
+}
 
 /// Whether no automatic collection begins.
 static DISABLED: AtomicBool = AtomicBool::new(false);
@@ -195,7 +213,7 @@ impl Collector {
     fn begin(&mut self, generation: Generation, automatic: bool) {
         let began = os::uptime_nanos();
         let round = match !automatic || looks_at_magazines(generation) {
-            true => steal::Round::new(false),
+            true => steal::Round::new(is_whole(generation, automatic)),
             false => steal::Round::OVER,
         };
         self.running = Some(Running {
@@ -229,6 +247,11 @@ impl Collector {
         done.steps += 1;
         done.pause_ns += pause;
         done.longest_pause_ns = done.longest_pause_ns.max(pause);
+        #[cfg(feature = "internals")]
+        if bounded {
+            let at = PAUSES.1.fetch_add(1, Ordering::Relaxed) as usize % PAUSES.0.len();
+            PAUSES.0[at].store(pause << 2 | done.generation as u64, Ordering::Relaxed);
+        }
         if more {
             return None;
         }
@@ -249,6 +272,7 @@ impl Collector {
 impl Running {
     /// Does a piece of what is to do. `false` when nothing is left.
     fn piece(&mut self, counting: &mut Counting) -> bool {
+        let whole = is_whole(self.done.generation, self.done.automatic);
         let (generation, reclaimed) = (self.done.generation, &mut self.done.reclaimed);
         let next = match &mut self.stage {
             Stage::Home(round) => match round.step() {
@@ -260,7 +284,7 @@ impl Running {
                 None => Stage::Spare,
             },
             Stage::Spare => {
-                add(reclaimed, shard::retire_spare(false));
+                add(reclaimed, shard::retire_spare(whole));
                 Stage::Purge
             }
             Stage::Purge => match slices::purge_one(Some(Interval::Middle)) {
@@ -302,18 +326,32 @@ impl Running {
             },
             Stage::PurgeAll => {
                 let much = slices::due() as u64 * 100 > committed() * u64::from(clock::get().free_percent);
-                match if much { slices::purge_one(None) } else { None } {
+                match if whole || much { slices::purge_one(None) } else { None } {
                     Some(bytes) => {
                         reclaimed.purged += bytes as u64;
                         return true;
                     }
+                    None if whole => {
+                        shard::mark_sparse();
+                        Stage::HolesAll
+                    }
                     None => return false,
                 }
+            }
+            Stage::HolesAll => {
+                let dug = shard::dig_holes(DUG_AT_ONCE, None);
+                reclaimed.purged += dug as u64;
+                return dug >= DUG_AT_ONCE;
             }
         };
         self.stage = next;
         true
     }
+}
+
+/// Whoever asks for an old collection wants all that can be had.
+fn is_whole(generation: Generation, automatic: bool) -> bool {
+    generation == Generation::Old && !automatic
 }
 
 fn add(reclaimed: &mut Reclaimed, sent: Sent) {

@@ -1,4 +1,44 @@
-//! The generational clock, and giving memory back.
+//! The generational clock, collections, and what they give back: modelled on Python's `gc` module, in an allocator's terms.
+//!
+//! A tracked block has an age: the *epochs* since its birth. An epoch ends when the process has allocated
+//! [`young_bytes`](Thresholds::young_bytes), or after [`idle_ms`](Thresholds::idle_ms). The age says which generation it is of;
+//! and each generation is *collected* when its threshold is passed: nothing is freed that the program holds, but what the
+//! allocator keeps for the program goes back.
+//!
+//! | generation | collected when | what its collection does |
+//! | --- | --- | --- |
+//! | young | an epoch ends | sends home the free blocks that magazines and depots did not use; pages that become empty are retired |
+//! | middle | [`young_per_middle`](Thresholds::young_per_middle) epochs have ended | purges what stayed free since the last one, in pages and inside sparse ones |
+//! | old | [`middle_per_old`](Thresholds::middle_per_old) middle ones have run | adopts pages that ended threads left; counts the living by generation; renews the [suspects](crate::Snapshot::suspects); purges all that is free if that is more than [`free_percent`](Thresholds::free_percent) of what is committed |
+//!
+//! ```
+//! # #[global_allocator]
+//! # static ALLOC: tenure::Tenure = tenure::Tenure::new();
+//! use tenure::generation::{self, Generation, Thresholds};
+//!
+//! generation::set_thresholds(Thresholds { young_bytes: 16 << 20, ..generation::thresholds() })?;
+//! let collection = generation::collect(Generation::Old);
+//! println!("{} bytes purged, {} pinned", collection.reclaimed.purged, collection.pinned);
+//! # Ok::<(), generation::BadThreshold>(())
+//! ```
+//!
+//! **Where they run.** An automatic collection is done by the threads that allocate, on their slow paths, one at a time and in
+//! steps of tens of microseconds to a millisecond; between two steps the process allocates a 64th of an epoch. No lock of the
+//! allocator's is held from one step to the next, no thread is stopped, and no code of the program runs: an allocation may
+//! happen inside any lock. [`collect`] does it all at once, on its thread.
+//!
+//! **Where hooks run**: in [`collect`], in [`poll`], and on a thread of their own. See [`on_collection`].
+//!
+//! **The trace.** With `TENURE=trace`, or [`Tenure::trace`](crate::Tenure::trace), each collection is a line on standard error:
+//!
+//! ```text
+//! tenure: old 68 @1.420s epoch 1092: 35.8 MiB -> 23.4 MiB, home 6.5 KiB, purged 12.3 MiB, pinned 1.2 MiB, alive 139.5 KiB + 763.3 KiB + 19.4 MiB, 0.498 ms in 2 steps, longest 0.311 ms
+//! ```
+//!
+//! In this order: generation and number; seconds since the process began; epoch; [committed](crate::Stats::committed) memory before
+//! and after; what was sent `home`, `retired`, `adopted` and `purged` ([`Reclaimed`]), each only if there was any; what stays
+//! `pinned` in half-empty pages; of an old one what is `alive` young, middle-aged and old, and `frozen` if anything is; processor
+//! time, and if it took several steps their number and the longest; `asked` if it was not automatic.
 
 pub(crate) mod census;
 pub(crate) mod clock;
@@ -34,6 +74,9 @@ pub fn set_thresholds(thresholds: Thresholds) -> Result<(), BadThreshold> {
 }
 
 /// Collects a generation and those below it, whole, on this thread, and says what that gave. Hooks are called before and after.
+///
+/// An old collection that is asked for gives back all that can be had: it takes home what magazines and depots hold, used or not,
+/// purges all that is free, whatever [`free_percent`](Thresholds::free_percent) says, and digs all holes.
 ///
 /// Waits for a step of an automatic collection that another thread is at, and ends that collection first. Other threads go on: what
 /// they hold in magazines is taken while they run. It costs some microseconds for each thread, 60 ms for each GiB that is

@@ -6,7 +6,7 @@
 //!
 //! **How much work that is at most.** After a collection was asked for, none is asked for at the same level or a lower one
 //! before a sixteenth of the limit, and at least 1 MiB, has been allocated; whatever is held meanwhile. So a process that
-//! lives just below its limit, or above it, has at most one for each sixteenth, and four where it passes all levels in one.
+//! lives just below its limit, or above it, has at most one for each sixteenth, and one more for each level that it passes meanwhile.
 
 use super::{Generation, clock, hooks};
 use crate::arena::held;

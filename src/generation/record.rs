@@ -105,28 +105,32 @@ impl fmt::Display for Collection {
         let ms = |ns: u64| ns as f64 / 1e6;
         write!(
             f,
-            "{} {} @{:.3}s epoch {}: {} -> {} committed, {} home, {} retired, {} adopted, {} purged, {} pinned",
+            "{} {} @{:.3}s epoch {}: {} -> {}",
             self.generation,
             self.number,
             self.began_ns as f64 / 1e9,
             self.epoch,
             Bytes(self.committed_before as usize),
             Bytes(self.committed as usize),
-            Bytes(sent_home as usize),
-            Bytes(retired as usize),
-            Bytes(adopted as usize),
-            Bytes(purged as usize),
-            Bytes(self.pinned as usize),
         )?;
+        let kinds = [("home", sent_home), ("retired", retired), ("adopted", adopted), ("purged", purged)];
+        for (kind, bytes) in kinds.into_iter().filter(|(_, bytes)| *bytes > 0) {
+            write!(f, ", {kind} {}", Bytes(bytes as usize))?;
+        }
+        write!(f, ", pinned {}", Bytes(self.pinned as usize))?;
         if let Some(Census { young, middle, old, permanent }) = self.census {
             let bytes = |alive: Alive| Bytes(alive.bytes as usize);
-            write!(f, ", alive {}+{}+{}", bytes(young), bytes(middle), bytes(old))?;
+            write!(f, ", alive {} + {} + {}", bytes(young), bytes(middle), bytes(old))?;
             if permanent.blocks > 0.0 {
-                write!(f, "+{} frozen", bytes(permanent))?;
+                write!(f, " + {} frozen", bytes(permanent))?;
             }
         }
-        let how = if self.automatic { "auto" } else { "asked" };
-        write!(f, ", {:.3}+{:.3} ms, {} steps, {how}", ms(self.longest_pause_ns), ms(self.pause_ns), self.steps)
+        write!(f, ", {:.3} ms", ms(self.pause_ns))?;
+        match (self.automatic, self.steps) {
+            (false, _) => write!(f, ", asked"),
+            (true, 1) => Ok(()),
+            (true, steps) => write!(f, " in {steps} steps, longest {:.3} ms", ms(self.longest_pause_ns)),
+        }
     }
 }
 

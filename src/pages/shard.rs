@@ -260,7 +260,6 @@ pub(crate) fn dig_holes(bytes: usize, rested: Option<Interval>) -> usize {
 
 /// Sets the hint of every page that holes may be dug in. Hints are set when pages become much sparser: this finds what became
 /// free in between. For collections of everything: it looks at every page.
-#[cfg_attr(not(feature = "internals"), allow(dead_code))]
 pub(crate) fn mark_sparse() {
     slices::each(|slice| {
         if with_page(slice, |page| page.is_first() && page.is_sparse()) == Some(true) {

@@ -21,7 +21,7 @@ pub enum Culprit {
 ///
 /// The statistic: over the last 17 old collections, the growth of the old generation is compared with what a random walk of its
 /// increments would give, by a one-sided t-test (Student, 1908). It is a suspect if the test says so at the level of Bonferroni
-/// for 1,000 sites that are looked at 1,000 times, if growth does not slow down (Aitken, 1926), if at least half of it remains
+/// for 1,000 sites that are looked at 500 times, if growth does not slow down (Aitken, 1926), if at least half of it remains
 /// when allocation is allowed for, and if half of it is beyond all that was held before. So the first can be named after 18 old
 /// collections. What cannot be told apart: a cache that fills evenly for longer than that is a leak until it levels off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub struct Suspect {
     pub since_unix_nanos: u64,
     /// Old collections since then.
     pub collections: u32,
-    /// If all old generations were random walks without a drift, the probability that not one of 1,000 sites, in 1,000 old
+    /// If all old generations were random walks without a drift, the probability that not one of 1,000 sites, in 500 old
     /// collections, would look like this. At least 0.99.
     pub confidence: f64,
 }

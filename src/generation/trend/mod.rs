@@ -17,8 +17,12 @@
 //! away. What cannot be told apart: a cache that fills evenly for longer than the window, or a sawtooth with longer
 //! teeth, *is* a leak until it levels off; then it leaves the list within 6 collections. A leak below the noise of its
 //! site is found late or never, and one while the pace of the whole process quickens, when that no longer does. Where
-//! blocks are sampled, growth by less than what 95 samples stand for cannot be told from chance. `simulation` draws
-//! histories of many kinds, and the figures for each are printed by
+//! blocks are sampled, growth by less than what 95 samples stand for cannot be told from chance.
+//!
+//! On simulated histories (seeds from 40,000): of 800 processes with 1,000 leakless sites each, 0.5 % name any in 200
+//! collections; leaks of 1 % of what the process allocates are found within 20 collections in 95.5 % of cases, half of
+//! them within 16 to 18, and in 64 % where the pace of the process rises and falls fast. `simulation` says what is
+//! drawn, and `TREND_RUNS=800` prints all figures with
 //!
 //! ```text
 //! cargo test --release -p tenure --lib trend::tests::table -- --ignored --nocapture
