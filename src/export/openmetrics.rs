@@ -299,10 +299,11 @@ fn collections(text: &mut Text, snapshot: &Snapshot, names: &mut dyn Names) {
         "Sites and tags whose old generation keeps growing.",
         snapshot.suspects().len() as f64,
     );
-    // Two stacks may end at one line.
+    // Two stacks may end at one line. Its labels are those that it has in the families by `site`.
     let mut lines: Vec<([String; 2], f64)> = Vec::new();
     for (suspect, frame) in snapshot.suspects_named(names).iter() {
-        let labels = [frame.function.to_string(), frame.location()];
+        let (name, location) = (printable(&frame.function), printable(&frame.location()));
+        let labels = if location.is_empty() { [name.clone(), name] } else { [name, location] };
         match lines.iter_mut().find(|line| line.0 == labels) {
             Some(line) => line.1 += suspect.bytes_per_minute / 60.0,
             None => lines.push((labels, suspect.bytes_per_minute / 60.0)),

@@ -101,6 +101,8 @@ pub(super) struct Counting {
     /// By generation, and what is permanent. `bytes_error` is a variance until the end.
     alive: [Alive; 4],
     times: Times,
+    /// [`Bands::permanent`] of the last one that was a new observation, and ended.
+    permanent: u64,
     /// Whether it is a new observation for the suspects: not one soon after another.
     observes: bool,
     totals: [Totals; AT_ONCE],
@@ -116,6 +118,7 @@ impl Counting {
             bands: Bands { middle: 0, old: 0, permanent: 0 },
             alive: [Alive::NONE; 4],
             times: Times::new(),
+            permanent: 0,
             observes: false,
             totals: [Totals::NONE; AT_ONCE],
             suspects: Suspects::NONE,
@@ -179,6 +182,9 @@ impl Counting {
                 self.stage = if last < read::site_count() { Stage::Sites(last) } else { Stage::Done };
             }
             Stage::Done => {
+                if self.observes {
+                    self.permanent = self.bands.permanent;
+                }
                 let [young, middle, old, permanent] =
                     self.alive.map(|alive| Alive { bytes_error: alive.bytes_error.sqrt(), ..alive });
                 return Some(Census { young, middle, old, permanent });
@@ -225,6 +231,9 @@ impl Counting {
         }
         if known.census != self.number {
             (known.bytes, known.variance) = (0.0, 0.0);
+        }
+        if self.permanent != self.bands.permanent {
+            known.history.forget_held(&self.times);
         }
         let number = match who {
             Who::Site(site) => site,

@@ -210,7 +210,7 @@ pub struct Generations {
 
 impl Collection {
     /// One that was not done.
-    pub(super) fn none(generation: Generation, epoch: u64) -> Collection {
+    pub(crate) fn none(generation: Generation, epoch: u64) -> Collection {
         Collection {
             generation,
             number: 0,

@@ -3,6 +3,7 @@
 use super::Parts;
 #[cfg(feature = "serde")]
 use super::Snapshot;
+use crate::generation::census::MOST_SUSPECTS;
 use crate::generation::clock::Bands;
 
 /// Whether two sums of the same, in another order perhaps, are equal.
@@ -11,7 +12,8 @@ pub(super) fn near(a: f64, b: f64) -> bool {
 }
 
 /// Sites, tags and rows are in order and without doubles; every row has its site and its tag; every sum is finite, and
-/// those of sites and tags are the sums of their rows.
+/// those of sites and tags are the sums of their rows; suspects and what a census found are sums, too. A suspect's site may be
+/// missing: a dump may have had no room for it.
 pub(super) fn check(parts: &Parts) -> Result<(), String> {
     let say = |what: &str| Err(what.to_string());
     if !parts.sites.is_sorted_by(|a, b| a.number < b.number) {
@@ -53,6 +55,21 @@ pub(super) fn check(parts: &Parts) -> Result<(), String> {
         let are_sound = tag.live.is_sound() && tag.allocated.is_sound() && tag.freed.is_sound();
         if !(are_sound && tag.lifetimes.is_sound() && near(tag.live.bytes, bytes)) {
             return Err(format!("the sums of tag {} are not those of its rows", tag.number));
+        }
+    }
+    if parts.suspects.len() > MOST_SUSPECTS {
+        return Err(format!("there are {} suspects, and at most {MOST_SUSPECTS} are kept", parts.suspects.len()));
+    }
+    for s in &parts.suspects {
+        let figures = [s.old_bytes, s.old_bytes_error, s.bytes_per_epoch, s.bytes_per_minute, s.confidence];
+        if !figures.iter().all(|&x| x.is_finite() && x >= 0.0) || s.confidence > 1.0 {
+            return Err(format!("a suspect, {:?}, has figures that are none", s.culprit));
+        }
+    }
+    let censuses = parts.generations.stats.iter().filter_map(|stats| stats.last?.census);
+    for alive in censuses.flat_map(|census| [census.young, census.middle, census.old, census.permanent]) {
+        if ![alive.blocks, alive.bytes, alive.bytes_error].iter().all(|&x| x.is_finite() && x >= 0.0) {
+            return say("what a census found is no sum");
         }
     }
     if parts.tracked.is_sound() { Ok(()) } else { say("the total is no sum") }

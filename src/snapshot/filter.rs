@@ -1,6 +1,6 @@
 //! Leaving sites out by globs.
 
-use super::{Frame, Names, Snapshot, path, take};
+use super::{Culprit, Frame, Names, Snapshot, path, take};
 
 /// Which stacks to keep: those with a frame that fits, and none that does not.
 ///
@@ -51,7 +51,7 @@ impl Filter {
 }
 
 impl Snapshot {
-    /// The part of the snapshot whose stacks the filter keeps: sites and their rows, and tags with what lives of those.
+    /// The part of the snapshot whose stacks the filter keeps: sites, their rows and suspects, and tags with what lives of those.
     /// What a tag has allocated and freed, and all other figures, stay those of the whole.
     ///
     /// Looks up the names of all frames, which takes time at first: see [`Names`]. Allocates.
@@ -61,6 +61,10 @@ impl Snapshot {
             parts.sites.retain(|site| filter.keeps(&super::keys::frames(self, site, names)));
             let kept = |site| parts.sites.binary_search_by_key(&site, |s| s.number).is_ok();
             parts.rows.retain(|row| kept(row.site));
+            parts.suspects.retain(|suspect| match suspect.culprit {
+                Culprit::Site(number) => kept(number),
+                Culprit::Tag(_) => true,
+            });
             take::sum_up(&mut parts);
             names.finish();
             Snapshot { parts }

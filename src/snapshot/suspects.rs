@@ -1,7 +1,8 @@
 //! Who will not let go: the sites and tags whose old generation keeps growing, as the last old collection found them.
 
-use super::display::{bytes, name_and_place_within, notes, plus_minus, shown};
-use super::{Frame, Names, Place, Site, Snapshot, trim};
+use super::display::{CONFIDENCE, bytes, name_and_place_within, notes, shown};
+use super::quantile::normal;
+use super::{Frame, Mode, Names, Place, Site, Snapshot, trim};
 use crate::generation::census::{Found, Who};
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -95,7 +96,26 @@ impl Snapshot {
         };
         let suspects = self.suspects().iter().map(named).collect();
         names.finish();
-        SuspectsReport { suspects, old_collections: self.parts.generations.stats[2].collections, notes: names.notes() }
+        SuspectsReport {
+            suspects,
+            old_collections: self.parts.generations.stats[2].collections,
+            unix_nanos: self.parts.unix_nanos,
+            none_because: self.no_suspects(),
+            notes: names.notes(),
+        }
+    }
+
+    /// What it means that there are none.
+    fn no_suspects(&self) -> NoSuspects {
+        let parts = &self.parts;
+        // A collection soon after another is no new observation: see `trend::Times::push`.
+        let apart = (parts.bands.old / 2).max(1);
+        let observed = parts.generations.stats[2].collections.min(1 + parts.stats.epoch / apart);
+        match parts.mode {
+            Mode::Off => NoSuspects::NothingTracked,
+            _ if observed < FIRST => NoSuspects::TooEarly { observed },
+            _ => NoSuspects::NoneGrows,
+        }
     }
 }
 
@@ -118,6 +138,9 @@ fn line(snapshot: &Snapshot, number: u32, names: &mut dyn Names) -> Frame {
 pub struct SuspectsReport {
     suspects: Vec<Named>,
     old_collections: u64,
+    /// When the snapshot was taken.
+    unix_nanos: u64,
+    none_because: NoSuspects,
     notes: Vec<String>,
 }
 
@@ -129,10 +152,39 @@ struct Named {
     line: Frame,
 }
 
+/// Why there would be no suspects.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+enum NoSuspects {
+    NothingTracked,
+    /// So many old collections were far enough apart, at most.
+    TooEarly {
+        observed: u64,
+    },
+    NoneGrows,
+}
+
 impl SuspectsReport {
     /// Each suspect with its line of code, the fastest first. Of a tag, the frame is its name.
     pub fn iter(&self) -> impl Iterator<Item = (&Suspect, &Frame)> {
         self.suspects.iter().map(|named| (&named.suspect, &named.line))
+    }
+
+    fn write_none(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.old_collections;
+        match self.none_because {
+            NoSuspects::NothingTracked => writeln!(f, "No suspects: tracking is off, so nobody looks."),
+            NoSuspects::TooEarly { observed } if observed < n => {
+                writeln!(f, "No suspects yet: of {n} old collections at most {observed} were far enough apart to")?;
+                writeln!(f, "learn from, and the first suspect can be named after {FIRST}.")
+            }
+            NoSuspects::TooEarly { .. } => {
+                writeln!(f, "No suspects yet: {n} old collections, and the first can be named after {FIRST}.")
+            }
+            NoSuspects::NoneGrows => {
+                writeln!(f, "No suspects after {n} old collections: no old generation keeps growing.")
+            }
+        }
     }
 }
 
@@ -143,39 +195,129 @@ const FIRST: u64 = 18;
 
 impl fmt::Display for SuspectsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.old_collections;
         if self.suspects.is_empty() {
-            return match n {
-                n if n < FIRST => {
-                    writeln!(f, "No suspects yet: {n} old collections, and the first can be named after {FIRST}.")
-                }
-                n => writeln!(f, "No suspects after {n} old collections: no old generation keeps growing."),
-            };
+            return self.write_none(f);
         }
-        writeln!(f, "{:>11} {:>12} {:>13}  {:<18} since", "old", "per epoch", "per minute", "confidence")?;
+        let estimated = self.suspects.iter().any(|named| named.suspect.old_bytes_error > 0.0);
+        let meaning = if estimated { " (±: 95 % interval)" } else { "" };
+        writeln!(f, "Old blocks of these lines and scopes become more and more, which what they allocate does not")?;
+        writeln!(f, "explain: as of the last of {} old collections{meaning}.\n", self.old_collections)?;
+        let error = |error: f64| if estimated { format!(" {error:>9}", error = bytes(error)) } else { String::new() };
+        let head = if estimated { format!(" {:>9}", "±") } else { String::new() };
+        writeln!(
+            f,
+            "{:>10}{head} {:>12} {:>11} {:>12} {:>16}  sure",
+            "old", "per minute", "per epoch", "growing for", "old collections"
+        )?;
         for (suspect, frame) in self.iter() {
-            let Suspect { old_bytes, old_bytes_error, bytes_per_epoch, bytes_per_minute, collections, .. } = suspect;
-            let per_minute = match *bytes_per_minute {
+            let per_minute = match suspect.bytes_per_minute {
                 rate if rate > 0.0 => format!("+{}", bytes(rate)),
                 _ => "?".to_owned(),
             };
             writeln!(
                 f,
-                "{:>11} {:>12} {per_minute:>13}  {:<18} epoch {}, {collections} old collections ago{}",
-                bytes(*old_bytes),
-                format!("+{}", bytes(*bytes_per_epoch)),
-                confidence(suspect.confidence),
-                suspect.since_epoch,
-                plus_minus(*old_bytes_error, |error| format!("(standard error {})", bytes(error))).replace(" ± ", "  "),
+                "{:>10}{} {per_minute:>12} {:>11} {:>12} {:>16}  {}",
+                bytes(suspect.old_bytes),
+                error(normal(CONFIDENCE) * suspect.old_bytes_error),
+                format!("+{}", bytes(suspect.bytes_per_epoch)),
+                lasting(self.unix_nanos.saturating_sub(suspect.since_unix_nanos)),
+                suspect.collections,
+                sure(suspect.confidence),
             )?;
-            write!(f, "{:>9}", "")?;
-            name_and_place_within(f, WIDTH - 11, &shown(&frame.function), &frame.location())?;
+            write!(f, "{:>4}", "")?;
+            name_and_place_within(f, WIDTH - 6, &shown(&frame.function), &frame.location())?;
         }
+        writeln!(f, "\nA cache that still fills looks the same. When it is full, it leaves this list after six old")?;
+        writeln!(f, "collections at most.")?;
         notes(f, &self.notes)
     }
 }
 
-/// More than 99 %, with as many digits as it is worth.
-fn confidence(value: f64) -> String {
-    if value > 1.0 - 1e-9 { "> 99.9999999 %".to_owned() } else { format!("{:.4} %", value * 100.0) }
+/// A time for people. The system's clock may have been set back: then it is not known.
+fn lasting(nanos: u64) -> String {
+    let seconds = nanos as f64 / 1e9;
+    match nanos {
+        0 => "?".to_owned(),
+        _ if seconds < 120.0 => format!("{seconds:.1} s"),
+        _ if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        _ if seconds < 172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        _ => format!("{:.1} days", seconds / 86_400.0),
+    }
+}
+
+/// At least 99 %, rounded down: nothing is certain.
+fn sure(confidence: f64) -> String {
+    let hundredths = (confidence * 10_000.0).floor();
+    if hundredths >= 9999.0 { "> 99.99 %".to_owned() } else { format!("{:.2} %", hundredths / 100.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Filter;
+    use crate::snapshot::testing::{Made, names, random, shop, suspect};
+
+    fn report(made: &Made) -> String {
+        let text = made.snapshot().suspects_named(&mut names()).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        text
+    }
+
+    #[test]
+    fn a_report_says_who_and_fits() {
+        let mut made = Made { generations: random(1).generations, ..shop() };
+        made.suspects = [Culprit::Site(3), Culprit::Tag(2), Culprit::Site(99)].map(|who| suspect(who, 3e6)).into();
+        made.tags[2].1 = "\u{1b}[31m".repeat(60);
+        (made.suspects[0].confidence, made.suspects[1].confidence) = (0.99999, 0.991);
+        (made.suspects[0].old_bytes, made.suspects[0].old_bytes_error) = (1023.9 * 1024.0 * 1024.0, 1e9);
+        made.suspects[1].since_unix_nanos = made.unix_nanos - 3 * 86_400_000_000_000;
+        made.suspects[2].since_unix_nanos = u64::MAX;
+        (made.suspects[2].bytes_per_minute, made.suspects[2].collections) = (0.0, u32::MAX);
+        let text = report(&made);
+        for part in [
+            "shop::cart::add",
+            "src/cart.rs:20",
+            "+2.9 MiB",
+            "0.1 s",
+            "> 99.99 %",
+            "99.10 %",
+            "3.0 days",
+            "(unknown)",
+            " ? ",
+        ] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        assert!(!text.contains('\u{1b}'), "{text}");
+        made.suspects.iter_mut().for_each(|s| s.old_bytes_error = 0.0);
+        assert!(!report(&made).contains('±'));
+        let huge = f64::MAX;
+        made.suspects
+            .iter_mut()
+            .for_each(|s| (s.old_bytes, s.bytes_per_epoch, s.bytes_per_minute) = (huge, huge, huge));
+        report(&made);
+    }
+
+    /// What is filtered away is nobody's suspect, and has no name any more.
+    #[test]
+    fn suspects_are_filtered_by_their_stacks() {
+        let mut made = shop();
+        made.suspects = [Culprit::Site(3), Culprit::Site(6), Culprit::Tag(2)].map(|who| suspect(who, 3e6)).into();
+        let kept = made.snapshot().filter(&Filter::new().include("parser::*"), &mut names());
+        let culprits: Vec<_> = kept.suspects().iter().map(|suspect| suspect.culprit).collect();
+        assert_eq!(culprits, [Culprit::Site(6), Culprit::Tag(2)]);
+    }
+
+    /// "None" is said only where somebody looked.
+    #[test]
+    fn no_suspects_for_a_reason() {
+        let mut made = shop();
+        assert!(report(&made).contains("No suspects yet: 0 old collections"));
+        made.generations.stats[2].collections = 40;
+        made.stats.epoch = 39;
+        assert!(report(&made).contains("of 40 old collections at most 10 were far enough apart"));
+        made.stats.epoch = 39 * 8;
+        assert!(report(&made).contains("No suspects after 40 old collections"));
+        made.mode = Mode::Off;
+        assert!(report(&made).contains("tracking is off"));
+    }
 }

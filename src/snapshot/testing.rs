@@ -1,8 +1,9 @@
 //! Snapshots made up for tests.
 
 use super::aggregate::Aggregate;
-use super::{Births, Frame, Mode, Module, Names, Place, Snapshot, take};
+use super::{Births, Culprit, Frame, Mode, Module, Names, Place, Snapshot, Suspect, take};
 use crate::generation::clock::Bands;
+use crate::generation::{Alive, Census, Collection, Generation, Generations, Reclaimed};
 use crate::stats::{Stats, stats};
 use crate::track::ages::Limits;
 use crate::track::rate::Rate;
@@ -22,6 +23,8 @@ pub(crate) struct Made {
     pub(crate) mode: Mode,
     pub(crate) modules: Vec<Module>,
     pub(crate) unix_nanos: u64,
+    pub(crate) generations: Generations,
+    pub(crate) suspects: Vec<Suspect>,
 }
 
 impl Default for Made {
@@ -31,7 +34,9 @@ impl Default for Made {
         let tags = vec![(0, String::new(), Totals::default()), (1, "other".into(), Totals::default())];
         let unix_nanos = 1_790_000_000_123_456_789;
         let bands = Bands { middle: 4, old: 8, permanent: 0 };
-        Made { blocks, sites, tags, stacks, stats, bands, mode: Mode::Exact, modules, unix_nanos }
+        let (generations, suspects) = Default::default();
+        let mode = Mode::Exact;
+        Made { blocks, sites, tags, stacks, stats, bands, mode, modules, unix_nanos, generations, suspects }
     }
 }
 
@@ -55,6 +60,7 @@ impl Made {
         );
         (parts.pid, parts.mode, parts.unix_nanos) = (4711, self.mode, self.unix_nanos);
         parts.modules = self.modules.clone();
+        (parts.generations, parts.suspects) = (self.generations, self.suspects.clone());
         for site in &mut parts.sites {
             site.stack = self.stacks.get(&site.number).cloned().unwrap_or_default();
             site.peak = super::Peak { blocks: site.live.blocks, bytes: site.live.bytes };
@@ -107,6 +113,50 @@ impl Random {
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
+}
+
+/// A suspect that grows by so many bytes a minute.
+pub(crate) fn suspect(culprit: Culprit, bytes_per_minute: f64) -> Suspect {
+    Suspect {
+        culprit,
+        old_bytes: 1000.5,
+        old_bytes_error: 7.25,
+        bytes_per_epoch: bytes_per_minute / 3.0,
+        bytes_per_minute,
+        since_epoch: 3,
+        since_unix_nanos: 1_790_000_000_000_000_001,
+        collections: 20,
+        confidence: 0.999,
+    }
+}
+
+/// Collections of each generation, none of whose figures is 0.
+fn collections() -> Generations {
+    let mut all = Generations::default();
+    let reclaimed = Reclaimed { sent_home: 1, retired: 2, adopted: 3, purged: u64::MAX };
+    let alive = |x: f64| Alive { blocks: x, bytes: x * 10.5, bytes_error: x / 3.0 };
+    for (generation, stats) in Generation::ALL.into_iter().zip(&mut all.stats) {
+        let census = Census { young: alive(1.0), middle: alive(2.0), old: alive(3.5), permanent: alive(4.0) };
+        (stats.collections, stats.automatic, stats.reclaimed) = (40, 39, reclaimed);
+        (stats.pause_ns, stats.longest_pause_ns) = (5, 4);
+        stats.last = Some(Collection {
+            number: 40,
+            automatic: true,
+            began_ns: 6 + generation as u64,
+            reclaimed,
+            pinned: 7,
+            committed_before: 8,
+            committed: 9,
+            census: (generation == Generation::Old).then_some(census),
+            wall_ns: 10,
+            steps: 11,
+            pause_ns: 12,
+            longest_pause_ns: 13,
+            ..Collection::none(generation, 14)
+        });
+    }
+    (all.counts.young_bytes, all.counts.young, all.counts.middle) = (1, 2, 3);
+    all
 }
 
 /// A shop: two lines in one function, one function in two files by inlining, a recursive one, and a second crate.
@@ -179,5 +229,8 @@ pub(crate) fn random(seed: u64) -> Made {
         made.sites.push((site, totals));
     }
     made.tags[0].2.ages = made.sites[3].1.ages;
+    made.generations = collections();
+    let culprits = [Culprit::Site(2), Culprit::Site(6), Culprit::Site(7), Culprit::Tag(1), Culprit::Site(0)];
+    made.suspects = culprits.into_iter().zip(1..).map(|(who, i)| suspect(who, 600.0 / f64::from(i))).collect();
     made
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::snapshot::testing::{Made, Table, names, random, shop, totals};
+use crate::snapshot::Culprit;
+use crate::snapshot::testing::{Made, Table, names, random, shop, suspect, totals};
 use std::collections::{HashMap, HashSet};
 
 /// Series and their values, each as it is written.
@@ -107,12 +108,14 @@ fn the_number_of_series_is_bounded() {
         made.block(site, tag, 100, (1 << 36) - 1 - (1 << (i % 36)));
         table = table.with(1000 + u64::from(i), &[format!("f{i} f.rs:{i}").as_str()]);
     }
+    made.suspects = (0..32).map(|i| suspect(Culprit::Site(2 + i), 1.0)).collect();
+    made.generations = random(0).generations;
     let snapshot = made.snapshot();
     for (options, bound) in [
-        (OpenMetrics::new().sites(0).tags(0), 616),
-        (OpenMetrics::new(), 856),
-        (OpenMetrics::new().sites(500).tags(7), 3658),
-        (OpenMetrics::new().sites(usize::MAX).tags(usize::MAX), 12_616),
+        (OpenMetrics::new().sites(0).tags(0), 674),
+        (OpenMetrics::new(), 914),
+        (OpenMetrics::new().sites(500).tags(7), 3716),
+        (OpenMetrics::new().sites(usize::MAX).tags(usize::MAX), 12_674),
     ] {
         let text = openmetrics(&snapshot, &mut table, options);
         assert_well_formed(&text);
@@ -169,4 +172,29 @@ fn generations_and_ages() {
         assert_eq!(s[format!("tenure_age_live_bytes{at}").as_str()], band.living.bytes);
         assert_eq!(s[format!("tenure_age_died_blocks_total{at}").as_str()], band.died.blocks);
     }
+}
+
+/// Whoever sees a suspect looks for what its line holds: by the same labels.
+#[test]
+fn suspects_have_the_labels_of_their_lines() {
+    let mut made = shop();
+    made.tags[1].1 = "quoted \" and \0".into();
+    // Two stacks that end at one line, one without a name, one without a stack, a tag, and a site that is not there.
+    made.suspects =
+        [6, 7, 8, 0, 99].into_iter().zip(1..).map(|(i, n)| suspect(Culprit::Site(i), 60.0 * f64::from(n))).collect();
+    made.suspects.push(suspect(Culprit::Tag(1), 600.0));
+    let text = openmetrics(&made.snapshot(), &mut names(), OpenMetrics::new());
+    assert_well_formed(&text);
+    assert!(!text.contains('\0'), "a zero ends the text for some readers");
+    let s = series(&text);
+    let rates: HashMap<_, _> = s
+        .iter()
+        .filter_map(|(name, rate)| Some((name.strip_prefix("tenure_suspect_bytes_per_second")?, *rate)))
+        .collect();
+    for (labels, rate) in &rates {
+        let line = format!("tenure_site_live_bytes{labels}");
+        assert!(labels.contains("scope ") || s.contains_key(line.as_str()), "{line}: {rate} in {text}");
+    }
+    assert_eq!(rates["{function=\"parser::expr::parse\",site=\"parser/src/expr.rs:5\"}"], 3.0);
+    assert_eq!(s["tenure_suspects"], 6.0);
 }

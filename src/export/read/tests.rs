@@ -37,14 +37,24 @@ fn validate(schema: &Value, root: &Value, value: &Value, at: &str, faults: &mut 
             "const" => value == rule,
             "enum" => rule.as_array().expect("a list").contains(value),
             "minimum" => value.as_f64().is_none_or(|v| v >= rule.as_f64().expect("a number")),
+            "maximum" => value.as_f64().is_none_or(|v| v <= rule.as_f64().expect("a number")),
+            "minProperties" => value.as_object().is_none_or(|v| v.len() as u64 >= rule.as_u64().expect("a number")),
+            "maxProperties" => value.as_object().is_none_or(|v| v.len() as u64 <= rule.as_u64().expect("a number")),
+            "maxItems" => value.as_array().is_none_or(|v| v.len() as u64 <= rule.as_u64().expect("a number")),
             "minItems" => value.as_array().is_none_or(|v| v.len() as u64 >= rule.as_u64().expect("a number")),
             "required" => {
                 rule.as_array().expect("a list").iter().all(|k| value.get(k.as_str().expect("a key")).is_some())
             }
             "additionalProperties" => {
-                assert_eq!(rule, &Value::Bool(false));
-                let known = |key: &String| properties.is_some_and(|p| p.contains_key(key));
-                value.as_object().is_none_or(|v| v.keys().all(known))
+                let known = |key: &str| properties.is_some_and(|p| p.contains_key(key));
+                let mut others = value.as_object().into_iter().flatten().filter(|(key, _)| !known(key)).peekable();
+                match rule {
+                    Value::Bool(false) => others.peek().is_none(),
+                    rule => {
+                        others.for_each(|(key, value)| validate(rule, root, value, &format!("{at}/{key}"), faults));
+                        true
+                    }
+                }
             }
             "items" => {
                 for (i, item) in value.as_array().into_iter().flatten().enumerate() {
@@ -52,13 +62,14 @@ fn validate(schema: &Value, root: &Value, value: &Value, at: &str, faults: &mut 
                 }
                 true
             }
-            "oneOf" => {
+            "oneOf" | "anyOf" => {
                 let fits = |rule: &&Value| {
                     let mut faults = Vec::new();
                     validate(rule, root, value, at, &mut faults);
                     faults.is_empty()
                 };
-                rule.as_array().expect("a list").iter().filter(fits).count() == 1
+                let fitting = rule.as_array().expect("a list").iter().filter(fits).count();
+                fitting == 1 || fitting > 1 && keyword == "anyOf"
             }
             other => panic!("the test does not know the keyword {other}"),
         };
@@ -121,7 +132,10 @@ fn a_dump_fits_the_schema() {
 
 #[test]
 fn what_does_not_fit_the_schema_is_found() {
-    let good = parse(&json(&shop().snapshot(), &mut names()));
+    let mut made = random(9);
+    (made.blocks, made.tags, made.sites) = (shop().blocks, shop().tags, shop().sites);
+    let good = parse(&json(&made.snapshot(), &mut names()));
+    assert_eq!(faults(&good), [""; 0]);
     let spoil = |path: &str, to: Value| {
         let mut bad = good.clone();
         *bad.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = to;
@@ -136,6 +150,10 @@ fn what_does_not_fit_the_schema_is_found() {
         ("/snapshot/sites/0", serde_json::json!({}), "/snapshot/sites/0: required"),
         ("/names/0/frames", serde_json::json!([]), "/names/0/frames: minItems"),
         ("/snapshot/untracked/bytes/value", Value::Null, "/snapshot/untracked/bytes/value: type"),
+        ("/snapshot/suspects/0/culprit", serde_json::json!({}), "/snapshot/suspects/0/culprit: minProperties"),
+        ("/snapshot/suspects/0/confidence", Value::from(1.5), "/snapshot/suspects/0/confidence: maximum"),
+        ("/snapshot/collections/counts/young", Value::Null, "/snapshot/collections/counts/young: type"),
+        ("/snapshot/collections/stats/2/last/census", Value::from(3), "/snapshot/collections/stats/2/last: anyOf"),
     ] {
         assert!(spoil(path, to).contains(&found.to_string()), "{found}");
     }
@@ -219,6 +237,45 @@ fn what_is_no_snapshot_is_refused_in_one_line() {
     );
     assert!(aged != more && refused(&more).contains("what should be a sum is none"));
     assert!(with("\"place\":[null,1],\"frames\":[{", "\"place\":[null,1],\"frames\":[],\"x\":[{").contains("no frame"));
+}
+
+/// What says that it is a suspect, and cannot be one.
+#[test]
+fn no_suspects_are_refused() {
+    let text = json(&random(3).snapshot(), &mut names());
+    let begin = text.find("\"suspects\":[").expect("suspects") + 12;
+    let end = begin + text[begin..].find(']').expect("their end");
+    let with = |suspects: &str| format!("{}[{suspects}]{}", &text[..begin - 1], &text[end + 1..]);
+    let one = |from: &str, to: &str| {
+        let first = &text[begin..][..text[begin..].find("}").expect("a culprit") + 1];
+        let first = &text[begin..][..first.len() + text[begin + first.len()..].find('}').expect("an end") + 1];
+        assert!(first.contains(from), "{from} in {first}");
+        first.replacen(from, to, 1)
+    };
+    let good = one("\"site\":2", "\"site\":2");
+    assert_eq!(from_json(&with(&good)).expect("a snapshot").0.suspects().len(), 1);
+    for (from, to) in [
+        ("\"old_bytes\":", "\"old_bytes\":-"),
+        ("\"old_bytes_error\":", "\"old_bytes_error\":-"),
+        ("\"bytes_per_epoch\":", "\"bytes_per_epoch\":-"),
+        ("\"bytes_per_minute\":", "\"bytes_per_minute\":-"),
+        ("\"confidence\":", "\"confidence\":1"),
+    ] {
+        assert!(refused(&with(&one(from, to))).contains("a suspect"), "{to}");
+    }
+    assert!(refused(&with(&vec![good.as_str(); 33].join(","))).contains("33 suspects"));
+    refused(&with(&one("\"site\":2", "\"site\":2,\"tag\":2")));
+    refused(&with(&one("\"old_bytes\":", "\"old_bytes\":1e999,\"x\":")));
+    // A dump may have no room for the site: what it is called is all that is lost.
+    for number in ["\"site\":99", "\"tag\":99"] {
+        let (snapshot, mut names) = from_json(&with(&one("\"site\":2", number))).expect("a snapshot");
+        assert_eq!(snapshot.suspects_named(&mut names).iter().count(), 1);
+        super::super::openmetrics(&snapshot, &mut names, crate::export::OpenMetrics::new());
+    }
+    let huge = one("\"bytes_per_minute\":", "\"bytes_per_minute\":1e308,\"x\":");
+    let (snapshot, mut names) = from_json(&with(&huge)).expect("a snapshot");
+    let report = snapshot.suspects_named(&mut names).to_string();
+    assert!(report.lines().all(|line| line.chars().count() <= 100), "{report}");
 }
 
 /// Names from a file do not speak for this process, nor for a module that lies elsewhere.

@@ -282,6 +282,14 @@ impl History {
         self.count = times.count;
     }
 
+    /// What was held so far counts no more, or counts again: something was frozen, or is no longer. So nothing was held, and
+    /// what comes is new. Called when the observation has its place in `times`, before [`History::push`].
+    pub(crate) fn forget_held(&mut self, times: &Times) {
+        self.ring.iter_mut().for_each(|seen| seen.old = 0.0);
+        self.peak = 0.0;
+        self.begin(times, 0, 0.0);
+    }
+
     /// Moves the beginning to the window's if growth was slower before.
     fn begin_later(&mut self, times: &Times) {
         let (now, top) = (self.ring[slot(times, 0)].old, self.top);
