@@ -12,6 +12,7 @@ pub(crate) mod relief;
 pub(crate) mod trend;
 
 use crate::config::Config;
+use crate::os::owned;
 pub use crate::config::{BadThreshold, Thresholds};
 pub use clock::Generation;
 pub use hooks::{Event, Hook, HookId, TooManyHooks};
@@ -136,6 +137,7 @@ pub(crate) fn begin(config: &Config) {
 
 /// In a forked child, none of our threads exists.
 pub(crate) fn after_fork_in_child() {
+    owned::after_fork_in_child();
     helper::after_fork_in_child();
     hooks::after_fork_in_child();
 }
