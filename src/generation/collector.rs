@@ -161,10 +161,7 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
         if !automatic {
             clock::tick_now();
             clock::restart(generation);
-            // What is due by now is done by this.
-            if clock::wanted().is_some_and(|wanted| wanted <= generation) {
-                clock::take_wanted();
-            }
+            clock::satisfy(generation);
         }
         collector.begin(generation, automatic);
         collector.run(false)
