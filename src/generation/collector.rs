@@ -134,10 +134,10 @@ pub(crate) fn help() {
 #[inline(never)]
 fn step(allocated: u64) {
     // Whoever has it is at work, or this is a signal handler above it.
-    let ended = COLLECTOR.with(Some(0), |collector, inherited| {
-        collector.inherit(inherited);
-        if collector.running.is_none() {
-            collector.begin(clock::take_wanted()?, true);
+    let ended = with(Some(0), |collector| {
+        let begins = if collector.running.is_none() { clock::take_wanted() } else { None };
+        if let Some(generation) = begins {
+            collector.begin(generation, true);
         }
         let ended = collector.run(true);
         PENDING.store(collector.running.is_some(), Ordering::Relaxed);
@@ -152,8 +152,7 @@ fn step(allocated: u64) {
 /// A whole collection, after what has begun of an automatic one. Waits for other threads' steps.
 pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collection, Busy> {
     let mut before = None;
-    let collection = COLLECTOR.with(None, |collector, inherited| {
-        collector.inherit(inherited);
+    let collection = with(None, |collector| {
         if collector.running.is_some() {
             before = collector.run(false);
             PENDING.store(false, Ordering::Relaxed);
@@ -174,21 +173,25 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
 
 /// The suspects of the last old collection. Waits for a step of a collection.
 pub(crate) fn suspects() -> Suspects {
-    COLLECTOR.with(None, |collector, _| collector.suspects).unwrap_or(Suspects::NONE)
+    with(None, |collector| collector.suspects).unwrap_or(Suspects::NONE)
 }
 
 pub(super) fn stats() -> [GenerationStats; 3] {
-    COLLECTOR.with(None, |collector, _| collector.stats).unwrap_or([GenerationStats::NONE; 3])
+    with(None, |collector| collector.stats).unwrap_or([GenerationStats::NONE; 3])
+}
+
+/// Runs `f` with the collector, as [`Owned::with`] does. If a thread that is gone had it when the process was forked, that
+/// thread's collection is nobody's, whoever comes first.
+fn with<R>(patience: Option<u64>, f: impl FnOnce(&mut Collector) -> R) -> Result<R, Busy> {
+    COLLECTOR.with(patience, |collector, inherited| {
+        if inherited {
+            collector.running = None;
+        }
+        f(collector)
+    })
 }
 
 impl Collector {
-    /// A thread that is gone had this when the process was forked: its collection is nobody's.
-    fn inherit(&mut self, inherited: bool) {
-        if inherited {
-            self.running = None;
-        }
-    }
-
     fn begin(&mut self, generation: Generation, automatic: bool) {
         let began = os::uptime_nanos();
         let round = match !automatic || looks_at_magazines(generation) {
