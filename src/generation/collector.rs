@@ -2,7 +2,7 @@
 //!
 //! A collection is a list of things to do ([`Stage`]), each in pieces of some microseconds. Whoever asks for one does all of them. An
 //! automatic one is done by threads that allocate, on their slow paths, for as long as [`budget`] allows at once; then they
-//! go on until the process has allocated [`PACE`] of an epoch more. No lock is held from one step to the next; what a
+//! go on until the process has allocated [`PACE`] of an epoch more, or [`PACE_MOST`]. No lock is held from one step to the next; what a
 //! vanished thread was doing at a fork is forgotten in the child.
 
 use super::census::{Counting, Suspects};
@@ -72,6 +72,8 @@ static SMALL: AtomicU64 = AtomicU64::new(0);
 
 /// The part of an epoch that the process allocates between two steps, as a power of two.
 const PACE: u32 = 6;
+/// But no more than so many bytes: shorter thresholds and the soft limit do not wait for longer.
+const PACE_MOST: u64 = 16 << 20;
 /// Bytes of holes that are dug at a time.
 const DUG_AT_ONCE: usize = 1 << 20;
 
@@ -141,7 +143,7 @@ fn step(allocated: u64) {
         }
         let ended = collector.run(true);
         PENDING.store(collector.running.is_some(), Ordering::Relaxed);
-        NEXT.store(allocated + (clock::get().young_bytes >> PACE), Ordering::Relaxed);
+        NEXT.store(allocated + (clock::get().young_bytes >> PACE).min(PACE_MOST), Ordering::Relaxed);
         ended
     });
     if let Ok(Some(collection)) = ended {
