@@ -299,19 +299,20 @@ impl Running {
                 None => return true,
                 Some(census) => {
                     self.done.census = Some(census);
+                    // Decided once: it is all or nothing.
+                    if slices::due() as u64 * 100 <= committed() * u64::from(clock::get().free_percent) {
+                        return false;
+                    }
                     Stage::PurgeAll
                 }
             },
-            Stage::PurgeAll => {
-                let much = slices::due() as u64 * 100 > committed() * u64::from(clock::get().free_percent);
-                match if much { slices::purge_one(None) } else { None } {
-                    Some(bytes) => {
-                        reclaimed.purged += bytes as u64;
-                        return true;
-                    }
-                    None => return false,
+            Stage::PurgeAll => match slices::purge_one(None) {
+                Some(bytes) => {
+                    reclaimed.purged += bytes as u64;
+                    return true;
                 }
-            }
+                None => return false,
+            },
         };
         self.stage = next;
         true
