@@ -706,7 +706,7 @@ impl Arena {
         let h = Huge { base, units: units_of(slices), slices, waited: [false; INTERVALS] };
         self.counts.due += slices;
         // What was moved away is no use to the next one, and to purge the rest costs little.
-        let now = zero > 0 || self.waiting.iter().all(Option::is_some);
+        let now = zero > 0 || self.places() == 0;
         // SAFETY: the range is committed, ours and dead.
         if now && unsafe { os::purge(base, slices * SLICE) } {
             self.counts.due -= slices;
@@ -732,6 +732,12 @@ impl Arena {
         // SAFETY: by the caller's promise.
         unsafe { os::set_huge(at, len, wanted) };
         wanted
+    }
+
+    /// How many more may wait. One whose purge is on its way comes back, if that was not all of it.
+    fn places(&self) -> usize {
+        let free = self.waiting.iter().filter(|slot| slot.is_none()).count();
+        free.saturating_sub(usize::from(self.purging_huge.is_some()))
     }
 
     /// A freed huge block waits to be used again or purged; it is counted as due.
