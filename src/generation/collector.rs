@@ -9,7 +9,7 @@ use super::census::{Counting, Suspects};
 use super::record::{Collection, GenerationStats, Reclaimed};
 use super::{Generation, clock, hooks};
 use crate::arena::SLICE;
-use crate::arena::slices::{self, Interval};
+use crate::arena::slices::{self, Interval, Unpurged};
 use crate::config::current;
 use crate::heap::steal;
 use crate::os;
@@ -35,8 +35,8 @@ enum Stage {
     Adopt,
     /// The living are counted by generation, and the suspects renewed.
     Count,
-    /// If much is free, all of it is purged.
-    PurgeAll,
+    /// If much is free, all of it is purged: so many bytes, or it would not end while others free as much.
+    PurgeAll(usize),
 }
 
 /// A collection that has begun.
@@ -220,7 +220,7 @@ impl Collector {
         let until = if bounded { begun + budget(running.done.generation) } else { u64::MAX };
         let mut more = true;
         while more && os::uptime_nanos() < until {
-            more = running.piece(&mut self.counting);
+            more = running.piece(&mut self.counting, !bounded);
         }
         if !more {
             running.done.pinned = pinned();
@@ -249,8 +249,8 @@ impl Collector {
 }
 
 impl Running {
-    /// Does a piece of what is to do. `false` when nothing is left.
-    fn piece(&mut self, counting: &mut Counting) -> bool {
+    /// Does a piece of what is to do, `whole` if no other will be asked for. `false` when nothing is left.
+    fn piece(&mut self, counting: &mut Counting, whole: bool) -> bool {
         let (generation, reclaimed) = (self.done.generation, &mut self.done.reclaimed);
         let next = match &mut self.stage {
             Stage::Home(round) => match round.step() {
@@ -265,7 +265,7 @@ impl Running {
                 add(reclaimed, shard::retire_spare(false));
                 Stage::Purge
             }
-            Stage::Purge => match slices::purge_one(Some(Interval::Middle)) {
+            Stage::Purge => match purge_one(Some(Interval::Middle), whole) {
                 Some(bytes) => {
                     reclaimed.purged += bytes as u64;
                     return true;
@@ -300,22 +300,42 @@ impl Running {
                 Some(census) => {
                     self.done.census = Some(census);
                     // Decided once: it is all or nothing.
-                    if slices::due() as u64 * 100 <= committed() * u64::from(clock::get().free_percent) {
+                    let due = slices::due();
+                    if due as u64 * 100 <= committed() * u64::from(clock::get().free_percent) {
                         return false;
                     }
-                    Stage::PurgeAll
+                    Stage::PurgeAll(due)
                 }
             },
-            Stage::PurgeAll => match slices::purge_one(None) {
+            Stage::PurgeAll(left) => match purge_one(None, whole) {
                 Some(bytes) => {
                     reclaimed.purged += bytes as u64;
-                    return true;
+                    *left = left.saturating_sub(bytes);
+                    return *left > 0;
                 }
                 None => return false,
             },
         };
         self.stage = next;
         true
+    }
+}
+
+/// A whole collection waits for others' purges, a millisecond so many times: they are short, but there may be one after the other.
+const PATIENCE: u32 = 200;
+
+/// [`slices::purge_one`]. `None` if nothing is left, or it would be waited for.
+fn purge_one(interval: Option<Interval>, whole: bool) -> Option<usize> {
+    let mut waited = 0;
+    loop {
+        match slices::purge_one(interval) {
+            Ok(bytes) => return Some(bytes),
+            Err(Unpurged::Busy) if whole && waited < PATIENCE => {
+                waited += 1;
+                os::nap(1);
+            }
+            Err(_) => return None,
+        }
     }
 }
 
