@@ -7,7 +7,7 @@
 
 use super::census::{Counting, Suspects};
 use super::record::{Collection, GenerationStats, Reclaimed};
-use super::{Generation, clock, hooks};
+use super::{Generation, clock, helper, hooks};
 use crate::arena::SLICE;
 use crate::arena::slices::{self, Interval, Unpurged};
 use crate::config::current;
@@ -146,6 +146,8 @@ fn step(allocated: u64) {
         NEXT.store(allocated + (clock::get().young_bytes >> PACE).min(PACE_MOST), Ordering::Relaxed);
         ended
     });
+    // What is due now, nobody may ever free anything to be told.
+    helper::due(slices::due());
     if let Ok(Some(collection)) = ended {
         hooks::ended(&collection);
     }
@@ -167,6 +169,7 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
         collector.begin(generation, automatic);
         collector.run(false)
     })?;
+    helper::due(slices::due());
     if let Some(before) = before {
         hooks::ended(&before);
     }
