@@ -137,8 +137,16 @@ pub(super) fn tell() -> usize {
         return 0;
     }
     let pressed = usize::from(pressure::tell());
-    let waiting = with(|hooks| std::mem::replace(&mut hooks.waiting, [None; WAITING])).unwrap_or([None; WAITING]);
-    pressed + waiting.iter().flatten().map(|collection| call(Event::After(collection))).count()
+    // One at a time: together they are some 10 KiB, and the thread's stack may be small. No more than there may be now, or a hook
+    // that allocates much would be called for ever.
+    let waiting = std::iter::from_fn(|| {
+        with(|hooks| {
+            let oldest = hooks.waiting[0].take();
+            hooks.waiting.rotate_left(1);
+            oldest
+        })?
+    });
+    pressed + waiting.take(WAITING).map(|collection| call(Event::After(&collection))).count()
 }
 
 /// Automatic collections that ended while so many others waited that hooks never heard of them.
