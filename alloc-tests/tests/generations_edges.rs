@@ -347,3 +347,35 @@ fn a_forked_child_reads_first() {
         });
     });
 }
+
+/// The empty tracked pages that shards keep for the next sample do not add up when threads end.
+#[test]
+fn adopted_spare_pages_are_retired() {
+    Scenario::new("adopted_spare_pages_are_retired").env("TENURE", "exact,helper=off").run(|| {
+        generation::disable();
+        const SIZES: [usize; 8] = [40, 72, 200, 400, 600, 1200, 2400, 5000];
+        let pages = || {
+            let stats = tenure::stats();
+            SIZES.iter().map(|size| stats.classes.iter().find(|c| c.block_size >= *size).map_or(0, |c| c.pages)).sum::<usize>()
+        };
+        let before = pages();
+        for _ in 0..3 {
+            let barrier = Barrier::new(16);
+            thread::scope(|scope| {
+                for _ in 0..16 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        let blocks: Vec<_> = SIZES.iter().map(|&size| black_box(vec![1u8; size])).collect();
+                        barrier.wait();
+                        drop(blocks);
+                    });
+                }
+            });
+            (0..3).for_each(|_| _ = generation::collect(Old));
+        }
+        (0..3).for_each(|_| _ = generation::collect(Middle));
+        let after = pages();
+        println!("{before} pages before, {after} after");
+        assert!(after <= before + 2, "{before} pages before, {after} after");
+    });
+}

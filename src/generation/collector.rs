@@ -292,8 +292,9 @@ impl Running {
                 Stage::Adopt
             }
             Stage::Adopt => match shard::adopt_abandoned() {
-                Some(bytes) => {
+                Some((bytes, sent)) => {
                     reclaimed.adopted += bytes as u64;
+                    add(reclaimed, sent);
                     return true;
                 }
                 None => Stage::Count,
