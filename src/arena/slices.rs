@@ -231,13 +231,21 @@ pub(crate) fn begin_interval(interval: Interval) {
 /// Slices that are purged at a time: a step of some 250 µs.
 const PURGED_AT_ONCE: usize = (4 << 20) / SLICE;
 
+/// Why nothing was purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpurged {
+    /// Nothing is left, or the system refuses.
+    Nothing,
+    /// Somebody else is purging. That may take some 250 µs.
+    Busy,
+}
+
 /// Purges up to 4 MiB of free slices, of those that have waited for an interval or, without one, of any.
-/// Returns the bytes; `None` when nothing is left, the system refuses, or somebody else is purging.
-/// The lock is not held meanwhile.
-pub(crate) fn purge_one(waited: Option<Interval>) -> Option<usize> {
+/// Returns the bytes. The lock is not held meanwhile.
+pub(crate) fn purge_one(waited: Option<Interval>) -> Result<usize, Unpurged> {
     let mut arena = ARENA.lock();
     if arena.purging.is_some() || arena.purging_huge.is_some() {
-        return None;
+        return Err(Unpurged::Busy);
     }
     let fits = |h: &Option<Huge>| h.is_some_and(|h| waited.is_none_or(|interval| h.waited[interval as usize]));
     if let Some(h) = arena.waiting.iter_mut().find(|h| fits(h)).and_then(Option::take) {
@@ -262,9 +270,9 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Option<usize> {
             (false, _) => arena.wait(Huge { waited: [false; INTERVALS], ..h }),
         }
         arena.settle();
-        return done.then_some(n * SLICE);
+        return if done { Ok(n * SLICE) } else { Err(Unpurged::Nothing) };
     }
-    let (info, first, n) = arena.infos().find_map(|info| {
+    let found = arena.infos().find_map(|info| {
         // SAFETY: as above.
         let waited = unsafe {
             match waited {
@@ -274,7 +282,8 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Option<usize> {
         };
         let (first, n) = waited.runs().next()?;
         Some((info, first, n.min(PURGED_AT_ONCE)))
-    })?;
+    });
+    let (info, first, n) = found.ok_or(Unpurged::Nothing)?;
     // SAFETY: as above; the run is taken out of `free`, so that nobody gets it while it is purged.
     let at = unsafe {
         (*info).free.remove(first, n);
@@ -301,7 +310,7 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Option<usize> {
         held::shrink(n * SLICE);
     }
     arena.settle();
-    done.then_some(n * SLICE)
+    if done { Ok(n * SLICE) } else { Err(Unpurged::Nothing) }
 }
 
 /// Hints that are set.
@@ -334,12 +343,6 @@ pub(crate) fn mark_used(at: *mut u8) {
 /// How many pages have become sparse since somebody looked at them.
 pub(crate) fn sparse() -> usize {
     SPARSE.load(Ordering::Relaxed) // Relaxed: as in `mark_sparse`
-}
-
-/// Whether somebody is purging: [`purge_one`] gives nothing then.
-pub(crate) fn is_purging() -> bool {
-    let arena = ARENA.lock();
-    arena.purging.is_some() || arena.purging_huge.is_some()
 }
 
 /// Calls `f` with the first address of each slice whose hint is set, and takes the hint, until `f` says stop.
@@ -715,7 +718,7 @@ impl Arena {
         let h = Huge { base, units: units_of(slices), slices, committed: slices, waited: [false; INTERVALS] };
         self.counts.due += slices;
         // What was moved away is no use to the next one, and to purge the rest costs little.
-        let now = zero > 0 || self.waiting.iter().all(Option::is_some);
+        let now = zero > 0 || self.places() == 0;
         // SAFETY: the range is committed, ours and dead.
         if now && unsafe { os::purge(base, slices * SLICE) } {
             self.counts.due -= slices;
@@ -741,6 +744,12 @@ impl Arena {
         // SAFETY: by the caller's promise.
         unsafe { os::set_huge(at, len, wanted) };
         wanted
+    }
+
+    /// How many more may wait. One whose purge is on its way comes back, if that was not all of it.
+    fn places(&self) -> usize {
+        let free = self.waiting.iter().filter(|slot| slot.is_none()).count();
+        free.saturating_sub(usize::from(self.purging_huge.is_some()))
     }
 
     /// A freed huge block waits to be used again or purged; it is counted as due.

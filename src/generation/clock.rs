@@ -184,9 +184,16 @@ pub(crate) fn wanted() -> Option<Generation> {
 
 /// What is due, which is begun now.
 pub(crate) fn take_wanted() -> Option<Generation> {
-    let wanted = wanted()?;
-    WANTED.store(0, Ordering::Relaxed);
-    Some(wanted)
+    wanted()?;
+    // Whatever it is by now: an older generation's must not be lost.
+    let wanted = WANTED.swap(0, Ordering::Relaxed);
+    Generation::ALL.get(usize::from(wanted).checked_sub(1)?).copied()
+}
+
+/// What is due is done by a collection of this generation, if it is not an older one's.
+pub(crate) fn satisfy(generation: Generation) {
+    let left = |wanted: u8| (wanted <= generation as u8 + 1).then_some(0);
+    _ = WANTED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
 }
 
 /// A collection that nobody waited for begins: the counts start anew.

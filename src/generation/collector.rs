@@ -2,14 +2,14 @@
 //!
 //! A collection is a list of things to do ([`Stage`]), each in pieces of some microseconds. Whoever asks for one does all of them. An
 //! automatic one is done by threads that allocate, on their slow paths, for as long as [`budget`] allows at once; then they
-//! go on until the process has allocated [`PACE`] of an epoch more. No lock is held from one step to the next; what a
+//! go on until the process has allocated [`PACE`] of an epoch more, or [`PACE_MOST`]. No lock is held from one step to the next; what a
 //! vanished thread was doing at a fork is forgotten in the child.
 
 use super::census::{Counting, Suspects};
 use super::record::{Collection, GenerationStats, Reclaimed};
-use super::{Generation, clock, hooks};
+use super::{Generation, clock, helper, hooks};
 use crate::arena::SLICE;
-use crate::arena::slices::{self, Interval};
+use crate::arena::slices::{self, Interval, Unpurged};
 use crate::config::current;
 use crate::heap::steal;
 use crate::os;
@@ -35,8 +35,9 @@ enum Stage {
     Adopt,
     /// The living are counted by generation, and the suspects renewed.
     Count,
-    /// If much is free, or all of it was asked for, all of it is purged,
-    PurgeAll,
+    /// If much is free, or all of it was asked for, all of it is purged: so many bytes, or it would not end while others free as
+    /// much,
+    PurgeAll(usize),
     /// and, if it was asked for, every hole is dug.
     HolesAll,
 }
@@ -90,6 +91,8 @@ static SMALL: AtomicU64 = AtomicU64::new(0);
 
 /// The part of an epoch that the process allocates between two steps, as a power of two.
 const PACE: u32 = 6;
+/// But no more than so many bytes: shorter thresholds and the soft limit do not wait for longer.
+const PACE_MOST: u64 = 16 << 20;
 /// Bytes of holes that are dug at a time.
 const DUG_AT_ONCE: usize = 1 << 20;
 
@@ -152,16 +155,18 @@ pub(crate) fn help() {
 #[inline(never)]
 fn step(allocated: u64) {
     // Whoever has it is at work, or this is a signal handler above it.
-    let ended = COLLECTOR.with(Some(0), |collector, inherited| {
-        collector.inherit(inherited);
-        if collector.running.is_none() {
-            collector.begin(clock::take_wanted()?, true);
+    let ended = with(Some(0), |collector| {
+        let begins = if collector.running.is_none() { clock::take_wanted() } else { None };
+        if let Some(generation) = begins {
+            collector.begin(generation, true);
         }
         let ended = collector.run(true);
         PENDING.store(collector.running.is_some(), Ordering::Relaxed);
-        NEXT.store(allocated + (clock::get().young_bytes >> PACE), Ordering::Relaxed);
+        NEXT.store(allocated + (clock::get().young_bytes >> PACE).min(PACE_MOST), Ordering::Relaxed);
         ended
     });
+    // What is due now, nobody may ever free anything to be told.
+    helper::due(slices::due());
     if let Ok(Some(collection)) = ended {
         hooks::ended(&collection);
     }
@@ -170,8 +175,7 @@ fn step(allocated: u64) {
 /// A whole collection, after what has begun of an automatic one. Waits for other threads' steps.
 pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collection, Busy> {
     let mut before = None;
-    let collection = COLLECTOR.with(None, |collector, inherited| {
-        collector.inherit(inherited);
+    let collection = with(None, |collector| {
         if collector.running.is_some() {
             before = collector.run(false);
             PENDING.store(false, Ordering::Relaxed);
@@ -179,14 +183,12 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
         if !automatic {
             clock::tick_now();
             clock::restart(generation);
-            // What is due by now is done by this.
-            if clock::wanted().is_some_and(|wanted| wanted <= generation) {
-                clock::take_wanted();
-            }
+            clock::satisfy(generation);
         }
         collector.begin(generation, automatic);
         collector.run(false)
     })?;
+    helper::due(slices::due());
     if let Some(before) = before {
         hooks::ended(&before);
     }
@@ -195,21 +197,25 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
 
 /// The suspects of the last old collection. Waits for a step of a collection.
 pub(crate) fn suspects() -> Suspects {
-    COLLECTOR.with(None, |collector, _| collector.suspects).unwrap_or(Suspects::NONE)
+    with(None, |collector| collector.suspects).unwrap_or(Suspects::NONE)
 }
 
 pub(super) fn stats() -> [GenerationStats; 3] {
-    COLLECTOR.with(None, |collector, _| collector.stats).unwrap_or([GenerationStats::NONE; 3])
+    with(None, |collector| collector.stats).unwrap_or([GenerationStats::NONE; 3])
+}
+
+/// Runs `f` with the collector, as [`Owned::with`] does. If a thread that is gone had it when the process was forked, that
+/// thread's collection is nobody's, whoever comes first.
+fn with<R>(patience: Option<u64>, f: impl FnOnce(&mut Collector) -> R) -> Result<R, Busy> {
+    COLLECTOR.with(patience, |collector, inherited| {
+        if inherited {
+            collector.running = None;
+        }
+        f(collector)
+    })
 }
 
 impl Collector {
-    /// A thread that is gone had this when the process was forked: its collection is nobody's.
-    fn inherit(&mut self, inherited: bool) {
-        if inherited {
-            self.running = None;
-        }
-    }
-
     fn begin(&mut self, generation: Generation, automatic: bool) {
         let began = os::uptime_nanos();
         let round = match !automatic || looks_at_magazines(generation) {
@@ -236,7 +242,7 @@ impl Collector {
         let until = if bounded { begun + budget(running.done.generation) } else { u64::MAX };
         let mut more = true;
         while more && os::uptime_nanos() < until {
-            more = running.piece(&mut self.counting);
+            more = running.piece(&mut self.counting, !bounded);
         }
         if !more {
             running.done.pinned = pinned();
@@ -270,9 +276,9 @@ impl Collector {
 }
 
 impl Running {
-    /// Does a piece of what is to do. `false` when nothing is left.
-    fn piece(&mut self, counting: &mut Counting) -> bool {
-        let whole = is_whole(self.done.generation, self.done.automatic);
+    /// Does a piece of what is to do; waits for others' purges, if it is to. `false` when nothing is left.
+    fn piece(&mut self, counting: &mut Counting, waits: bool) -> bool {
+        let all = is_whole(self.done.generation, self.done.automatic);
         let (generation, reclaimed) = (self.done.generation, &mut self.done.reclaimed);
         let next = match &mut self.stage {
             Stage::Home(round) => match round.step() {
@@ -284,10 +290,10 @@ impl Running {
                 None => Stage::Spare,
             },
             Stage::Spare => {
-                add(reclaimed, shard::retire_spare(whole));
+                add(reclaimed, shard::retire_spare(all));
                 Stage::Purge
             }
-            Stage::Purge => match slices::purge_one(Some(Interval::Middle)) {
+            Stage::Purge => match purge_one(Some(Interval::Middle), waits) {
                 Some(bytes) => {
                     reclaimed.purged += bytes as u64;
                     return true;
@@ -311,8 +317,9 @@ impl Running {
                 Stage::Adopt
             }
             Stage::Adopt => match shard::adopt_abandoned() {
-                Some(bytes) => {
+                Some((bytes, sent)) => {
                     reclaimed.adopted += bytes as u64;
+                    add(reclaimed, sent);
                     return true;
                 }
                 None => Stage::Count,
@@ -321,22 +328,26 @@ impl Running {
                 None => return true,
                 Some(census) => {
                     self.done.census = Some(census);
-                    Stage::PurgeAll
+                    // Decided once: it is all or nothing.
+                    let due = slices::due();
+                    if !all && due as u64 * 100 <= committed() * u64::from(clock::get().free_percent) {
+                        return false;
+                    }
+                    Stage::PurgeAll(due)
                 }
             },
-            Stage::PurgeAll => {
-                let much = slices::due() as u64 * 100 > committed() * u64::from(clock::get().free_percent);
-                match if whole || much { slices::purge_one(None) } else { None } {
-                    Some(bytes) => {
-                        reclaimed.purged += bytes as u64;
-                        return true;
-                    }
-                    None if whole => {
-                        shard::mark_sparse();
-                        Stage::HolesAll
-                    }
-                    None => return false,
+            Stage::PurgeAll(left) => {
+                let purged = if *left > 0 { purge_one(None, waits) } else { None };
+                if let Some(bytes) = purged {
+                    reclaimed.purged += bytes as u64;
+                    *left = left.saturating_sub(bytes);
+                    return true;
                 }
+                if !all {
+                    return false;
+                }
+                shard::mark_sparse();
+                Stage::HolesAll
             }
             Stage::HolesAll => {
                 let dug = shard::dig_holes(DUG_AT_ONCE, None);
@@ -352,6 +363,24 @@ impl Running {
 /// Whoever asks for an old collection wants all that can be had.
 fn is_whole(generation: Generation, automatic: bool) -> bool {
     generation == Generation::Old && !automatic
+}
+
+/// A collection that is asked for waits for others' purges, a millisecond so many times: they are short, but there may be one after the other.
+const PATIENCE: u32 = 200;
+
+/// [`slices::purge_one`]. `None` if nothing is left, or it would be waited for.
+fn purge_one(interval: Option<Interval>, waits: bool) -> Option<usize> {
+    let mut waited = 0;
+    loop {
+        match slices::purge_one(interval) {
+            Ok(bytes) => return Some(bytes),
+            Err(Unpurged::Busy) if waits && waited < PATIENCE => {
+                waited += 1;
+                os::nap(1);
+            }
+            Err(_) => return None,
+        }
+    }
 }
 
 fn add(reclaimed: &mut Reclaimed, sent: Sent) {

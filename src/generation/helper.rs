@@ -48,7 +48,7 @@ pub(crate) fn due(bytes: usize) {
 #[cold]
 fn purge_at_once(mut due: usize) {
     let used = slices::counts().0.used * SLICE;
-    while due > TOLERATED.max(used / 8) && slices::purge_one(None).is_some() {
+    while due > TOLERATED.max(used / 8) && slices::purge_one(None).is_ok() {
         due = slices::due();
     }
 }
@@ -75,7 +75,7 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
         let before = slices::counts().0.purged;
         _ = steal::take_idle(false);
         _ = shard::retire_spare(false);
-        while slices::purge_one(Some(Interval::Helper)).is_some() {}
+        while slices::purge_one(Some(Interval::Helper)).is_ok() {}
         let dug = shard::dig_holes(HOLES, Some(Interval::Helper));
         slices::begin_interval(Interval::Helper);
         collector::help();

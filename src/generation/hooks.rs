@@ -89,16 +89,20 @@ pub(super) fn remove(id: HookId) {
     });
 }
 
-/// Calls each hook, in the order of their slots. A panic ends that hook's call and nothing else. Not while this thread calls hooks
+/// Calls each hook that is there now, in the order of their slots. A panic ends that hook's call and nothing else. Not while this thread calls hooks
 /// already: a hook may collect, and is not called for that.
 pub(super) fn call(event: Event<'_>) {
     if COUNT.load(Ordering::Relaxed) == 0 {
         return;
     }
     calling(|| {
-        let all = with(|hooks| hooks.all).unwrap_or([None; MOST]);
-        for (_, hook) in all.into_iter().flatten() {
-            contained(|| hook(event));
+        // Each is looked at when its turn comes: it may have been removed while another was called.
+        let last = with(|hooks| hooks.next).unwrap_or(0);
+        for slot in 0..MOST {
+            let hook = with(|hooks| hooks.all[slot]).flatten().filter(|&(n, _)| n <= last);
+            if let Some((_, hook)) = hook {
+                contained(|| hook(event));
+            }
         }
     });
 }
@@ -120,7 +124,11 @@ pub(super) fn calling(f: impl FnOnce()) {
 /// Runs a hook. A panic goes no further.
 pub(super) fn contained(hook: impl FnOnce()) {
     // The panic hook of the program has said what it was.
-    _ = catch_unwind(AssertUnwindSafe(hook));
+    let Err(payload) = catch_unwind(AssertUnwindSafe(hook)) else { return };
+    // What a panic carries is the program's, too: it may panic as it goes. What that carries is left where it is.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
+    }
 }
 
 /// Calls hooks for the automatic collections that they have not heard of, and for the soft limit. Returns for how many things.
@@ -129,8 +137,16 @@ pub(super) fn tell() -> usize {
         return 0;
     }
     let pressed = usize::from(pressure::tell());
-    let waiting = with(|hooks| std::mem::replace(&mut hooks.waiting, [None; WAITING])).unwrap_or([None; WAITING]);
-    pressed + waiting.iter().flatten().map(|collection| call(Event::After(collection))).count()
+    // One at a time: together they are some 10 KiB, and the thread's stack may be small. No more than there may be now, or a hook
+    // that allocates much would be called for ever.
+    let waiting = std::iter::from_fn(|| {
+        with(|hooks| {
+            let oldest = hooks.waiting[0].take();
+            hooks.waiting.rotate_left(1);
+            oldest
+        })?
+    });
+    pressed + waiting.take(WAITING).map(|collection| call(Event::After(&collection))).count()
 }
 
 /// Automatic collections that ended while so many others waited that hooks never heard of them.

@@ -53,6 +53,7 @@ pub(crate) mod trend;
 
 use crate::config::Config;
 pub use crate::config::{BadThreshold, Thresholds};
+use crate::os::owned;
 pub use clock::Generation;
 pub use hooks::{Event, Hook, HookId, TooManyHooks};
 pub use record::{Alive, Census, Collection, Counts, GenerationStats, Generations, Reclaimed};
@@ -179,6 +180,7 @@ pub(crate) fn begin(config: &Config) {
 
 /// In a forked child, none of our threads exists.
 pub(crate) fn after_fork_in_child() {
+    owned::after_fork_in_child();
     helper::after_fork_in_child();
     hooks::after_fork_in_child();
 }

@@ -1,7 +1,8 @@
 //! What is done before an allocation is refused for the hard limit: everything that may give memory without the program's help.
 
 use super::limits;
-use crate::arena::{held, slices};
+use crate::arena::held;
+use crate::arena::slices::{self, Unpurged};
 use crate::heap::{SlowPath, steal, thread};
 use crate::os;
 use crate::pages::shard;
@@ -40,15 +41,15 @@ pub(crate) fn make_room<S: SlowPath>(bytes: usize) -> bool {
 fn purge(bytes: usize) -> bool {
     let mut waited = 0;
     while !held::fits(bytes) {
-        if slices::purge_one(None).is_some() {
-            continue;
+        match slices::purge_one(None) {
+            Ok(_) => (),
+            // What another thread purges at the moment is about to be had.
+            Err(Unpurged::Busy) if waited < PATIENCE => {
+                waited += 1;
+                os::nap(1);
+            }
+            Err(_) => return false,
         }
-        // What another thread purges at the moment is about to be had.
-        if waited == PATIENCE || !slices::is_purging() {
-            return false;
-        }
-        waited += 1;
-        os::nap(1);
     }
     true
 }

@@ -2,12 +2,34 @@
 //!
 //! The owner is a process and a thread. What a vanished thread had at a fork, nobody has in the child; and a thread that asks
 //! again for what it has, in a signal handler perhaps, is told so and does not wait for itself.
+//!
+//! A process is its number, and how many forks lie before it: the first process of a namespace is number 1, as its parent may
+//! be in its own; and a fork that calls no handlers has another number at least.
 
 use super::nap;
 use super::process::this_thread;
 use super::uptime_ms;
 use crate::sync::{AtomicU64, Ordering};
 use std::cell::UnsafeCell;
+
+/// The kernel numbers threads and processes below 2^22.
+const THREAD_BITS: u32 = 22;
+
+/// As many as there is room for beside the two numbers.
+const MOST_FORKS: u64 = 1 << (64 - 2 * THREAD_BITS);
+
+/// Forks that lie before this process.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// This is another process than it was.
+pub(crate) fn after_fork_in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed); // Relaxed: there is no other thread
+}
+
+fn this_process() -> u64 {
+    let forks = FORKS.load(Ordering::Relaxed) % MOST_FORKS; // Relaxed: written before there are threads
+    forks << THREAD_BITS | u64::from(std::process::id())
+}
 
 /// Data with an owner.
 pub(crate) struct Owned<T> {
@@ -37,15 +59,15 @@ impl<T> Owned<T> {
                 self.0.store(0, Ordering::Release); // Release: the next owner sees what this one left
             }
         }
-        let pid = std::process::id();
-        let me = u64::from(pid) << 32 | u64::from(this_thread());
+        let process = this_process();
+        let me = process << THREAD_BITS | u64::from(this_thread());
         let mut until = None;
         let before = loop {
             let owner = self.owner.load(Ordering::Relaxed); // Relaxed: the exchange looks again
             if owner == me {
                 return Err(Busy);
             }
-            let free = owner == 0 || owner >> 32 != u64::from(pid);
+            let free = owner == 0 || owner >> THREAD_BITS != process;
             // Acquire: what the last owner left must be seen.
             if free && self.owner.compare_exchange(owner, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 break owner;

@@ -270,7 +270,8 @@ pub(crate) fn environment(name: &CStr) -> Option<Result<&'static str, std::str::
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_str())
 }
 
-/// Writes one line to standard error: no allocation, no lock, cut at 500 bytes.
+/// Writes one line to standard error: no allocation, no lock, cut at 500 bytes. Where nobody reads it, no signal says so:
+/// it would end the program, in the middle of an allocation.
 pub(crate) fn warn(what: std::fmt::Arguments<'_>) {
     struct Line([u8; 512], usize);
     impl std::fmt::Write for Line {
@@ -285,5 +286,5 @@ pub(crate) fn warn(what: std::fmt::Arguments<'_>) {
     let _ = std::fmt::write(&mut line, format_args!("tenure: {what}"));
     line.0[line.1] = b'\n';
     // SAFETY: the buffer holds that many bytes.
-    unsafe { libc::write(2, line.0.as_ptr().cast(), line.1 + 1) };
+    super::process::without_signals_for_writing(|| unsafe { libc::write(2, line.0.as_ptr().cast(), line.1 + 1) });
 }

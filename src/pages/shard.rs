@@ -289,9 +289,26 @@ pub(crate) fn retire_spare(all: bool) -> Sent {
     sent
 }
 
-/// Moves pages with free blocks out of a shard that no thread draws from into one that threads do draw from: all those of one
-/// class. Returns the bytes of their free blocks; `None` when there is nothing left to move, or nobody to move it to.
-pub(crate) fn adopt_abandoned() -> Option<usize> {
+/// Gives back the first page of a list if it is empty: one that was kept for the next sample.
+fn retire_first(shard: usize, class: usize) -> Option<Sent> {
+    let mut guard = SHARD[shard].lock();
+    let Shard { pages, free, .. } = &mut *guard;
+    let pages = &mut pages[index(Kind::Tracked)][class];
+    let page = pages.first;
+    // SAFETY: a listed page of the shard, whose lock is held.
+    unsafe {
+        if page.is_null() || (*page).out() > 0 {
+            return None;
+        }
+        *free -= capacity(class) * block_size(class);
+        Some(Sent { bytes: 0, retired: (*page).slices() * SLICE, due: pages.retire(page) })
+    }
+}
+
+/// Moves pages with free blocks out of a shard that no thread draws from into one that threads do draw from, some of one class; those
+/// that are empty are given back. Returns the bytes of their free blocks, and what became of the empty ones; `None` when there is
+/// nothing left to move, or nobody to move it to.
+pub(crate) fn adopt_abandoned() -> Option<(usize, Sent)> {
     let draws = |i: usize| THREADS[i].load(Ordering::Relaxed); // Relaxed: as in `join`
     let to = (0..used()).filter(|&i| draws(i) > 0).min_by_key(|&i| draws(i))?;
     (0..used()).filter(|&i| draws(i) == 0).find_map(|from| {
@@ -300,14 +317,19 @@ pub(crate) fn adopt_abandoned() -> Option<usize> {
                 let guard = SHARD[from].lock();
                 guard.pages[index(kind)].iter().position(|pages| !pages.first.is_null())?
             };
-            let (mut free, mut left) = (0, MOVED_AT_ONCE);
-            while left > 0
-                && let Some(more) = move_page(from, to, kind, class)
-            {
-                free += more;
+            let (mut free, mut sent, mut left) = (0, Sent::default(), MOVED_AT_ONCE);
+            while left > 0 {
+                // Beside the other's own, an empty page would be a second one that waits for a sample.
+                if let Some(more) = if kind == Kind::Tracked { retire_first(from, class) } else { None } {
+                    sent += more;
+                } else if let Some(more) = move_page(from, to, kind, class) {
+                    free += more;
+                } else {
+                    break;
+                }
                 left -= 1;
             }
-            (left < MOVED_AT_ONCE).then_some(free)
+            (left < MOVED_AT_ONCE).then_some((free, sent))
         })
     })
 }
