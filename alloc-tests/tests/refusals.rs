@@ -397,7 +397,7 @@ fn a_thread_that_starts() {
                 after();
                 inherited
             };
-            at_every_point(&format!("{name}, a thread"), 5, prepare, |n, inherited| {
+            at_every_point(&format!("{name}, a thread"), 3, prepare, |n, inherited| {
                 let before = stats();
                 let (mut blocks, refused) = run_a_newcomer(n, inherited);
                 mark_all(&mut blocks);
@@ -445,7 +445,7 @@ fn refused_blocks_are_not_counted() {
     });
 }
 
-/// The same refusal a thousand times takes no more of the system's addresses than the first ten.
+/// The same refusal a thousand times takes no more of the system's addresses than the first hundred (tables are made in parts).
 #[test]
 fn nothing_is_lost() {
     alone("nothing_is_lost", || {
@@ -462,7 +462,7 @@ fn nothing_is_lost() {
                         }
                         refused
                     };
-                    let refused = (0..10).map(|_| attempt()).sum();
+                    let refused = (0..100).map(|_| attempt()).sum();
                     let before = stats();
                     (0..1000).for_each(|_| _ = attempt());
                     let now = stats();

@@ -107,10 +107,10 @@ pub(super) struct Miss {
     hint: usize,
 }
 
-struct Parked(*mut Predictor, *mut Predictor);
+struct Parked(*mut Predictor, *mut Predictor, *mut Predictor);
 // SAFETY: parked predictors are nobody's.
 unsafe impl Send for Parked {}
-static PARKED: Lock<Parked> = Lock::new(Parked(null_mut(), null_mut()));
+static PARKED: Lock<Parked> = Lock::new(Parked(null_mut(), null_mut(), null_mut()));
 
 #[inline(always)]
 fn mix(hash: usize, word: usize) -> usize {
@@ -124,9 +124,13 @@ impl Predictor {
         let mut parked = PARKED.lock();
         let p = parked.0;
         if p.is_null() {
-            let p: *mut Predictor = private::take(size_of::<Predictor>()).cast();
-            // SAFETY: zeroed memory is a predictor; it lives for ever. Without its tables it is none, and is lost.
+            let mut p = std::mem::replace(&mut parked.2, null_mut());
+            if p.is_null() {
+                p = private::take(size_of::<Predictor>()).cast();
+            }
+            // SAFETY: zeroed memory is a predictor; it lives for ever. Without its tables it waits for them.
             if p.is_null() || unsafe { !(*p).last.prepare() } {
+                parked.2 = p;
                 return null_mut();
             }
             // SAFETY: as above.
