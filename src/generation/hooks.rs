@@ -137,8 +137,9 @@ pub(super) fn tell() -> usize {
         return 0;
     }
     let pressed = usize::from(pressure::tell());
-    // One at a time: together they are some 10 KiB, and the thread's stack may be small. No more than there may be now, or a hook
+    // One at a time: together they are some 10 KiB, and the thread's stack may be small. No more than there are now, or a hook
     // that allocates much would be called for ever.
+    let now = with(|hooks| hooks.waiting.iter().flatten().count()).unwrap_or(0);
     let waiting = std::iter::from_fn(|| {
         with(|hooks| {
             let oldest = hooks.waiting[0].take();
@@ -146,7 +147,7 @@ pub(super) fn tell() -> usize {
             oldest
         })?
     });
-    pressed + waiting.take(WAITING).map(|collection| call(Event::After(&collection))).count()
+    pressed + waiting.take(now).map(|collection| call(Event::After(&collection))).count()
 }
 
 /// Automatic collections that ended while so many others waited that hooks never heard of them.
