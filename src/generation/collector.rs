@@ -195,11 +195,19 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
 
 /// The suspects of the last old collection. Waits for a step of a collection.
 pub(crate) fn suspects() -> Suspects {
-    COLLECTOR.with(None, |collector, _| collector.suspects).unwrap_or(Suspects::NONE)
+    read(|collector| collector.suspects).unwrap_or(Suspects::NONE)
 }
 
 pub(super) fn stats() -> [GenerationStats; 3] {
-    COLLECTOR.with(None, |collector, _| collector.stats).unwrap_or([GenerationStats::NONE; 3])
+    read(|collector| collector.stats).unwrap_or([GenerationStats::NONE; 3])
+}
+
+/// Whoever asks may be the first in a forked child, and the last to be told what was inherited.
+fn read<T>(f: impl FnOnce(&Collector) -> T) -> Result<T, Busy> {
+    COLLECTOR.with(None, |collector, inherited| {
+        collector.inherit(inherited);
+        f(collector)
+    })
 }
 
 impl Collector {
@@ -207,6 +215,7 @@ impl Collector {
     fn inherit(&mut self, inherited: bool) {
         if inherited {
             self.running = None;
+            self.counting.abandon();
         }
     }
 
