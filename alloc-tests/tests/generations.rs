@@ -323,6 +323,38 @@ fn a_forked_child_collects() {
     });
 }
 
+/// What a thread was doing at the fork that the child does not have is forgotten, though the child asks what was done first.
+#[test]
+fn a_forked_child_finishes_nothing() {
+    Scenario::new("a_forked_child_finishes_nothing").run(|| {
+        generation::disable();
+        let (stop, mut statuses) = (AtomicBool::new(false), Vec::new());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(SeqCst) {
+                    _ = generation::collect(Old);
+                }
+            });
+            for _ in 0..40 {
+                // SAFETY: the child calls nothing that needs the thread that it does not have.
+                let pid = unsafe { libc::fork() };
+                if pid == 0 {
+                    let before = collections(Old);
+                    _ = generation::collect(Old);
+                    // SAFETY: no destructors, no exit handlers.
+                    unsafe { libc::_exit((collections(Old) - before) as i32) };
+                }
+                let mut status = 0;
+                // SAFETY: the child is ours.
+                let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
+                statuses.push((waited == pid && libc::WIFEXITED(status)).then(|| libc::WEXITSTATUS(status)));
+            }
+            stop.store(true, SeqCst);
+        });
+        assert_eq!(statuses, [Some(1); 40], "collections of each child");
+    });
+}
+
 #[test]
 fn ages_of_the_living() {
     let scenario = Scenario::new("ages_of_the_living").env("TENURE", "exact");

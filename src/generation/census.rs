@@ -137,6 +137,15 @@ impl Counting {
         }
     }
 
+    /// It will not be finished. What it has not pushed to histories would be missing in them, and count as nothing.
+    pub(super) fn abandon(&mut self) {
+        if self.observes && !matches!(self.stage, Stage::Done) {
+            self.times.take_back();
+        }
+        self.stage = Stage::Done;
+        self.observes = false;
+    }
+
     pub(super) fn suspects(&self) -> &Suspects {
         &self.suspects
     }

@@ -210,6 +210,7 @@ fn with<R>(patience: Option<u64>, f: impl FnOnce(&mut Collector) -> R) -> Result
     COLLECTOR.with(patience, |collector, inherited| {
         if inherited {
             collector.running = None;
+            collector.counting.abandon();
         }
         f(collector)
     })

@@ -116,6 +116,12 @@ impl Times {
         true
     }
 
+    /// The last one is none: not every history heard of it. The next takes its place, in those that did as well: they keep
+    /// what they were told.
+    pub(crate) fn take_back(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
+
     /// The median of the last five intervals: a process that slept for a night has not become slower.
     fn typical_pace(&self, new: &Time) -> Option<f64> {
         let known = self.count.min(5);

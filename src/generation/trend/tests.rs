@@ -184,6 +184,51 @@ fn an_old_peak_is_forgotten() {
     assert!(suspect(&steadily(2022, old)).is_some());
 }
 
+/// A census that a fork cut off, after it had told some sites and before it told others, is a hole in no history.
+#[test]
+fn a_census_that_was_cut_off_leaves_no_hole() {
+    let (mut told, mut others) = (History::new(), History::new());
+    let mut times = Times::new();
+    let growing = |k: u64| Observation {
+        old_bytes: 1e6 * (k as f64 + ripple(k)),
+        old_variance: 0.0,
+        allocated_bytes: 1e9 * k as f64,
+    };
+    for k in 1..=30 {
+        if k == 25 {
+            assert!(times.push(64 * k, k * 60_000_000_000, 32));
+            told.push(&times, growing(k));
+            times.take_back();
+        }
+        assert!(times.push(64 * k + 1, k * 60_000_000_001, 32), "the next one is no soon one");
+        [&mut told, &mut others].map(|history| history.push(&times, growing(k)));
+    }
+    assert!(told.judge(&times).is_some() && others.judge(&times).is_some());
+    times.push(64 * 31, 31 * 60_000_000_000, 32);
+    assert!(told.judge(&times).is_none(), "one that is told, and not taken back, is missing");
+}
+
+/// What was frozen is no ground that was held; what is held again when nothing is frozen has not grown.
+#[test]
+fn what_is_frozen_is_forgotten() {
+    let (mut history, mut times) = (History::new(), Times::new());
+    let mut named = Vec::new();
+    for k in 1..=90 {
+        assert!(times.push(64 * k, k * 60_000_000_000, 1));
+        if k == 30 || k == 60 {
+            history.forget_held(&times);
+        }
+        let held = if (30..60).contains(&k) { k - 30 } else { k };
+        let old_bytes = 1e6 * (held as f64 + ripple(k) * (held > 0) as u8 as f64);
+        history.push(&times, Observation { old_bytes, old_variance: 0.0, allocated_bytes: 1e9 * k as f64 });
+        named.extend(history.judge(&times).map(|trend| (k, trend.since_epoch / 64)));
+    }
+    let first_after = |k: u64| named.iter().find(|(at, _)| *at >= k).copied();
+    assert!(named.iter().all(|(at, _)| !(30..46).contains(at) && !(60..77).contains(at)), "{named:?}");
+    assert_eq!(first_after(30), Some((46, 30)), "{named:?}");
+    assert_eq!(first_after(60), Some((77, 60)), "{named:?}");
+}
+
 #[test]
 fn what_is_odd_is_survived() {
     let empty = (History::new(), Times::new());
