@@ -43,6 +43,9 @@ pub(super) struct Workspace {
     text: [u8; 256 << 10],
 }
 
+// What is said of it at the head of `dump`.
+const _: () = assert!(size_of::<Workspace>() <= 5 << 20);
+
 /// A file that is being written, through a buffer. The first error ends it.
 struct Out<'a> {
     file: file::File,

@@ -17,7 +17,7 @@
 //! [`export::from_file`](crate::export), which finds the names where the modules' files are, on whichever machine, or with
 //! the program `tenure` (`cargo install tenure --features cli`), which prints and converts it.
 //!
-//! **How it is written.** Without allocating, from memory that the program was linked with (2 MiB that cost nothing until
+//! **How it is written.** Without allocating, from memory that the program was linked with (5 MiB that cost nothing until
 //! they are used) and 24 KiB of stack, by whichever thread has the occasion, while all threads run on. So it can be written
 //! when memory is out. It takes some 40 ns a live tracked block and 3 µs a call stack. Two threads write one after the other;
 //! an allocation that causes a dump waits five seconds for its turn.
