@@ -3,11 +3,12 @@
 
 use crate::allocator::Hooks;
 use crate::arena::slices;
-use crate::generation::{Generation, clock, collector};
+use crate::generation::{Generation, census, clock, collector};
 use crate::heap::{self, steal};
 use crate::os::inject;
 use crate::pages::page::{Kind, page_of};
 use crate::pages::shard;
+use crate::sync::Ordering;
 use crate::track::word;
 
 pub mod tracker;
@@ -65,6 +66,12 @@ pub fn pauses() -> Vec<(Generation, u64)> {
 /// Forgets what those cost.
 pub fn forget_pauses() {
     collector::forget_pauses();
+}
+
+/// For censuses, epochs last so many nanoseconds from now on, whatever the machine does meanwhile: who is suspect depends on the
+/// pace of the process, too.
+pub fn set_pace(nanos_per_epoch: u64) {
+    census::NANOS_PER_EPOCH.store(nanos_per_epoch, Ordering::Relaxed); // Relaxed: a number
 }
 
 /// The current epoch.

@@ -110,6 +110,9 @@ impl Service {
     }
 }
 
+/// Nanoseconds of an epoch. As the machine has it, a site that grows while the machine comes to run faster is no suspect.
+const PACE: u64 = 1_000_000;
+
 /// So many rounds, by so many threads together.
 fn serve(threads: usize, rounds: usize, services: &mut [Service]) {
     let barrier = Barrier::new(threads);
@@ -137,8 +140,7 @@ fn suspects() -> Vec<String> {
     report.iter().map(|(_, frame)| frame.function.trim_start_matches("suspects::lines::").to_string()).collect()
 }
 
-/// The suspects, when all of these are among them. While the machine comes to run faster, what a site holds is put down to that,
-/// and it is no suspect; so there are some rounds more for it.
+/// The suspects, when all of these are among them: they have some rounds more for it.
 fn served_until(services: &mut [Service], all: &[&str]) -> Vec<String> {
     for _ in 0..100 {
         let named = suspects();
@@ -152,6 +154,7 @@ fn served_until(services: &mut [Service], all: &[&str]) -> Vec<String> {
 
 /// A service that leaks for 80 rounds, and then no more.
 fn leaks_are_named(threads: usize, seed: u64) {
+    tenure::internals::set_pace(PACE);
     let mut services: Vec<_> = (0..threads).map(|i| Service::new(seed + i as u64, threads)).collect();
     serve(threads, 80, &mut services);
     assert!(olds() >= 60, "{} old collections", olds());
@@ -192,6 +195,7 @@ fn leaks_of_four_threads_sampled() {
 #[test]
 fn what_is_frozen_is_not_suspect() {
     Scenario::new("what_is_frozen_is_not_suspect").env("TENURE", "exact").run(|| {
+        tenure::internals::set_pace(PACE);
         let mut services = [Service::new(5, 1)];
         serve(1, 40, &mut services);
         served_until(&mut services, &["fast_leak"]);
@@ -213,6 +217,7 @@ fn what_is_frozen_is_not_suspect() {
 #[test]
 fn collections_in_a_loop_see_no_growth() {
     Scenario::new("collections_in_a_loop_see_no_growth").env("TENURE", "exact").run(|| {
+        tenure::internals::set_pace(PACE);
         generation::disable();
         let mut services = [Service::new(6, 1)];
         serve(1, 4, &mut services);
@@ -237,6 +242,7 @@ fn collections_in_a_loop_see_no_growth() {
 fn numbers_are_those_of_the_snapshot() {
     static KEPT: Mutex<Vec<Block>> = Mutex::new(Vec::new());
     Scenario::new("numbers_are_those_of_the_snapshot").env("TENURE", "exact").run(|| {
+        tenure::internals::set_pace(PACE);
         for _ in 0..30 * 4 {
             for _ in 0..32 {
                 drop(lines::churn(32 << 10));
