@@ -83,7 +83,8 @@ pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetr
             let site = if g.location.is_empty() { &g.name } else { &g.location };
             vec![("function", g.name.clone()), ("site", site.clone())]
         };
-        let sites = Series::of(&snapshot.group_by(By::Line, names), options.sites, labels);
+        let lines = snapshot.group_by(By::Line, names);
+        let sites = Series::of(&lines, options.sites, labels);
         groups(&mut text, "site", "the stacks that end at a line of the program", &sites);
         let labels = |g: &Group| vec![("tag", g.name.clone())];
         let tags = Series::of(&snapshot.group_by(By::Tag, names), options.tags, labels);
@@ -91,7 +92,7 @@ pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetr
         let tenuring = snapshot.tenuring();
         generations(&mut text, &tenuring);
         ages(&mut text, &tenuring);
-        collections(&mut text, snapshot, names);
+        collections(&mut text, snapshot, &lines, names);
         text.end()
     })
 }
@@ -267,7 +268,7 @@ fn groups(text: &mut Text, name: &str, what: &str, all: &[Series]) {
 }
 
 /// What collections did, and the suspects that they found.
-fn collections(text: &mut Text, snapshot: &Snapshot, names: &mut dyn Names) {
+fn collections(text: &mut Text, snapshot: &Snapshot, lines: &[Group], names: &mut dyn Names) {
     let all = || Generation::ALL.into_iter().zip(&snapshot.generations().stats);
     let of = |g: Generation| [("generation", g.name())];
     text.family("tenure_collections", Kind::Counter, "Collections of a generation since the start.");
@@ -299,10 +300,14 @@ fn collections(text: &mut Text, snapshot: &Snapshot, names: &mut dyn Names) {
         "Sites and tags whose old generation keeps growing.",
         snapshot.suspects().len() as f64,
     );
-    // Two stacks may end at one line. Its labels are those that it has in the families by `site`.
+    // Two stacks may end at one line, in functions of different names if it is generic. Its labels are those that it has in the
+    // families by `site`.
+    let known: HashMap<&str, &str> = lines.iter().map(|line| (&*line.location, &*line.name)).collect();
     let mut lines: Vec<([String; 2], f64)> = Vec::new();
     for (suspect, frame) in snapshot.suspects_named(names).iter() {
-        let (name, location) = (printable(&frame.function), printable(&frame.location()));
+        let location = frame.location();
+        let name = known.get(&*location).filter(|_| frame.line.is_some()).copied().unwrap_or(&frame.function);
+        let (name, location) = (printable(name), printable(&location));
         let labels = if location.is_empty() { [name.clone(), name] } else { [name, location] };
         match lines.iter_mut().find(|line| line.0 == labels) {
             Some(line) => line.1 += suspect.bytes_per_minute / 60.0,

@@ -183,7 +183,16 @@ fn suspects_have_the_labels_of_their_lines() {
     made.suspects =
         [6, 7, 8, 0, 99].into_iter().zip(1..).map(|(i, n)| suspect(Culprit::Site(i), 60.0 * f64::from(n))).collect();
     made.suspects.push(suspect(Culprit::Tag(1), 600.0));
-    let text = openmetrics(&made.snapshot(), &mut names(), OpenMetrics::new());
+    // A generic function has a name for each of its types, and one line.
+    let mut table = names();
+    for (site, name) in [(20, "shop::cart::Cart<A>::put"), (21, "shop::cart::Cart<B>::put")] {
+        made.stacks.insert(site, vec![u64::from(site)]);
+        made.sites.push((site, totals(1, 5)));
+        made.block(site, 0, 5, 9);
+        made.suspects.push(suspect(Culprit::Site(site), 120.0));
+        table = table.with(site.into(), &[format!("{name} src/cart.rs:50").as_str()]);
+    }
+    let text = openmetrics(&made.snapshot(), &mut table, OpenMetrics::new());
     assert_well_formed(&text);
     assert!(!text.contains('\0'), "a zero ends the text for some readers");
     let s = series(&text);
@@ -196,5 +205,5 @@ fn suspects_have_the_labels_of_their_lines() {
         assert!(labels.contains("scope ") || s.contains_key(line.as_str()), "{line}: {rate} in {text}");
     }
     assert_eq!(rates["{function=\"parser::expr::parse\",site=\"parser/src/expr.rs:5\"}"], 3.0);
-    assert_eq!(s["tenure_suspects"], 6.0);
+    assert_eq!(s["tenure_suspects"], 8.0);
 }
