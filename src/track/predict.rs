@@ -107,6 +107,7 @@ pub(super) struct Miss {
     hint: usize,
 }
 
+/// The first that is nobody's, the first of all, and one for whose tables there was no memory yet.
 struct Parked(*mut Predictor, *mut Predictor, *mut Predictor);
 // SAFETY: parked predictors are nobody's.
 unsafe impl Send for Parked {}
@@ -124,15 +125,15 @@ impl Predictor {
         let mut parked = PARKED.lock();
         let p = parked.0;
         if p.is_null() {
-            let mut p = std::mem::replace(&mut parked.2, null_mut());
-            if p.is_null() {
-                p = private::take(size_of::<Predictor>()).cast();
+            if parked.2.is_null() {
+                parked.2 = private::take(size_of::<Predictor>()).cast();
             }
-            // SAFETY: zeroed memory is a predictor; it lives for ever. Without its tables it waits for them.
+            let p = parked.2;
+            // SAFETY: zeroed memory is a predictor; it lives for ever. Without its tables it is none: whoever comes next goes on.
             if p.is_null() || unsafe { !(*p).last.prepare() } {
-                parked.2 = p;
                 return null_mut();
             }
+            parked.2 = null_mut();
             // SAFETY: as above.
             unsafe { (*p).next = parked.1 };
             parked.1 = p;
