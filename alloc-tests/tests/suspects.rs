@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use tenure::generation::{self, Generation};
-use tenure::snapshot::Culprit;
+use tenure::snapshot::{By, Culprit};
 use tenure::{Symbols, Tenure, Thresholds};
 use tenure_alloc_tests::child::Scenario;
 use tenure_alloc_tests::dir::Dir;
@@ -133,18 +133,28 @@ fn olds() -> u64 {
     generation::stats()[2].collections
 }
 
+/// Names of all lines that a service has. Looking them up allocates so much that old collections pass, which see no growth: so it
+/// is done once, before anything has grown.
+fn names(services: &mut [Service]) -> Symbols {
+    let mut names = Symbols::new();
+    serve(services.len(), 5, services);
+    _ = tenure::snapshot().group_by(By::Line, &mut names);
+    names
+}
+
 /// The functions of the suspects' lines, the worst first.
-fn suspects() -> Vec<String> {
+fn suspects(names: &mut Symbols) -> Vec<String> {
     let snapshot = tenure::snapshot();
-    let report = snapshot.suspects_named(&mut Symbols::new());
+    let report = snapshot.suspects_named(names);
     println!("{report}");
     report.iter().map(|(_, frame)| frame.function.trim_start_matches("suspects::lines::").to_string()).collect()
 }
 
-/// The suspects, when all of these are among them: they have some rounds more for it.
-fn served_until(services: &mut [Service], all: &[&str]) -> Vec<String> {
+/// The suspects, when all of these are among them. While the machine comes to run faster, what a site holds is put down to that,
+/// and it is no suspect; so there are some rounds more for it.
+fn served_until(services: &mut [Service], names: &mut Symbols, all: &[&str]) -> Vec<String> {
     for _ in 0..100 {
-        let named = suspects();
+        let named = suspects(names);
         if all.iter().all(|one| named.iter().any(|name| name == one)) {
             return named;
         }
@@ -153,13 +163,15 @@ fn served_until(services: &mut [Service], all: &[&str]) -> Vec<String> {
     panic!("not all of {all:?} are named");
 }
 
-/// A service that leaks for 80 rounds, and then no more.
+/// A service that leaks for 65 old collections or more, and then no more.
 fn leaks_are_named(threads: usize, seed: u64) {
     tenure::internals::set_pace(PACE);
     let mut services: Vec<_> = (0..threads).map(|i| Service::new(seed + i as u64, threads)).collect();
-    serve(threads, 80, &mut services);
-    assert!(olds() >= 60, "{} old collections", olds());
-    let named = served_until(&mut services, &["fast_leak", "slow_leak", "scope tenant seven"]);
+    let names = &mut names(&mut services);
+    while olds() < 65 {
+        serve(threads, 1, &mut services);
+    }
+    let named = served_until(&mut services, names, &["fast_leak", "slow_leak", "scope tenant seven"]);
     assert_eq!(named[0], "fast_leak", "{named:?}");
     let innocent = ["cache", "session", "sawtooth", "churn"];
     assert!(!named.iter().any(|name| innocent.contains(&name.as_str())), "{named:?}");
@@ -169,7 +181,7 @@ fn leaks_are_named(threads: usize, seed: u64) {
     while olds() < before + 8 {
         serve(threads, 1, &mut services);
     }
-    assert_eq!(suspects(), [""; 0]);
+    assert_eq!(suspects(names), [""; 0]);
 }
 
 #[test]
@@ -184,12 +196,12 @@ fn leaks_of_four_threads_exact() {
 
 #[test]
 fn leaks_of_one_thread_sampled() {
-    Scenario::new("leaks_of_one_thread_sampled").env("TENURE", "sampled=8KiB").run(|| leaks_are_named(1, 3));
+    Scenario::new("leaks_of_one_thread_sampled").env("TENURE", "sampled=4KiB").run(|| leaks_are_named(1, 3));
 }
 
 #[test]
 fn leaks_of_four_threads_sampled() {
-    Scenario::new("leaks_of_four_threads_sampled").env("TENURE", "sampled=8KiB").run(|| leaks_are_named(4, 4));
+    Scenario::new("leaks_of_four_threads_sampled").env("TENURE", "sampled=4KiB").run(|| leaks_are_named(4, 4));
 }
 
 /// What is frozen is nobody's leak, however it grew; what leaks afterwards is.
@@ -198,19 +210,20 @@ fn what_is_frozen_is_not_suspect() {
     Scenario::new("what_is_frozen_is_not_suspect").env("TENURE", "exact").run(|| {
         tenure::internals::set_pace(PACE);
         let mut services = [Service::new(5, 1)];
+        let names = &mut names(&mut services);
         serve(1, 40, &mut services);
-        served_until(&mut services, &["fast_leak"]);
+        served_until(&mut services, names, &["fast_leak"]);
         generation::freeze();
         generation::collect(Generation::Old);
         serve(1, 3, &mut services);
-        assert_eq!(suspects(), [""; 0]);
+        assert_eq!(suspects(names), [""; 0]);
         let frozen = olds();
-        served_until(&mut services, &["fast_leak", "scope tenant seven"]);
+        served_until(&mut services, names, &["fast_leak", "scope tenant seven"]);
         println!("{} old collections", olds() - frozen);
         generation::unfreeze();
         serve(1, 3, &mut services);
-        assert_eq!(suspects(), [""; 0], "what is old at once has not grown");
-        served_until(&mut services, &["fast_leak", "scope tenant seven"]);
+        assert_eq!(suspects(names), [""; 0], "what is old at once has not grown");
+        served_until(&mut services, names, &["fast_leak", "scope tenant seven"]);
     });
 }
 
@@ -221,20 +234,21 @@ fn collections_in_a_loop_see_no_growth() {
         tenure::internals::set_pace(PACE);
         generation::disable();
         let mut services = [Service::new(6, 1)];
+        let names = &mut names(&mut services);
         serve(1, 4, &mut services);
         for _ in 0..100 {
             generation::collect(Generation::Old);
         }
-        assert_eq!(suspects(), [""; 0]);
+        assert_eq!(suspects(names), [""; 0]);
         generation::enable();
         serve(1, 20, &mut services);
-        served_until(&mut services, &["fast_leak"]);
+        served_until(&mut services, names, &["fast_leak"]);
         for _ in 0..100 {
             generation::collect(Generation::Old);
         }
-        assert_eq!(suspects(), [""; 0]);
+        assert_eq!(suspects(names), [""; 0]);
         serve(1, 20, &mut services);
-        served_until(&mut services, &["fast_leak"]);
+        served_until(&mut services, names, &["fast_leak"]);
     });
 }
 
@@ -244,13 +258,17 @@ fn numbers_are_those_of_the_snapshot() {
     static KEPT: Mutex<Vec<Block>> = Mutex::new(Vec::new());
     Scenario::new("numbers_are_those_of_the_snapshot").env("TENURE", "exact").run(|| {
         tenure::internals::set_pace(PACE);
-        for _ in 0..30 * 4 {
+        for i in 0..1000 {
             for _ in 0..32 {
                 drop(lines::churn(32 << 10));
             }
             let _in = tenure::scope("a tag");
             let block = lines::fast_leak(10_000);
             KEPT.lock().expect("no panic").push(block);
+            // Sooner or later: see `served_until`.
+            if i >= 120 && tenure::snapshot().suspects().len() >= 2 {
+                break;
+            }
         }
         // Looking up names moves the clock, by some collections that see no growth.
         generation::disable();

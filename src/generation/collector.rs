@@ -86,6 +86,9 @@ static PENDING: AtomicBool = AtomicBool::new(false);
 /// Bytes allocated by the process when its next step is due.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// Milliseconds between two looks at magazines, at least; and when the last one was.
+const BETWEEN_LOOKS: u64 = 100;
+static LOOKED: AtomicU64 = AtomicU64::new(0);
 /// Bytes that were allocated from magazines since these were looked at.
 static SMALL: AtomicU64 = AtomicU64::new(0);
 
@@ -125,14 +128,18 @@ pub(crate) fn allocated(bytes: usize, large: bool) {
     look(clock::allocated(bytes));
 }
 
-/// Whether it is worth while to look at magazines. In an epoch that passes in a few large blocks, nobody had the occasion to use one:
-/// those that are idle go home with the next middle collection.
+/// Whether an automatic collection looks at magazines. A thread that waits for its processor is not idle, and epochs may pass in
+/// milliseconds; and in one that passes in a few large blocks, nobody had the occasion to use a magazine: those that are idle go
+/// home with the next middle collection.
 fn looks_at_magazines(generation: Generation) -> bool {
-    let enough = SMALL.load(Ordering::Relaxed) >= clock::get().young_bytes / 16;
-    if enough || generation != Generation::Young {
-        SMALL.store(0, Ordering::Relaxed);
+    let (last, now) = (LOOKED.load(Ordering::Relaxed), os::uptime_ms());
+    let enough = generation > Generation::Young || SMALL.load(Ordering::Relaxed) >= clock::get().young_bytes / 16;
+    if !enough || now < last + BETWEEN_LOOKS {
+        return false;
     }
-    enough || generation != Generation::Young
+    SMALL.store(0, Ordering::Relaxed);
+    LOOKED.store(now, Ordering::Relaxed);
+    true
 }
 
 fn look(allocated: u64) {

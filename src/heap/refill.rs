@@ -16,6 +16,8 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Block bytes of full magazines that a thread keeps of a class.
 const KEPT_BYTES: usize = 32 << 10;
 const KEPT: usize = 4;
+/// A magazine with the part of its blocks that this is the inverse of serves before a page is asked.
+const FEW: usize = 8;
 /// Block bytes that a thread's magazines have room for before it gives up those that it does not use, and twice this
 /// before it gives up others too.
 const ROOM: usize = 1 << 20;
@@ -125,8 +127,9 @@ impl Heap {
                 return CAPACITY[class] as usize;
             }
         }
-        if held > 0 {
-            self.swap(pair, k, class, held); // a few are better than new ones
+        // A few are better than new ones; but fewer would have the thread here again at once, and again.
+        if held * FEW >= CAPACITY[class] as usize {
+            self.swap(pair, k, class, held);
             return held;
         }
         let mut slot = pop.top();

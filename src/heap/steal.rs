@@ -125,7 +125,10 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
     heap.each_used(|class| {
         let (pair, k) = (heap.pair(words, class), &heap.classes[class]);
         let now = [pair.pop.load(Relaxed), pair.push.load(Relaxed)];
-        let same = now == [k.seen_outside[0].replace(now[0]), k.seen_outside[1].replace(now[1])];
+        let popped = k.popped.load(Relaxed);
+        let same = now == [k.seen_outside[0].replace(now[0]), k.seen_outside[1].replace(now[1])]
+            && popped == k.popped_outside.get();
+        k.popped_outside.set(popped);
         idle[class] = (same || all) && (is_magazine(now[0]) || !now[1].is_null());
         any |= idle[class];
     });

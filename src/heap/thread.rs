@@ -25,8 +25,10 @@ pub(super) struct ClassHeap {
     first_kept: AtomicPtr<Slot>,
     /// The two words when this thread last looked whether it uses the class.
     pub(super) seen: [Cell<*mut Slot>; 2],
-    /// The two words when the collector last looked.
+    /// The two words when the collector last looked, and `popped`: a thread that collects does so right after a refill, where
+    /// the words of a class in use are always the same.
     pub(super) seen_outside: [Cell<*mut Slot>; 2],
+    pub(super) popped_outside: Cell<u64>,
     /// The slot where the next sample falls, null while none falls into the pop magazine, and what stood there.
     pub(super) cut: AtomicPtr<Slot>,
     pub(super) saved: AtomicPtr<u8>,

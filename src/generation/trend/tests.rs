@@ -201,7 +201,8 @@ fn a_census_that_was_cut_off_leaves_no_hole() {
             times.take_back();
         }
         assert!(times.push(64 * k + 1, k * 60_000_000_001, 32), "the next one is no soon one");
-        [&mut told, &mut others].map(|history| history.push(&times, growing(k)));
+        told.push(&times, growing(k));
+        others.push(&times, growing(k));
     }
     assert!(told.judge(&times).is_some() && others.judge(&times).is_some());
     times.push(64 * 31, 31 * 60_000_000_000, 32);
