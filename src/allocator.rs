@@ -72,7 +72,7 @@ impl Tenure {
     }
 
     /// How many different call stacks are told apart: 16 to 1,048,576. Default: 262,144. What comes after is counted in
-    /// one site for all, which reports show. This bounds the memory of sites: up to 250 bytes each, when they are used.
+    /// one site for all, which reports show. This bounds the memory of sites: up to 250 bytes each, when they are used, and 700 more of those whose blocks become old.
     ///
     /// # Panics
     /// If it is out of range; in a `static`, at compile time.

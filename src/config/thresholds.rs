@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 /// When each generation is collected, and what its ages are: for [`Tenure::thresholds`](crate::Tenure::thresholds), and
 /// [`generation::set_thresholds`](crate::generation::set_thresholds) at run time. In the environment:
-/// `TENURE=young=16MiB,young_per_middle=4,middle_per_old=4,idle=5s`.
+/// `TENURE=young=16MiB,young_per_middle=4,middle_per_old=4,free_percent=50,idle=5s`.
 ///
 /// ```
 /// use tenure::{Tenure, Thresholds};

@@ -61,6 +61,7 @@ fn write(j: &mut Json<'_>, snapshot: &Snapshot, spans: &[Span]) {
     );
     format::generations(j, &parts.generations);
     format::suspects(j, parts.suspects.iter().copied());
+    j.key("suspects_left_out").number(parts.suspects_left_out);
     format::sum(j.key("tracked"), &parts.tracked);
     format::untracked(j.key("untracked"), &parts.untracked);
     format::stats(j.key("stats"), &parts.stats);

@@ -67,9 +67,9 @@ impl OpenMetrics {
 /// - **`collection`**: how many there were of each generation, what they gave back (`how`), their pauses; `tenure_suspects`, and
 ///   `tenure_suspect_bytes_per_second` by `function` and `site`.
 ///
-/// What is estimated has its standard error beside it, in a gauge `..._standard_error`. What was allocated and what died is a
-/// counter; what was promoted is a gauge, because a change of thresholds may make it fall; what is left over has none, because
-/// what comes and goes there would make it fall. Counters of the process are readings while threads run, so that one may be
+/// What is estimated has its standard error beside it, in a gauge `..._standard_error`. What was allocated is a
+/// counter; what died at an age, in a generation, or was promoted is a gauge, because it is a difference of readings or goes by
+/// thresholds, and may fall; what is left over has none, because what comes and goes there would make it fall. Counters of the process are readings while threads run, so that one may be
 /// lower than the one before by what a magazine holds.
 ///
 /// No more than [`OpenMetrics::most_series`] series. Looks up names and allocates as
@@ -370,7 +370,7 @@ fn aged(text: &mut Text, name: &str, what: &str, all: &[Aged]) {
         text.family(&format!("{live}_standard_error"), Kind::Gauge, "Of the estimate.");
         all.iter().for_each(|a| text.sample(&a.labels, estimate(&a.live).standard_error));
         let help = format!("Tracked {unit} that died in {what} since the start.");
-        text.family(&format!("tenure_{name}_died_{unit}"), Kind::Counter, &help);
+        text.family(&format!("tenure_{name}_died_{unit}"), Kind::Gauge, &help);
         for (aged, died) in all.iter().filter_map(|a| Some((a, a.died?))) {
             text.sample(&aged.labels, estimate(&died).value);
         }

@@ -71,6 +71,8 @@ struct FileSnapshot {
     collections: Generations,
     #[serde(default)]
     suspects: Vec<Suspect>,
+    #[serde(default)]
+    suspects_left_out: u64,
     stats: Stats,
     sites: Vec<FileSite>,
     tags: Vec<FileTag>,
@@ -149,6 +151,7 @@ fn read(text: &str) -> Result<(Snapshot, Symbols), ReadError> {
     (all.unix_nanos, all.began_unix_nanos) = (snapshot.unix_nanos, snapshot.began_unix_nanos);
     (all.pid, all.mode) = (snapshot.pid, snapshot.mode);
     (all.generations, all.suspects) = (snapshot.collections, snapshot.suspects);
+    all.suspects_left_out = snapshot.suspects_left_out;
     for site in snapshot.sites {
         let stack = site.stack.into_iter().map(address).collect::<Result<_, _>>()?;
         let (sizes, said) = ((site.smallest, site.largest), Said { live: site.live, peak: site.peak });

@@ -61,8 +61,9 @@ static MIDDLE_PER_OLD: AtomicU32 = AtomicU32::new(Thresholds::DEFAULT.middle_per
 static FREE_PERCENT: AtomicU32 = AtomicU32::new(Thresholds::DEFAULT.free_percent);
 static IDLE_MS: AtomicU64 = AtomicU64::new(Thresholds::DEFAULT.idle_ms);
 
-/// When the process began, in nanoseconds since 1970.
+/// When the process began, in nanoseconds since 1970, and by [`os::uptime_nanos`].
 static BEGAN: AtomicU64 = AtomicU64::new(0);
+static BEGAN_UPTIME: AtomicU64 = AtomicU64::new(0);
 
 /// The generation whose collection is due: its number and one; 0: none.
 static WANTED: AtomicU8 = AtomicU8::new(0);
@@ -70,6 +71,7 @@ static WANTED: AtomicU8 = AtomicU8::new(0);
 /// Before the first block.
 pub(crate) fn begin(thresholds: &Thresholds) {
     BEGAN.store(os::unix_nanos(), Ordering::Relaxed);
+    BEGAN_UPTIME.store(os::uptime_nanos(), Ordering::Relaxed);
     TICKED_MS.store(os::uptime_ms(), Ordering::Relaxed);
     set(thresholds);
 }
@@ -77,6 +79,11 @@ pub(crate) fn begin(thresholds: &Thresholds) {
 /// When the process began, in nanoseconds since 1970.
 pub(crate) fn began() -> u64 {
     BEGAN.load(Ordering::Relaxed)
+}
+
+/// Nanoseconds since the process began, by a clock that is never set.
+pub(crate) fn lived() -> u64 {
+    os::uptime_nanos().saturating_sub(BEGAN_UPTIME.load(Ordering::Relaxed))
 }
 
 /// The thresholds of now. While another thread changes them, some may be old and some new.
@@ -162,7 +169,9 @@ fn tick(epochs: u64) {
         let middle = (counts >> 32) + young / u64::from(per_middle);
         let due = [young >= per_middle.into(), middle >= per_old.into()];
         wanted = Generation::ALL[if due[0] { 1 + usize::from(due[1]) } else { 0 }];
-        Some((young % u64::from(per_middle)) | ((middle % u64::from(per_old)) << 32))
+        // A threshold that was lowered is passed with the next middle collection, not forgotten.
+        let middle = if wanted == Generation::Old { middle % u64::from(per_old) } else { middle };
+        Some((young % u64::from(per_middle)) | (middle << 32))
     };
     _ = COUNTS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
     want(wanted);

@@ -7,7 +7,7 @@
 
 use super::census::{Counting, Suspects};
 use super::record::{Collection, GenerationStats, Reclaimed};
-use super::{Generation, clock, helper, hooks};
+use super::{Generation, clock, helper, hooks, pressure};
 use crate::arena::SLICE;
 use crate::arena::slices::{self, Interval, Unpurged};
 use crate::config::current;
@@ -46,22 +46,28 @@ enum Stage {
 struct Running {
     done: Collection,
     stage: Stage,
+    /// Whether memory is purged: see [`interval_is_over`].
+    purges: bool,
     began: u64,
 }
 
 struct Collector {
     running: Option<Running>,
     counting: Counting,
+    /// Collections of each generation.
+    numbers: [u64; 3],
+}
+
+/// What was done: apart, so that whoever reads it does not wait for a collection.
+struct Record {
     suspects: Suspects,
     stats: [GenerationStats; 3],
 }
 
-static COLLECTOR: Owned<Collector> = Owned::new(Collector {
-    running: None,
-    counting: Counting::new(),
-    suspects: Suspects::NONE,
-    stats: [GenerationStats::NONE; 3],
-});
+static RECORD: Owned<Record> = Owned::new(Record { suspects: Suspects::NONE, stats: [GenerationStats::NONE; 3] });
+
+static COLLECTOR: Owned<Collector> =
+    Owned::new(Collector { running: None, counting: Counting::new(), numbers: [0; 3] });
 
 /// What the last steps of automatic collections cost, and of which generation each was; and how many there were.
 #[cfg(feature = "internals")]
@@ -89,6 +95,9 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// Milliseconds between two looks at magazines, at least; and when the last one was.
 const BETWEEN_LOOKS: u64 = 100;
 static LOOKED: AtomicU64 = AtomicU64::new(0);
+/// Milliseconds between two automatic collections that purge, at least; and when the last one did.
+const BETWEEN_PURGES: u64 = 1000;
+static PURGED: AtomicU64 = AtomicU64::new(0);
 /// Bytes that were allocated from magazines since these were looked at.
 static SMALL: AtomicU64 = AtomicU64::new(0);
 
@@ -98,6 +107,8 @@ const PACE: u32 = 6;
 const PACE_MOST: u64 = 16 << 20;
 /// Bytes of holes that are dug at a time.
 const DUG_AT_ONCE: usize = 1 << 20;
+/// Sparse pages that are looked at for them at a time.
+const LOOKED_AT_ONCE: usize = 64;
 
 /// Nanoseconds after which a step ends. A piece that has begun is finished, which may take as long again.
 fn budget(generation: Generation) -> u64 {
@@ -175,7 +186,15 @@ fn step(allocated: u64) {
     // What is due now, nobody may ever free anything to be told.
     helper::due(slices::due());
     if let Ok(Some(collection)) = ended {
+        trace(&collection);
         hooks::ended(&collection);
+    }
+}
+
+/// With nothing held: standard error may be a pipe that is full.
+fn trace(done: &Collection) {
+    if current::trace() {
+        os::preserving_errno(|| os::warn(format_args!("{done}")));
     }
 }
 
@@ -197,18 +216,48 @@ pub(super) fn collect(generation: Generation, automatic: bool) -> Result<Collect
     })?;
     helper::due(slices::due());
     if let Some(before) = before {
+        trace(&before);
         hooks::ended(&before);
     }
+    collection.as_ref().into_iter().for_each(trace);
     collection.ok_or(Busy)
 }
 
-/// The suspects of the last old collection. Waits for a step of a collection.
+/// Ends an automatic collection that has begun, if one has.
+pub(super) fn finish() -> Option<Collection> {
+    if !PENDING.load(Ordering::Relaxed) {
+        return None;
+    }
+    let done = with(None, |collector| {
+        PENDING.store(false, Ordering::Relaxed);
+        collector.run(false)
+    });
+    helper::due(slices::due());
+    let done = done.ok().flatten();
+    done.as_ref().into_iter().for_each(trace);
+    done
+}
+
+/// The suspects of the last old collection.
 pub(crate) fn suspects() -> Suspects {
-    with(None, |collector| collector.suspects).unwrap_or(Suspects::NONE)
+    record(|record| record.suspects).unwrap_or(Suspects::NONE)
 }
 
 pub(super) fn stats() -> [GenerationStats; 3] {
-    with(None, |collector| collector.stats).unwrap_or([GenerationStats::NONE; 3])
+    record(|record| record.stats).unwrap_or([GenerationStats::NONE; 3])
+}
+
+/// Held for as long as it takes to copy it.
+fn record<R>(f: impl FnOnce(&mut Record) -> R) -> Option<R> {
+    let whole = |record: &mut Record, inherited| {
+        if inherited {
+            // A thread that is gone was writing it when the process was forked.
+            record.suspects = Suspects::NONE;
+            record.stats.iter_mut().for_each(|stats| stats.last = None);
+        }
+        f(record)
+    };
+    RECORD.with(None, whole).ok()
 }
 
 /// Runs `f` with the collector, as [`Owned::with`] does. If a thread that is gone had it when the process was forked, that
@@ -233,10 +282,11 @@ impl Collector {
         self.running = Some(Running {
             began,
             stage: Stage::Home(round),
+            purges: !automatic || generation > Generation::Young && (pressure::is_near() || interval_is_over()),
             done: Collection {
-                number: self.stats[generation as usize].collections + 1,
+                number: self.numbers[generation as usize] + 1,
                 automatic,
-                began_ns: os::unix_nanos().saturating_sub(clock::began()),
+                began_ns: clock::lived(),
                 committed_before: committed(),
                 ..Collection::none(generation, clock::epoch())
             },
@@ -272,15 +322,35 @@ impl Collector {
         done.wall_ns = os::uptime_nanos().saturating_sub(running.began);
         let done = *done;
         self.running = None;
-        if done.census.is_some() {
-            self.suspects = *self.counting.suspects();
-        }
-        self.stats[done.generation as usize].add(&done);
-        if current::trace() {
-            os::preserving_errno(|| os::warn(format_args!("{done}")));
-        }
+        self.numbers[done.generation as usize] += 1;
+        record(|record| {
+            if done.census.is_some() {
+                record.suspects = *self.counting.suspects();
+            }
+            record.stats[done.generation as usize].add(&done);
+        });
         Some(done)
     }
+}
+
+impl Stage {
+    fn after_purging(generation: Generation, counting: &mut Counting) -> Stage {
+        if generation == Generation::Old {
+            counting.begin();
+        }
+        Stage::Adopt
+    }
+}
+
+/// Whether what has stayed free since the last automatic collection purged is not about to be used again: epochs may pass in
+/// milliseconds, and memory that is purged and used again costs more than it is worth.
+fn interval_is_over() -> bool {
+    let (last, now) = (PURGED.load(Ordering::Relaxed), os::uptime_ms());
+    let over = now >= last + BETWEEN_PURGES;
+    if over {
+        PURGED.store(now, Ordering::Relaxed);
+    }
+    over
 }
 
 impl Running {
@@ -299,7 +369,7 @@ impl Running {
             },
             Stage::Spare => {
                 add(reclaimed, shard::retire_spare(all));
-                Stage::Purge
+                if self.purges { Stage::Purge } else { Stage::after_purging(generation, counting) }
             }
             Stage::Purge => match purge_one(Some(Interval::Middle), waits) {
                 Some(bytes) => {
@@ -309,21 +379,19 @@ impl Running {
                 None => Stage::Holes,
             },
             Stage::Holes => {
-                let dug = shard::dig_holes(DUG_AT_ONCE, Some(Interval::Middle));
+                let (dug, more) = shard::dig_some(DUG_AT_ONCE, LOOKED_AT_ONCE, Some(Interval::Middle));
                 reclaimed.purged += dug as u64;
-                if dug >= DUG_AT_ONCE {
+                if more {
                     return true;
                 }
                 Stage::Interval
             }
             Stage::Interval => {
                 slices::begin_interval(Interval::Middle);
-                if generation == Generation::Middle {
-                    return false;
-                }
-                counting.begin();
-                Stage::Adopt
+                Stage::after_purging(generation, counting)
             }
+            // A middle one ends here.
+            Stage::Adopt if generation == Generation::Middle => return false,
             Stage::Adopt => match shard::adopt_abandoned() {
                 Some((bytes, sent)) => {
                     reclaimed.adopted += bytes as u64;
@@ -338,7 +406,8 @@ impl Running {
                     self.done.census = Some(census);
                     // Decided once: it is all or nothing.
                     let due = slices::due();
-                    if !all && due as u64 * 100 <= committed() * u64::from(clock::get().free_percent) {
+                    let little = due as u64 * 100 <= committed() * u64::from(clock::get().free_percent);
+                    if !self.purges || !all && little {
                         return false;
                     }
                     Stage::PurgeAll(due)
@@ -358,9 +427,9 @@ impl Running {
                 Stage::HolesAll
             }
             Stage::HolesAll => {
-                let dug = shard::dig_holes(DUG_AT_ONCE, None);
+                let (dug, more) = shard::dig_some(DUG_AT_ONCE, LOOKED_AT_ONCE, None);
                 reclaimed.purged += dug as u64;
-                return dug >= DUG_AT_ONCE;
+                return more;
             }
         };
         self.stage = next;

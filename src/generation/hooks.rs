@@ -6,7 +6,7 @@ use crate::config;
 use crate::os::lock::Futex;
 use crate::os::owned::Owned;
 use crate::os::{self, process};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,13 +47,22 @@ impl std::fmt::Display for TooManyHooks {
 
 impl std::error::Error for TooManyHooks {}
 
+/// A place for a hook.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// 0: free. Written after the hook: a `fork` in the middle of that leaves a slot that is free.
+    id: u64,
+    hook: Option<Hook>,
+}
+
 struct Hooks {
-    all: [Option<(u64, Hook)>; MOST],
+    all: [Slot; MOST],
     next: u64,
     waiting: [Option<Collection>; WAITING],
 }
 
-static HOOKS: Owned<Hooks> = Owned::new(Hooks { all: [None; MOST], next: 0, waiting: [None; WAITING] });
+static HOOKS: Owned<Hooks> =
+    Owned::new(Hooks { all: [Slot { id: 0, hook: None }; MOST], next: 0, waiting: [None; WAITING] });
 /// How many there are.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Collections that were forgotten before hooks could hear of them.
@@ -66,14 +75,28 @@ thread_local! {
 
 /// Nobody holds the hooks for longer than it takes to copy them, and nobody calls anything meanwhile.
 fn with<R>(f: impl FnOnce(&mut Hooks) -> R) -> Option<R> {
-    HOOKS.with(None, |hooks, _| f(hooks)).ok()
+    HOOKS.with(None, |hooks, inherited| f(hooks.whole(inherited))).ok()
+}
+
+impl Hooks {
+    /// What a thread that is gone was writing when the process was forked may be half written.
+    fn whole(&mut self, inherited: bool) -> &mut Hooks {
+        if inherited {
+            self.waiting = [None; WAITING];
+            let count = self.all.iter().filter(|slot| slot.id != 0).count();
+            COUNT.store(count as u32, Ordering::Relaxed); // Relaxed: a hint
+        }
+        self
+    }
 }
 
 pub(super) fn add(hook: Hook) -> Result<HookId, TooManyHooks> {
     let added = with(|hooks| {
-        let free = hooks.all.iter_mut().find(|slot| slot.is_none())?;
+        let free = hooks.all.iter_mut().find(|slot| slot.id == 0)?;
         hooks.next += 1;
-        *free = Some((hooks.next, hook));
+        free.hook = Some(hook);
+        compiler_fence(Ordering::Release); // because the number says that the hook is there, also to a forked child
+        free.id = hooks.next;
         COUNT.fetch_add(1, Ordering::Relaxed); // Relaxed: a hint
         Some(HookId(hooks.next))
     });
@@ -82,8 +105,8 @@ pub(super) fn add(hook: Hook) -> Result<HookId, TooManyHooks> {
 
 pub(super) fn remove(id: HookId) {
     with(|hooks| {
-        for slot in hooks.all.iter_mut().filter(|slot| slot.is_some_and(|(n, _)| n == id.0)) {
-            *slot = None;
+        for slot in hooks.all.iter_mut().filter(|slot| slot.id == id.0) {
+            slot.id = 0;
             COUNT.fetch_sub(1, Ordering::Relaxed); // Relaxed: a hint
         }
     });
@@ -99,8 +122,8 @@ pub(super) fn call(event: Event<'_>) {
         // Each is looked at when its turn comes: it may have been removed while another was called.
         let last = with(|hooks| hooks.next).unwrap_or(0);
         for slot in 0..MOST {
-            let hook = with(|hooks| hooks.all[slot]).flatten().filter(|&(n, _)| n <= last);
-            if let Some((_, hook)) = hook {
+            let slot = with(|hooks| hooks.all[slot]).filter(|slot| 0 < slot.id && slot.id <= last);
+            if let Some(hook) = slot.and_then(|slot| slot.hook) {
                 contained(|| hook(event));
             }
         }
@@ -161,7 +184,8 @@ pub(super) fn ended(collection: &Collection) {
         return;
     }
     // Not waited for: whoever has them copies them, but this may be a signal handler above it.
-    let kept = HOOKS.with(Some(0), |hooks, _| {
+    let kept = HOOKS.with(Some(0), |hooks, inherited| {
+        let hooks = hooks.whole(inherited);
         let free = hooks.waiting.iter().position(Option::is_none).unwrap_or_else(|| {
             hooks.waiting.rotate_left(1);
             FORGOTTEN.fetch_add(1, Ordering::Relaxed); // Relaxed: a statistic
@@ -216,5 +240,4 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
 /// In a forked child there is no such thread.
 pub(super) fn after_fork_in_child() {
     THREAD.store(NONE, Ordering::Relaxed); // Relaxed: there is no other thread
-    CALLING.set(false);
 }

@@ -40,6 +40,7 @@ pub(crate) fn set(limits: Limits) {
     LEFT.store(u64::MAX, Ordering::Relaxed);
     apply(&limits);
     held::forget_closest();
+    pressure::forget();
 }
 
 /// Looks at the cgroup again if that is a second ago. One load where it is of no interest.

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! **Where they run.** An automatic collection is done by the threads that allocate, on their slow paths, one at a time and in
-//! steps of tens of microseconds to a millisecond; between two steps the process allocates a 64th of an epoch. No lock of the
+//! steps of tens of microseconds to a millisecond; between two steps the process allocates a 64th of an epoch, or 16 MiB if that is less. No lock of the
 //! allocator's is held from one step to the next, no thread is stopped, and no code of the program runs: an allocation may
 //! happen inside any lock. [`collect`] does it all at once, on its thread.
 //!
@@ -32,7 +32,7 @@
 //! **The trace.** With `TENURE=trace`, or [`Tenure::trace`](crate::Tenure::trace), each collection is a line on standard error:
 //!
 //! ```text
-//! tenure: old 68 @1.420s epoch 1092: 35.8 MiB -> 23.4 MiB, home 6.5 KiB, purged 12.3 MiB, pinned 1.2 MiB, alive 139.5 KiB + 763.3 KiB + 19.4 MiB, 0.498 ms in 2 steps, longest 0.311 ms
+//! tenure: old 68 @1.420s epoch 1092: 35.8 MiB -> 34.1 MiB, home 6.5 KiB, purged 1.7 MiB, pinned 1.2 MiB, alive 139.5 KiB + 763.3 KiB + 19.4 MiB, 0.498 ms in 2 steps, longest 0.311 ms
 //! ```
 //!
 //! In this order: generation and number; seconds since the process began; epoch; [committed](crate::Stats::committed) memory before
@@ -83,7 +83,8 @@ pub fn set_thresholds(thresholds: Thresholds) -> Result<(), BadThreshold> {
 /// they hold in magazines is taken while they run. It costs some microseconds for each thread, 60 ms for each GiB that is
 /// purged, and, for the old generation, some 20 ns for each tracked block.
 ///
-/// Does not allocate. From a signal handler that interrupts a collection it returns one that did nothing.
+/// Does not allocate. Not for signal handlers, which may have interrupted an allocation inside a lock; one that interrupts a
+/// collection gets one that did nothing.
 pub fn collect(generation: Generation) -> Collection {
     run(generation, false)
 }
@@ -106,7 +107,8 @@ pub fn enable() {
     collector::enable(true);
 }
 
-/// No automatic collection begins or goes on until [`enable`]. The clock goes on, and what is due then is done then.
+/// No automatic collection begins or goes on until [`enable`], near a soft limit neither. The clock goes on, and what is due then
+/// is done then. Neither allocates nor blocks.
 pub fn disable() {
     collector::enable(false);
 }
@@ -116,8 +118,9 @@ pub fn is_enabled() -> bool {
     collector::is_enabled()
 }
 
-/// What is alive goes into a permanent generation, out of every census from now on: what a program built when it started, for
-/// example. A watermark: blocks that were born before this call are permanent. O(1); ends the epoch.
+/// What is alive goes into a permanent generation, counted apart from the three, and never suspect: what a program built when it
+/// started, for example. A watermark: blocks that were born before this call are permanent. O(1); begins an epoch, but no
+/// collection. Neither allocates nor blocks.
 pub fn freeze() {
     clock::freeze();
 }
@@ -134,8 +137,8 @@ pub fn counts() -> Counts {
     Counts { young_bytes, young, middle }
 }
 
-/// What the collections of each generation have done since the process began, by [`Generation`] as a number. Waits for a step of a
-/// collection; does not allocate.
+/// What the collections of each generation have done since the process began, by [`Generation`] as a number. Does not allocate,
+/// and waits for nobody for longer than a copy takes.
 pub fn stats() -> [GenerationStats; 3] {
     collector::stats()
 }
@@ -150,7 +153,8 @@ pub(crate) fn read() -> Generations {
 ///
 /// - in [`collect`], on its thread, before and after;
 /// - in [`poll`];
-/// - for automatic collections, after they have ended: on a thread of its own, where the helper thread is allowed
+/// - for automatic collections, after they have ended: on a thread of its own (`tenure-hooks`, with 2 MiB of stack and all signals
+///   blocked, also in threads that a hook starts), where the helper thread is allowed
 ///   ([`Tenure::helper_thread`](crate::Tenure::helper_thread)); otherwise at the next [`poll`] or [`collect`]. Of 32 that
 ///   nobody heard of, the oldest is forgotten, and [`missed`] counts it.
 ///
@@ -191,6 +195,12 @@ pub(crate) fn after_fork_in_child() {
 pub fn poll() -> Option<Collection> {
     hooks::tell();
     clock::catch_up();
-    let wanted = if is_enabled() { clock::take_wanted() } else { None };
-    wanted.map(|generation| run(generation, true))
+    if !is_enabled() {
+        return None;
+    }
+    if let Some(done) = collector::finish() {
+        hooks::call(Event::After(&done));
+        return Some(done);
+    }
+    clock::take_wanted().map(|generation| run(generation, true))
 }

@@ -35,9 +35,12 @@ const REACHES: u64 = 4;
 
 /// `usize::MAX` for none.
 pub(crate) fn set_soft(bytes: usize) {
-    if SOFT.swap(bytes, Ordering::Relaxed) != bytes {
-        STATE.store(0, Ordering::Relaxed);
-    }
+    SOFT.store(bytes, Ordering::Relaxed);
+}
+
+/// Another limit was chosen: what was asked for near the last one is forgotten.
+pub(crate) fn forget() {
+    STATE.store(0, Ordering::Relaxed);
 }
 
 /// `usize::MAX` if there is none.
@@ -53,6 +56,12 @@ pub(crate) fn look() {
     if soft < usize::MAX {
         look_at(soft, held::bytes(), clock::total());
     }
+}
+
+/// Whether what is held is near the soft limit.
+pub(crate) fn is_near() -> bool {
+    let soft = SOFT.load(Ordering::Relaxed);
+    soft < usize::MAX && level(held::bytes(), soft) > 0
 }
 
 /// From 0, far away, to [`REACHES`].

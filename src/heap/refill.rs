@@ -274,7 +274,8 @@ impl Heap {
                 let idle = now == [k.seen[0].replace(now[0]), k.seen[1].replace(now[1])];
                 if (idle && (is_magazine(now[0]) || !now[1].is_null())) || self.room.get() > 2 * ROOM {
                     // SAFETY: by the caller's promise.
-                    _ = unsafe { self.flush(pair, k, kind, class) };
+                    let sent = unsafe { self.flush(pair, k, kind, class) };
+                    self.due.set(self.due.get().max(sent.due));
                 }
             }
             if self.room.get() <= ROOM {

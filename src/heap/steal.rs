@@ -21,7 +21,7 @@ use crate::os::{self, lock::Lock};
 use crate::pages::classes::CLASSES;
 use crate::pages::page::Kind;
 use crate::pages::shard::{self, Sent};
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, Ordering};
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -38,7 +38,6 @@ struct Haul {
 
 /// The room for it is static because the stack of whoever collects may be small.
 struct Collector {
-    registered: Option<bool>,
     hauls: [Haul; CLASSES],
 }
 
@@ -46,9 +45,16 @@ struct Collector {
 unsafe impl Send for Collector {}
 
 static COLLECTOR: Lock<Collector> = Lock::new(Collector {
-    registered: None,
     hauls: [const { Haul { from: null_mut(), blocks: [null_mut(); SLOTS], len: 0, cut: null_mut() } }; CLASSES],
 });
+
+/// Whether threads can be made to pass a barrier.
+static BARRIERS: AtomicBool = AtomicBool::new(false);
+
+/// Before the process' first operation: later, when there are threads, the kernel takes ten milliseconds for it.
+pub(super) fn prepare() {
+    BARRIERS.store(os::register_barrier(), Ordering::Relaxed); // Relaxed: see above
+}
 
 /// Takes home the magazines that nobody touched since the last round (all that can be had, with `all`), threads' and
 /// depots'. Locks; does not allocate.
@@ -68,19 +74,23 @@ pub(crate) struct Round {
     /// The heap that was looked at last; null at the start.
     heap: *mut Heap,
     heaps_done: bool,
-    /// The depot that is looked at next.
+    /// The depot that is looked at next, and magazines that were taken from it.
     class: usize,
+    taken: usize,
 }
 
 // SAFETY: heaps live for ever.
 unsafe impl Send for Round {}
 
+/// Magazines that a round takes from a depot: more than fit into one.
+const MOST_OF_A_DEPOT: usize = 64;
+
 impl Round {
     /// One that is over.
-    pub(crate) const OVER: Round = Round { all: false, heap: null_mut(), heaps_done: true, class: CLASSES };
+    pub(crate) const OVER: Round = Round { all: false, heap: null_mut(), heaps_done: true, class: CLASSES, taken: 0 };
 
     pub(crate) const fn new(all: bool) -> Round {
-        Round { all, heap: null_mut(), heaps_done: false, class: 0 }
+        Round { all, heap: null_mut(), heaps_done: false, class: 0, taken: 0 }
     }
 
     /// Takes from the next thread, or the next magazine of a depot: some microseconds, and at most as many hundred as a thread that
@@ -89,8 +99,7 @@ impl Round {
         if !self.heaps_done {
             let mut guard = COLLECTOR.lock();
             let collector = &mut *guard;
-            // Registering may take milliseconds, once.
-            let can = *collector.registered.get_or_insert_with(os::register_barrier);
+            let can = BARRIERS.load(Ordering::Relaxed); // Relaxed: written before there was another thread
             let mut sent = Sent::default();
             let take = |heap: &Heap, words: Option<&Words>| {
                 sent = words.map(|words| take_from(collector, heap, words, self.all)).unwrap_or_default();
@@ -103,7 +112,9 @@ impl Round {
         }
         while self.class < CLASSES && depot::any_full() {
             let depot = depot::of(self.class);
-            if let Some(m) = depot.take_rested(self.all) {
+            // So many at most: others may fill it meanwhile, and faster.
+            if let Some(m) = if self.taken < MOST_OF_A_DEPOT { depot.take_rested(self.all) } else { None } {
+                self.taken += 1;
                 // SAFETY: the magazine was the depot's, and is this thread's now.
                 return Some(unsafe {
                     let sent = shard::send_home(Kind::Plain, Magazine::blocks(m.top()));
@@ -112,7 +123,7 @@ impl Round {
                 });
             }
             depot.rest();
-            self.class += 1;
+            (self.class, self.taken) = (self.class + 1, 0);
         }
         None
     }
@@ -141,7 +152,6 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
         // SAFETY: nobody else is between the gate's two sides.
         sent += unsafe { heap.flush(heap.pair(words, class), &heap.classes[class], Kind::Plain, class) };
     }
-    sent.due = sent.due.max(heap.due.replace(0));
     let classes = || (0..SLOW_FROM).filter(|&c| idle[c]);
     for class in classes() {
         let (pair, k) = (words.pair(class), &heap.classes[class]);

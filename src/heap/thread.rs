@@ -322,7 +322,6 @@ impl Heap {
         }
         pair.reset();
         k.hollow.set(false);
-        self.due.set(self.due.get().max(sent.due));
         sent
     }
 
@@ -344,7 +343,8 @@ impl Heap {
         for class in 0..CLASSES {
             if let Some((pair, k)) = self.pairs(words, kind, class) {
                 // SAFETY: by the caller's promise.
-                _ = unsafe { self.flush(pair, k, kind, class) };
+                let sent = unsafe { self.flush(pair, k, kind, class) };
+                self.due.set(self.due.get().max(sent.due));
             }
         }
     }
@@ -361,6 +361,7 @@ fn boot<S: SlowPath>(config: &Config, registry: &mut Registry) {
     config::current::set(&parsed.config);
     S::configured(&parsed.config, parsed.help);
     registry.end = process::ThreadEnd::new(end::<S>);
+    super::steal::prepare();
     process::on_fork(before_fork::<S>, after_fork_in_parent::<S>, after_fork_in_child::<S>);
     registry.booted = true;
 }

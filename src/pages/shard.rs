@@ -238,12 +238,18 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> Se
 /// Purges the OS pages that hold no block that is out, in pages that have become sparse, until `bytes` are purged.
 /// With `rested`, only in pages that nothing was taken from for that interval. Returns the bytes.
 pub(crate) fn dig_holes(bytes: usize, rested: Option<Interval>) -> usize {
-    let mut dug = 0;
+    dig_some(bytes, usize::MAX, rested).0
+}
+
+/// The same in so many pages at most. Returns the bytes, and whether there may be more.
+pub(crate) fn dig_some(bytes: usize, mut pages: usize, rested: Option<Interval>) -> (usize, bool) {
+    let (mut dug, mut more) = (0, false);
     slices::each_sparse(rested, |slice| {
+        pages -= 1;
         let header: *mut Page = arena::header(slice).cast();
         // SAFETY: headers of a segment stay readable; what is read without the lock is read again under it.
         let shard = unsafe { (*header).shard() };
-        let Some(lock) = SHARD.get(shard) else { return true };
+        let Some(lock) = SHARD.get(shard) else { return pages > 0 };
         let _guard = lock.lock();
         // SAFETY: as above; while the lock is held, a page of this shard cannot change. One that was adopted meanwhile
         // is left for the next time: its hint is a hint.
@@ -253,9 +259,10 @@ pub(crate) fn dig_holes(bytes: usize, rested: Option<Interval>) -> usize {
                 dug += (*header).dig_holes();
             }
         }
-        dug < bytes
+        more = dug >= bytes || pages == 0;
+        !more
     });
-    dug
+    (dug, more)
 }
 
 /// Sets the hint of every page that holes may be dug in. Hints are set when pages become much sparser: this finds what became

@@ -61,10 +61,12 @@ impl Snapshot {
             parts.sites.retain(|site| filter.keeps(&super::keys::frames(self, site, names)));
             let kept = |site| parts.sites.binary_search_by_key(&site, |s| s.number).is_ok();
             parts.rows.retain(|row| kept(row.site));
+            let suspects = parts.suspects.len();
             parts.suspects.retain(|suspect| match suspect.culprit {
                 Culprit::Site(number) => kept(number),
                 Culprit::Tag(_) => true,
             });
+            parts.suspects_left_out += (suspects - parts.suspects.len()) as u64;
             take::sum_up(&mut parts);
             names.finish();
             Snapshot { parts }

@@ -111,6 +111,9 @@ pub(crate) struct Parts {
     pub(crate) bands: Bands,
     pub(crate) generations: Generations,
     pub(crate) suspects: Vec<Suspect>,
+    /// Suspects whose sites a filter has left out.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) suspects_left_out: u64,
     pub(crate) tracked: Sum,
     pub(crate) untracked: Untracked,
     pub(crate) stats: Stats,

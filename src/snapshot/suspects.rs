@@ -19,7 +19,7 @@ pub enum Culprit {
 
 /// A site or a tag that holds more and more old blocks, which what it allocates does not explain.
 ///
-/// The statistic: over the last 17 old collections, the growth of the old generation is compared with what a random walk of its
+/// The statistic: over the last 18 old collections, the growth of the old generation is compared with what a random walk of its
 /// increments would give, by a one-sided t-test (Student, 1908). It is a suspect if the test says so at the level of Bonferroni
 /// for 1,000 sites that are looked at 500 times, if growth does not slow down (Aitken, 1926), if at least half of it remains
 /// when allocation is allowed for, and if half of it is beyond all that was held before. So the first can be named after 18 old
@@ -34,7 +34,7 @@ pub struct Suspect {
     pub old_bytes: f64,
     /// The standard error of that; 0 if each block is tracked.
     pub old_bytes_error: f64,
-    /// By so much the old generation grew for each epoch, over the last 17 old collections.
+    /// By so much the old generation grew for each epoch, over the last 18 old collections.
     pub bytes_per_epoch: f64,
     /// The same for each minute; 0 if the system's clock was set back.
     pub bytes_per_minute: f64,
@@ -83,8 +83,12 @@ impl Snapshot {
         &self.parts.suspects
     }
 
-    /// The suspects with the names of their lines. Looks up names; allocates.
+    /// The suspects with the names of their lines. Looks up names; allocates, untracked.
     pub fn suspects_named(&self, names: &mut dyn Names) -> SuspectsReport {
+        crate::reading::untracked(|| self.name_suspects(names))
+    }
+
+    fn name_suspects(&self, names: &mut dyn Names) -> SuspectsReport {
         let named = |suspect: &Suspect| {
             let line = match suspect.culprit {
                 Culprit::Site(number) => line(self, number, names),
@@ -110,9 +114,10 @@ impl Snapshot {
         let parts = &self.parts;
         // A collection soon after another is no new observation: see `trend::Times::push`.
         let apart = (parts.bands.old / 2).max(1);
-        let observed = parts.generations.stats[2].collections.min(1 + parts.stats.epoch / apart);
+        let observed = parts.generations.stats[2].collections.min((parts.stats.epoch / apart).saturating_add(1));
         match parts.mode {
             Mode::Off => NoSuspects::NothingTracked,
+            _ if parts.suspects_left_out > 0 => NoSuspects::LeftOut { suspects: parts.suspects_left_out },
             _ if observed < FIRST => NoSuspects::TooEarly { observed },
             _ => NoSuspects::NoneGrows,
         }
@@ -156,6 +161,10 @@ struct Named {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 enum NoSuspects {
+    /// A filter has left out all that there are.
+    LeftOut {
+        suspects: u64,
+    },
     NothingTracked,
     /// So many old collections were far enough apart, at most.
     TooEarly {
@@ -173,6 +182,12 @@ impl SuspectsReport {
     fn write_none(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.old_collections;
         match self.none_because {
+            NoSuspects::LeftOut { suspects } => {
+                writeln!(
+                    f,
+                    "No suspects among the stacks that were asked for; {suspects} among those that were left out."
+                )
+            }
             NoSuspects::NothingTracked => writeln!(f, "No suspects: tracking is off, so nobody looks."),
             NoSuspects::TooEarly { observed } if observed < n => {
                 writeln!(f, "No suspects yet: of {n} old collections at most {observed} were far enough apart to")?;

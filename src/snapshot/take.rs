@@ -91,6 +91,7 @@ pub(super) fn assemble(
         bands,
         generations: Generations::default(),
         suspects: Vec::new(),
+        suspects_left_out: 0,
         tracked: Sum::default(),
         untracked: untracked(&stats, &rows),
         stats,

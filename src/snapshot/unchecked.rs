@@ -17,6 +17,7 @@ pub(crate) struct Unchecked {
     pub(crate) modules: Vec<Module>,
     pub(crate) generations: Generations,
     pub(crate) suspects: Vec<Suspect>,
+    pub(crate) suspects_left_out: u64,
     /// What follows from the rows, unless it is given.
     pub(crate) tracked: Option<Sum>,
     pub(crate) untracked: Option<Untracked>,
@@ -46,6 +47,7 @@ impl Unchecked {
             modules: Vec::new(),
             generations: Generations::default(),
             suspects: Vec::new(),
+            suspects_left_out: 0,
             tracked: None,
             untracked: None,
             stats,
@@ -117,6 +119,7 @@ impl Unchecked {
             bands: self.bands,
             generations: self.generations,
             suspects: self.suspects,
+            suspects_left_out: self.suspects_left_out,
             tracked,
             untracked: self.untracked.unwrap_or_else(|| untracked(&self.stats, &self.rows)),
             stats: self.stats,

@@ -161,7 +161,7 @@ fn generations_and_ages() {
     let (s, t) = (series(&text), snapshot.tenuring());
     for (name, g) in [("young", t.young), ("middle", t.middle), ("old", t.old)] {
         assert_eq!(s[format!("tenure_generation_live_bytes{{generation=\"{name}\"}}").as_str()], g.live.bytes);
-        assert_eq!(s[format!("tenure_generation_died_blocks_total{{generation=\"{name}\"}}").as_str()], g.died.blocks);
+        assert_eq!(s[format!("tenure_generation_died_blocks{{generation=\"{name}\"}}").as_str()], g.died.blocks);
     }
     assert_eq!(s["tenure_generation_live_blocks{generation=\"permanent\"}"], 0.0);
     assert_eq!(s["tenure_generation_promoted_blocks{generation=\"old\"}"], t.old.reached.blocks);
@@ -170,7 +170,7 @@ fn generations_and_ages() {
     for band in &t.ages {
         let at = format!("{{age_epochs=\"{}\"}}", band.from);
         assert_eq!(s[format!("tenure_age_live_bytes{at}").as_str()], band.living.bytes);
-        assert_eq!(s[format!("tenure_age_died_blocks_total{at}").as_str()], band.died.blocks);
+        assert_eq!(s[format!("tenure_age_died_blocks{at}").as_str()], band.died.blocks);
     }
 }
 

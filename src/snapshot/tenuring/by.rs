@@ -65,7 +65,7 @@ impl Snapshot {
                 groups.push(TenuredGroup { name: label.name, location: label.location, tenuring });
             }
         }
-        let aged = |g: &TenuredGroup| g.tenuring.live().bytes - g.tenuring.young.live.bytes;
+        let aged = |g: &TenuredGroup| g.tenuring.middle.live.bytes + g.tenuring.old.live.bytes;
         let rank = |g: &TenuredGroup| (aged(g), g.tenuring.live().bytes);
         groups.sort_by(|a, b| {
             let names = || (&a.name, &a.location).cmp(&(&b.name, &b.location));
