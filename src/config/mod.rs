@@ -8,6 +8,7 @@ mod thresholds;
 
 pub use dumps::{Dumps, Signal};
 pub use limits::Limits;
+#[cfg_attr(loom, allow(unreachable_pub, reason = "`generation` exports it"))]
 pub use thresholds::{BadThreshold, Thresholds};
 
 /// When fresh memory asks the system for transparent huge pages.

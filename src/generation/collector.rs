@@ -367,9 +367,10 @@ impl Running {
                 None if generation == Generation::Young => return false,
                 None => Stage::Spare,
             },
+            Stage::Spare if !self.purges => Stage::after_purging(generation, counting),
             Stage::Spare => {
                 add(reclaimed, shard::retire_spare(all));
-                if self.purges { Stage::Purge } else { Stage::after_purging(generation, counting) }
+                Stage::Purge
             }
             Stage::Purge => match purge_one(Some(Interval::Middle), waits) {
                 Some(bytes) => {
