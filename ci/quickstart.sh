@@ -11,3 +11,10 @@ grep -q "blocks" "$out" || { echo "no statistics were printed"; exit 1; }
 cargo run --quiet --release --example leak_hunt 2>&1 | tee "$out"
 [ "$(grep -c "leak_hunt::service::Service::browse " "$out")" -ge 3 ] || { echo "the leak was not found"; exit 1; }
 grep -q "It fails, and names the place" "$out" || { echo "the test did not find the leak"; exit 1; }
+# The planted suspect is named, the cache is none, and so are the survivors of a day.
+cargo run --quiet --release --example tenure 2>&1 | tee "$out"
+suspects=$(sed -n '/^4\. Who/,/^> /p' "$out")
+grep -q "tenure::service::Service::subscribe " <<<"$suspects" || { echo "the suspect was not named"; exit 1; }
+if grep -q "::page \|::render \|::open_session " <<<"$suspects"; then echo "the cache or the sessions are suspects"; exit 1; fi
+survivors=$(grep -A1 "blocks of 112 B" "$out")
+grep -q "tenure::service::write_down " <<<"$survivors" || { echo "the survivors were not named"; exit 1; }
