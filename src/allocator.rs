@@ -129,14 +129,14 @@ impl Tenure {
         self
     }
 
-    /// Whether thresholds begin collections. Default: `true`. [`generation::enable`](crate::generation::enable) and
+    /// Whether thresholds begin collections. Default: `true`. [`generation::enable`] and
     /// [`disable`](crate::generation::disable) change it at run time.
     pub const fn collect(mut self, automatically: bool) -> Self {
         self.config.collect = automatically;
         self
     }
 
-    /// Whether each collection prints a line on standard error: [`generation`](crate::generation) says what is in it.
+    /// Whether each collection prints a line on standard error: [`generation`] says what is in it.
     /// Default: `false`.
     pub const fn trace(mut self, wanted: bool) -> Self {
         self.config.trace = wanted;
