@@ -58,7 +58,7 @@ impl Gate {
     }
 
     /// Somebody else wants to take from the owner's magazines. `false` if the owner is on its slow path, or if there
-    /// is no such barrier. One at a time: callers hold the collector's lock.
+    /// is no such barrier. One at a time: callers hold the lock of whoever takes (`steal`).
     pub(crate) fn claim(&self) -> bool {
         self.claimed.store(true, Ordering::Relaxed); // Relaxed: the barrier orders it
         // Acquire because what the owner's slow path wrote must be seen.
@@ -119,7 +119,7 @@ mod loom_tests {
         }
     }
 
-    /// Owner and collector are never at it together, and each sees what the other did.
+    /// Owner and taker are never at it together, and each sees what the other did.
     #[test]
     fn owner_and_collector() {
         let mut model = loom::model::Builder::new();

@@ -405,7 +405,7 @@ impl Heap {
         }
     }
 
-    /// After the gate was left: what may take a lock of the collector's, or the system's time.
+    /// After the gate was left: what may take locks of `steal`'s and of collections, or the system's time.
     #[inline]
     fn afterwards<S: SlowPath>(&self) {
         if self.clock.get() >= CLOCK_STEP {

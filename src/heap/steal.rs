@@ -37,14 +37,14 @@ struct Haul {
 }
 
 /// The room for it is static because the stack of whoever collects may be small.
-struct Collector {
+struct Taker {
     hauls: [Haul; CLASSES],
 }
 
-// SAFETY: the pointers in it are blocks and slots that the collector has taken.
-unsafe impl Send for Collector {}
+// SAFETY: the pointers in it are blocks and slots that the taker has taken.
+unsafe impl Send for Taker {}
 
-static COLLECTOR: Lock<Collector> = Lock::new(Collector {
+static TAKER: Lock<Taker> = Lock::new(Taker {
     hauls: [const { Haul { from: null_mut(), blocks: [null_mut(); SLOTS], len: 0, cut: null_mut() } }; CLASSES],
 });
 
@@ -97,12 +97,12 @@ impl Round {
     /// holds all it may is worth. `None` when the round is over.
     pub(crate) fn step(&mut self) -> Option<Sent> {
         if !self.heaps_done {
-            let mut guard = COLLECTOR.lock();
-            let collector = &mut *guard;
+            let mut guard = TAKER.lock();
+            let taker = &mut *guard;
             let can = BARRIERS.load(Ordering::Relaxed); // Relaxed: written before there was another thread
             let mut sent = Sent::default();
             let take = |heap: &Heap, words: Option<&Words>| {
-                sent = words.map(|words| take_from(collector, heap, words, self.all)).unwrap_or_default();
+                sent = words.map(|words| take_from(taker, heap, words, self.all)).unwrap_or_default();
             };
             if let Some(heap) = can.then(|| after(self.heap, take)).flatten() {
                 self.heap = heap;
@@ -130,7 +130,7 @@ impl Round {
 }
 
 /// Nothing if nothing was idle, or the thread is on a slow path.
-fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -> Sent {
+fn take_from(taker: &mut Taker, heap: &Heap, words: &Words, all: bool) -> Sent {
     // A look without the gate: most threads most of the time have nothing that is idle, or nothing at all.
     let (mut idle, mut any) = ([false; CLASSES], false);
     heap.each_used(|class| {
@@ -158,7 +158,7 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
         // SAFETY: the gate is claimed, so the owner is on no slow path.
         unsafe {
             sent += take_pushed(pair, k, class);
-            take_popped(pair, k, class, &mut collector.hauls[class]);
+            take_popped(pair, k, class, &mut taker.hauls[class]);
             while let Some(m) = k.take_kept() {
                 sent += shard::send_home(Kind::Plain, Magazine::blocks(m.top()));
                 depot::of(class).leave_empty(m);
@@ -167,7 +167,7 @@ fn take_from(collector: &mut Collector, heap: &Heap, words: &Words, all: bool) -
     }
     let passed = os::barrier();
     for class in classes() {
-        let (pair, k, haul) = (words.pair(class), &heap.classes[class], &mut collector.hauls[class]);
+        let (pair, k, haul) = (words.pair(class), &heap.classes[class], &mut taker.hauls[class]);
         // SAFETY: as above.
         unsafe { settle(pair.pop, k, haul, passed) };
         sent += shard::send_home(Kind::Plain, haul.blocks[..haul.len].iter().copied().filter(|b| !b.is_null()));
@@ -262,9 +262,9 @@ unsafe fn settle(pop: &AtomicPtr<Slot>, k: &ClassHeap, haul: &mut Haul, passed: 
 }
 
 pub(super) fn before_fork() {
-    COLLECTOR.acquire();
+    TAKER.acquire();
 }
 
 pub(super) fn after_fork() {
-    COLLECTOR.release();
+    TAKER.release();
 }

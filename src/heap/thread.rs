@@ -25,7 +25,7 @@ pub(super) struct ClassHeap {
     first_kept: AtomicPtr<Slot>,
     /// The two words when this thread last looked whether it uses the class.
     pub(super) seen: [Cell<*mut Slot>; 2],
-    /// The two words when the collector last looked, and `popped`: a thread that collects does so right after a refill, where
+    /// The two words when `steal` last looked, and `popped`: a thread that collects does so right after a refill, where
     /// the words of a class in use are always the same.
     pub(super) seen_outside: [Cell<*mut Slot>; 2],
     pub(super) popped_outside: Cell<u64>,
@@ -58,7 +58,7 @@ const _: () = assert!(block_size(SLOW_FROM - 1) == 8 << 10);
 
 /// A thread's heap. Heaps are never unmapped: an ended thread's is parked, and the next new thread takes it over.
 ///
-/// Who may touch what: the owner, between [`Gate::enter`] and [`Gate::leave`], everything; the collector, while it has
+/// Who may touch what: the owner, between [`Gate::enter`] and [`Gate::leave`], everything; the taker, while it has
 /// claimed the gate, everything; anybody, the atomics. `words` changes under the registry's lock only.
 #[repr(C)]
 pub(crate) struct Heap {
