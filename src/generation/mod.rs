@@ -27,6 +27,9 @@
 //! allocator's is held from one step to the next, no thread is stopped, and no code of the program runs: an allocation may
 //! happen inside any lock. [`collect`] does it all at once, on its thread.
 //!
+//! Epochs may pass in milliseconds. So automatic collections look at magazines ten times a second at most, and purge once a second
+//! at most, unless the soft [limit](crate::limits) is near: memory that is purged and used again costs more than it is worth.
+//!
 //! **Where hooks run**: in [`collect`], in [`poll`], and on a thread of their own. See [`on_collection`].
 //!
 //! **The trace.** With `TENURE=trace`, or [`Tenure::trace`](crate::Tenure::trace), each collection is a line on standard error:
