@@ -89,6 +89,8 @@ pub(crate) fn forget_pauses() {
 static DISABLED: AtomicBool = AtomicBool::new(false);
 /// Whether an automatic collection has begun and not ended.
 static PENDING: AtomicBool = AtomicBool::new(false);
+/// Whether a thread is at a step.
+static AT_WORK: AtomicBool = AtomicBool::new(false);
 /// Bytes allocated by the process when its next step is due.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -172,7 +174,11 @@ pub(crate) fn help() {
 #[cold]
 #[inline(never)]
 fn step(allocated: u64) {
-    // Whoever has it is at work, or this is a signal handler above it.
+    // A look, so that the others do not ask the system who they are each time while whoever is at it waits for its processor.
+    if AT_WORK.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    // Whoever has it collects because it was asked to, or this is a signal handler above it.
     let ended = with(Some(0), |collector| {
         let begins = if collector.running.is_none() { clock::take_wanted() } else { None };
         if let Some(generation) = begins {
@@ -183,12 +189,18 @@ fn step(allocated: u64) {
         NEXT.store(allocated + (clock::get().young_bytes >> PACE).min(PACE_MOST), Ordering::Relaxed);
         ended
     });
+    AT_WORK.store(false, Ordering::Relaxed);
     // What is due now, nobody may ever free anything to be told.
     helper::due(slices::due());
     if let Ok(Some(collection)) = ended {
         trace(&collection);
         hooks::ended(&collection);
     }
+}
+
+/// In a forked child, whoever was at a step is gone, or goes on.
+pub(super) fn after_fork_in_child() {
+    AT_WORK.store(false, Ordering::Relaxed);
 }
 
 /// With nothing held: standard error may be a pipe that is full.

@@ -189,6 +189,7 @@ pub(crate) fn begin(config: &Config) {
 pub(crate) fn after_fork_in_child() {
     owned::after_fork_in_child();
     helper::after_fork_in_child();
+    collector::after_fork_in_child();
     hooks::after_fork_in_child();
 }
 
