@@ -224,7 +224,7 @@ pub fn stats() -> Stats {
     }
     let (counts, reserved) = slices::counts();
     let holes = page::HOLES.load(Ordering::Relaxed); // Relaxed: a statistic
-    let committed = ((counts.used + counts.due) * SLICE).saturating_sub(holes);
+    let committed = counts.committed(holes);
     Stats {
         live,
         live_blocks,

@@ -108,6 +108,13 @@ pub(crate) struct Counts {
     pub(crate) purged: usize,
 }
 
+impl Counts {
+    /// Bytes that hold physical memory, but for so many in holes.
+    pub(crate) fn committed(&self, holes: usize) -> usize {
+        ((self.used + self.due) * SLICE).saturating_sub(holes)
+    }
+}
+
 // SAFETY: the pointers are to segments' infos, which are reached under the arena's lock only (`sparse` is atomic).
 unsafe impl Send for Arena {}
 

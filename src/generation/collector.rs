@@ -8,7 +8,6 @@
 use super::census::{Counting, Suspects};
 use super::record::{Collection, GenerationStats, Reclaimed};
 use super::{Generation, clock, helper, hooks, pressure};
-use crate::arena::SLICE;
 use crate::arena::slices::{self, Interval, Unpurged};
 use crate::config::current;
 use crate::heap::steal;
@@ -480,8 +479,7 @@ fn add(reclaimed: &mut Reclaimed, sent: Sent) {
 
 /// [`Stats::committed`](crate::Stats::committed).
 fn committed() -> u64 {
-    let counts = slices::counts().0;
-    ((counts.used + counts.due) * SLICE).saturating_sub(HOLES.load(Ordering::Relaxed)) as u64
+    slices::counts().0.committed(HOLES.load(Ordering::Relaxed)) as u64
 }
 
 /// Bytes of physical memory in pages that no block has.

@@ -7,7 +7,7 @@ use crate::heap::{SlowPath, steal, thread};
 use crate::os;
 use crate::pages::shard;
 
-/// How often a purge of another thread is waited for, a millisecond each time: one takes 60 ms for a GiB.
+/// How often a purge of another thread is waited for, a millisecond each time: one takes 250 µs, but many may follow.
 const PATIENCE: u32 = 200;
 
 /// Makes room for so many bytes of slices below the limit, from what nobody uses: purges what is due, takes home what

@@ -208,6 +208,19 @@ impl Naming<'_> {
     }
 }
 
+/// The frame that a stack is put down to, without a snapshot's memory of them; `None` of an empty one. The stack is named no further
+/// than that.
+pub(super) fn line_of(stack: &[u64], modules: &[super::Module], names: &mut dyn Names) -> Option<Frame> {
+    let mut all = Vec::new();
+    for &address in stack {
+        all.extend_from_slice(&names.frames(&Place::new(address, modules)));
+        if all.iter().any(|frame| !trim::is_runtime(&frame.function)) {
+            break;
+        }
+    }
+    trim::line(&all).cloned()
+}
+
 /// A sentence on how the figures of a snapshot came to be.
 pub(crate) fn method(mode: Mode) -> String {
     match mode {

@@ -2,7 +2,7 @@
 
 use super::display::{CONFIDENCE, bytes, name_and_place_within, notes, shown};
 use super::quantile::normal;
-use super::{Frame, Mode, Names, Place, Site, Snapshot, trim};
+use super::{Frame, Mode, Names, Site, Snapshot, keys};
 use crate::generation::census::{Found, Who};
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -124,17 +124,12 @@ impl Snapshot {
     }
 }
 
-/// The frame that a site is put down to, as snapshots do.
+/// The frame that a site is put down to.
 fn line(snapshot: &Snapshot, number: u32, names: &mut dyn Names) -> Frame {
-    let mut all = Vec::new();
     let site = snapshot.site(number);
-    for &address in site.map_or(&[][..], |site| &site.stack) {
-        all.extend_from_slice(&names.frames(&Place::new(address, snapshot.modules())));
-        if all.iter().any(|frame| !trim::is_runtime(&frame.function)) {
-            break;
-        }
-    }
-    trim::line(&all).cloned().unwrap_or_else(|| Frame::instead(site.map_or("(unknown)", Site::without_stack)))
+    let stack = site.map_or(&[][..], |site| &site.stack);
+    let none = || Frame::instead(site.map_or("(unknown)", Site::without_stack));
+    keys::line_of(stack, snapshot.modules(), names).unwrap_or_else(none)
 }
 
 /// Suspects and the lines that allocate their blocks. Prints as a table for people.

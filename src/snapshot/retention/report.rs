@@ -2,7 +2,7 @@
 
 use super::{Kept, Retention, Survivors};
 use crate::snapshot::display::{name_and_place_within, notes, shown};
-use crate::snapshot::{Frame, Mode, Names, Place, Site, trim};
+use crate::snapshot::{Frame, Mode, Names, Site, keys};
 use crate::units::{Bytes, Count};
 use std::fmt;
 
@@ -33,15 +33,8 @@ pub(super) fn report(retention: &Retention, names: &mut dyn Names) -> RetentionR
 
 /// The frame that survivors are put down to, as snapshots do.
 fn line(retention: &Retention, row: &Survivors, names: &mut dyn Names) -> Frame {
-    let mut all = Vec::new();
-    for &address in &row.stack {
-        all.extend_from_slice(&names.frames(&Place::new(address, &retention.modules)));
-        if all.iter().any(|frame| !trim::is_runtime(&frame.function)) {
-            break;
-        }
-    }
     let none = if row.site == Site::OVERFLOW { "(overflow)" } else { "(unknown)" };
-    trim::line(&all).cloned().unwrap_or_else(|| Frame::instead(none))
+    keys::line_of(&row.stack, &retention.modules, names).unwrap_or_else(|| Frame::instead(none))
 }
 
 impl RetentionReport {
@@ -258,7 +251,7 @@ mod tests {
     struct Long;
 
     impl Names for Long {
-        fn frames(&mut self, place: &Place<'_>) -> Arc<[Frame]> {
+        fn frames(&mut self, place: &crate::snapshot::Place<'_>) -> Arc<[Frame]> {
             let (function, file) = ("shop::".repeat(30) + "f", "/src".repeat(30) + ".rs");
             [Frame::new(&function, Some(&file), Some(place.address as u32))].into()
         }
