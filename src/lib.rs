@@ -13,6 +13,8 @@ pub mod export;
 #[cfg(not(loom))]
 pub mod generation;
 mod heap;
+#[cfg(all(feature = "http", not(loom)))]
+pub mod http;
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
 pub mod internals;
