@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// What a family's samples are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Gauge,
     Counter,
     Info,
@@ -12,7 +12,7 @@ pub(super) enum Kind {
 
 /// A text in the making. Writing to it does not fail.
 #[derive(Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     out: String,
     /// What samples of the family that was begun are called.
     name: String,
@@ -22,7 +22,7 @@ pub(super) struct Text {
 
 impl Text {
     /// Begins a family. `name` is without the ending of a counter.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let (kind, ending) = match kind {
             Kind::Gauge => ("gauge", ""),
             Kind::Counter => ("counter", "_total"),
@@ -36,17 +36,17 @@ impl Text {
         let _ = writeln!(self.head, "# HELP {name} {help}");
     }
 
-    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.family(name, Kind::Gauge, help);
         self.value(value);
     }
 
     /// A sample without labels.
-    pub(super) fn value(&mut self, value: f64) {
+    pub(crate) fn value(&mut self, value: f64) {
         self.sample::<&str>(&[], value);
     }
 
-    pub(super) fn sample<T: AsRef<str>>(&mut self, labels: &[(&str, T)], value: f64) {
+    pub(crate) fn sample<T: AsRef<str>>(&mut self, labels: &[(&str, T)], value: f64) {
         self.out.push_str(&std::mem::take(&mut self.head));
         self.out.push_str(&self.name);
         for (i, (name, value)) in labels.iter().enumerate() {
@@ -67,7 +67,7 @@ impl Text {
         }
     }
 
-    pub(super) fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.out.push_str("# EOF\n");
         self.out
     }
