@@ -58,10 +58,15 @@
 
 mod access;
 mod answer;
+mod baseline;
 mod call;
+mod control;
 mod endpoints;
+mod exact;
 mod figures;
 mod jobs;
+mod metrics;
+mod pprof;
 mod query;
 mod reports;
 mod table;
@@ -69,4 +74,5 @@ mod table;
 pub use access::Peer;
 pub use endpoints::Endpoints;
 pub use figures::Figures;
+#[cfg(feature = "tower")]
 pub(crate) use jobs::Cancel;
