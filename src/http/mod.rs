@@ -58,15 +58,21 @@
 
 mod access;
 mod answer;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod call;
 mod endpoints;
 mod figures;
 mod jobs;
 mod query;
 mod reports;
+mod routes;
 mod table;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use access::Peer;
 pub use endpoints::Endpoints;
 pub use figures::Figures;
 pub(crate) use jobs::Cancel;
+pub use routes::Routes;
