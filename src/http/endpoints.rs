@@ -7,6 +7,7 @@ use super::call::{Call, Format};
 use super::figures::Figures;
 use super::jobs::{Cancel, Jobs};
 use super::query::Query;
+use super::routes::Routes;
 use super::table::{self, Row};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use std::fmt;
@@ -41,6 +42,7 @@ struct Chosen {
     access: Access,
     read_only: bool,
     figures: Vec<Arc<ReadFigures>>,
+    routes: Option<Routes>,
 }
 
 /// What a request consists of, whatever its body's type.
@@ -113,6 +115,12 @@ impl Endpoints {
         self.choose(|chosen| chosen.figures.push(Arc::new(Box::new(read))))
     }
 
+    /// Shows these statistics by route, in `/metrics` and on the page.
+    #[must_use]
+    pub fn routes(self, routes: &Routes) -> Self {
+        self.choose(|chosen| chosen.routes = Some(routes.clone()))
+    }
+
     fn choose(self, change: impl FnOnce(&mut Chosen)) -> Self {
         change(&mut self.0.chosen.write().unwrap_or_else(PoisonError::into_inner));
         self
@@ -142,6 +150,15 @@ impl Endpoints {
     #[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "for whom blocking matters"))]
     pub(crate) fn is_costly(&self, method: &Method, uri: &Uri) -> bool {
         table::at(uri.path()).find(|row| row.is_for(method)).is_some_and(|row| row.costly)
+    }
+
+    /// The refusal of one who may not ask: before a body is read for them, or a thread started.
+    #[cfg(feature = "tower")]
+    pub(crate) fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Vec<u8>>> {
+        let (uri, headers) = (request.uri(), request.headers());
+        let peer = request.extensions().get().copied();
+        let fault = self.0.chosen().access.check(peer, uri, headers).err()?;
+        Some(fault.into_answer(Format::accepted(uri.path(), headers)).into_response(request.method()))
     }
 
     fn answer(&self, asked: &Asked<'_>, cancel: &Cancel) -> Answer {
@@ -193,6 +210,11 @@ fn refused() -> Fault {
 impl Inner {
     fn chosen(&self) -> Chosen {
         self.chosen.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The statistics by route, if the program has any.
+    pub(super) fn routes(&self) -> Option<Routes> {
+        self.chosen().routes
     }
 
     /// Whether anything may be changed.

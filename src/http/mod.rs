@@ -58,6 +58,8 @@
 
 mod access;
 mod answer;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod baseline;
 mod call;
 mod control;
@@ -69,10 +71,14 @@ mod metrics;
 mod pprof;
 mod query;
 mod reports;
+mod routes;
 mod table;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use access::Peer;
 pub use endpoints::Endpoints;
 pub use figures::Figures;
 #[cfg(feature = "tower")]
 pub(crate) use jobs::Cancel;
+pub use routes::Routes;

@@ -7,6 +7,8 @@ use std::fmt::Write;
 pub(crate) enum Kind {
     Gauge,
     Counter,
+    #[cfg(feature = "http")]
+    Histogram,
     Info,
 }
 
@@ -26,6 +28,8 @@ impl Text {
         let (kind, ending) = match kind {
             Kind::Gauge => ("gauge", ""),
             Kind::Counter => ("counter", "_total"),
+            #[cfg(feature = "http")]
+            Kind::Histogram => ("histogram", ""),
             Kind::Info => ("info", "_info"),
         };
         self.name = format!("{name}{ending}");
@@ -47,8 +51,26 @@ impl Text {
     }
 
     pub(crate) fn sample<T: AsRef<str>>(&mut self, labels: &[(&str, T)], value: f64) {
+        self.line("", labels, value);
+    }
+
+    /// The samples of a histogram: how many values were above the bound before and not above this one, the last above all.
+    #[cfg(feature = "http")]
+    pub(crate) fn histogram(&mut self, label: (&str, &str), bounds: &[u64], counts: &[u64], sum: u64) {
+        let bounds = bounds.iter().map(|bound| format!("{bound}.0")).chain(["+Inf".to_string()]);
+        let mut below = 0;
+        for (bound, count) in bounds.zip(counts) {
+            below += count;
+            self.line("_bucket", &[label, ("le", &bound)], below as f64);
+        }
+        self.line("_count", &[label], below as f64);
+        self.line("_sum", &[label], sum as f64);
+    }
+
+    fn line<T: AsRef<str>>(&mut self, ending: &str, labels: &[(&str, T)], value: f64) {
         self.out.push_str(&std::mem::take(&mut self.head));
         self.out.push_str(&self.name);
+        self.out.push_str(ending);
         for (i, (name, value)) in labels.iter().enumerate() {
             self.out.push(if i == 0 { '{' } else { ',' });
             let _ = write!(self.out, "{name}=\"");
