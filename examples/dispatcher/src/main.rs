@@ -6,6 +6,7 @@
 //! cargo run --release -p tenure-dispatcher -- --load 10  # and visits itself for ten seconds, so that there is a leak to see
 //! ```
 
+mod allocator;
 mod app;
 mod client;
 mod index;
@@ -22,12 +23,8 @@ use options::Options;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tenure::Tenure;
 use tokio::net::TcpListener;
 use tokio::signal::ctrl_c;
-
-#[global_allocator]
-static ALLOC: Tenure = Tenure::new();
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
