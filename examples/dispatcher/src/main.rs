@@ -15,6 +15,7 @@ mod context;
 mod events;
 mod figures;
 mod index;
+mod instruments;
 mod jobs;
 mod lab;
 mod latency;

@@ -1,9 +1,10 @@
-//! What happens to each request, whichever view answers it: from the outside in, signals, panics, time, and the tag.
+//! What happens to each request, whichever view answers it: from the outside in, headers, signals,
+//! panics and time. Around all of them are the instruments.
 
 use crate::app::App;
 use crate::events::{RequestFinished, RequestStarted};
 use crate::views::Problem;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +12,6 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tenure::{InScopeExt, Tag};
 
 /// The longest body that is read.
 pub(crate) const BODY: usize = 2 << 20;
@@ -46,14 +46,6 @@ pub(crate) async fn time(request: Request, next: Next) -> Response {
             Problem(StatusCode::REQUEST_TIMEOUT, line).into_response()
         }
     }
-}
-
-/// What a request allocates has its route as its tag: `/document/{id}`, not `/document/7`, so that there are as many
-/// tags as routes, whatever is asked for.
-pub(crate) async fn tag(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-    let tag = Tag::new(route);
-    next.run(request).in_tag(tag).await
 }
 
 /// Pages of other sites change nothing here: a browser says where a request comes from.

@@ -1,8 +1,8 @@
 //! Which view answers which request, and what happens to all of them on the way.
 
 use crate::app::App;
-use crate::middleware;
 use crate::views::{document, download, group, home, index, jobs, lab, records, render, search};
+use crate::{instruments, middleware};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use std::sync::Arc;
 
 pub(crate) fn all(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .merge(home::routes())
         .merge(lab::routes(&app))
         .route("/search", get(search::search))
@@ -27,10 +27,10 @@ pub(crate) fn all(app: Arc<App>) -> Router {
         .fallback(middleware::unmatched)
         // What is added last comes first.
         .layer(DefaultBodyLimit::max(middleware::BODY))
-        .layer(from_fn(middleware::tag))
         .layer(from_fn(middleware::time))
         .layer(from_fn(middleware::panics))
         .layer(from_fn_with_state(app.clone(), middleware::signals))
         .layer(from_fn(middleware::headers))
-        .with_state(app)
+        .with_state(app.clone());
+    instruments::around(routes, &app)
 }

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::index::Index;
 use crate::options::Options;
 use crate::store::Store;
-use crate::{jobs, load, routes, server, visitors};
+use crate::{instruments, jobs, load, routes, server, visitors};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -26,8 +26,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(what)?;
     let address = listener.local_addr().map_err(what)?;
     let app = Arc::new(App::new(index, store, address));
-    // What was built at the start is nobody's leak.
-    tenure::generation::freeze();
+    instruments::started();
     println!("serving on http://{address}");
 
     let mut workers = JoinSet::new();

@@ -2,10 +2,15 @@
 //! told to stop. `axum::serve` is shorter, and lets a client take all the time in the world for its headers.
 
 use axum::Router;
+use axum::extract::connect_info::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -42,12 +47,12 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: impl Futu
             next = next => next,
             () = &mut stop => break,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
             // No files are left, or the client was gone already.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let connection = graceful.watch(connection(stream, routes.clone()));
+        let connection = graceful.watch(connection(stream, peer, routes.clone()));
         tokio::spawn(async move {
             // A client that vanished, or did not speak HTTP: there is nobody to tell.
             _ = connection.await;
@@ -58,16 +63,20 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: impl Futu
     tokio::time::timeout(GRACE, graceful.shutdown()).await.is_ok()
 }
 
-type Connection = http1::Connection<TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>, TowerToHyperService<Router>>;
-
-fn connection(stream: TcpStream, routes: Router) -> Connection {
+fn connection(stream: TcpStream, peer: SocketAddr, routes: Router) -> impl GracefulConnection<Error = hyper::Error> {
     // It only delays small answers.
     _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE));
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        // Who asks: the debug endpoints answer nobody else than this machine.
+        request.extensions_mut().insert(ConnectInfo(peer));
+        routes.call(request)
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes))
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }

@@ -26,7 +26,7 @@ impl Question for PlantQuestion {
     const TRY: &'static str = "/lab/cycle/plant?seconds=60";
 }
 
-/// Each leak has routes of its own, so that it has tags of its own: see [`middleware::tag`].
+/// Each leak has routes of its own, so that it has tags of its own.
 pub(crate) fn routes(app: &App) -> Router<Arc<App>> {
     let mut routes = Router::new().route("/lab/", get(status));
     for (n, lesson) in app.lab.lessons().iter().enumerate() {
