@@ -1,7 +1,7 @@
 //! Which view answers which request, and what happens to all of them on the way.
 
 use crate::app::App;
-use crate::views::{document, download, group, home, index, jobs, lab, records, render, search};
+use crate::views::{document, download, group, home, index, jobs, lab, panic, records, render, search};
 use crate::{instruments, middleware};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -24,6 +24,7 @@ pub(crate) fn all(app: Arc<App>) -> Router {
         .route("/records/{key}", get(records::read))
         .route("/jobs", post(jobs::queue))
         .route("/jobs/{number}", get(jobs::state))
+        .route("/panic", get(panic::panic))
         .fallback(middleware::unmatched)
         // What is added last comes first.
         .layer(DefaultBodyLimit::max(middleware::BODY))

@@ -7,6 +7,7 @@ pub(crate) mod home;
 pub(crate) mod index;
 pub(crate) mod jobs;
 pub(crate) mod lab;
+pub(crate) mod panic;
 pub(crate) mod records;
 pub(crate) mod render;
 pub(crate) mod search;
