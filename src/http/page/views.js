@@ -175,7 +175,7 @@ export function comparison(answer) {
     { label: 'Who', by: (g) => g.name, cell: (g) => place(g.name, g.location) },
     { label: 'Change', number: true, by: (g) => Math.abs(value(g.change_bytes)), cell: (g) => change(g.change_bytes, bytes) },
     { label: 'Blocks', number: true, by: (g) => Math.abs(value(g.change_blocks)), cell: (g) => change(g.change_blocks, count) },
-    { label: 'Now', number: true, by: (g) => value(g.to?.bytes ?? g.to), cell: (g) => bytes(value(g.to?.bytes ?? g.to)) },
+    { label: 'Now', number: true, by: (g) => value(g.to), cell: (g) => bytes(value(g.to)) },
   ], { sorted: 'Change', empty: 'Nothing changed.' });
   showComparison(answer.groups);
 }
@@ -230,7 +230,7 @@ const PARTS = [
 let showSurvivors = null;
 
 export function retention(answer) {
-  const { pages, survivors = [] } = answer.retention ?? answer;
+  const { pages, survivors } = answer;
   const box = $('retention');
   if (!showSurvivors) {
     const table_box = el('div');
@@ -252,9 +252,6 @@ export function retention(answer) {
       + `${bytes(empty.kept)}; ${bytes(empty.pinned)} of that no collection can give back.`
     : 'No page is mostly empty.';
   showSurvivors(survivors.slice(0, 8).map((s) => ({
-    name: s.name ?? s.line ?? s.function ?? '(unknown)',
-    location: s.location,
-    blocks: s.kept?.blocks ?? s.blocks,
-    keeps: s.kept?.pinned ?? s.keeps ?? s.beyond,
+    name: s.name, location: s.location, blocks: s.keep.blocks, keeps: s.keep.kept,
   })));
 }
