@@ -47,7 +47,11 @@ pub use flame_graph::{flame_graph, flame_graph_diff};
 pub use folded::folded;
 pub use json::{json, raw};
 pub use openmetrics::{OPENMETRICS_CONTENT_TYPE, OpenMetrics, openmetrics};
+#[cfg(feature = "http")]
+pub(crate) use openmetrics::{openmetrics_and, text};
 #[cfg(feature = "pprof")]
 pub use pprof::pprof;
+#[cfg(feature = "http")]
+pub(crate) use pprof::{Shown, pprof_with};
 #[cfg(feature = "json")]
 pub use read::{ReadError, from_file, from_json};

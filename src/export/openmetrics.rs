@@ -1,6 +1,6 @@
 //! OpenMetrics, for Prometheus and what else scrapes.
 
-mod text;
+pub(crate) mod text;
 
 use crate::generation::Generation;
 use crate::reading::untracked;
@@ -75,6 +75,16 @@ impl OpenMetrics {
 /// No more than [`OpenMetrics::most_series`] series. Looks up names and allocates as
 /// [`Snapshot::group_by`] does.
 pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetrics) -> String {
+    openmetrics_and(snapshot, names, options, |_| ())
+}
+
+/// The same, and families that somebody else knows of before the end.
+pub(crate) fn openmetrics_and(
+    snapshot: &Snapshot,
+    names: &mut dyn Names,
+    options: OpenMetrics,
+    more: impl FnOnce(&mut Text),
+) -> String {
     untracked(|| {
         let mut text = Text::default();
         process(&mut text, snapshot);
@@ -93,6 +103,7 @@ pub fn openmetrics(snapshot: &Snapshot, names: &mut dyn Names, options: OpenMetr
         generations(&mut text, &tenuring);
         ages(&mut text, &tenuring);
         collections(&mut text, snapshot, &lines, names);
+        more(&mut text);
         text.end()
     })
 }

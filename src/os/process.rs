@@ -67,6 +67,37 @@ pub(crate) fn spawn_with(stack: usize, f: extern "C" fn(*mut c_void) -> *mut c_v
     super::unix::preserving_errno(|| [stack, stack.max(2 << 20)].into_iter().any(try_with))
 }
 
+/// Runs `f` with every signal blocked: a thread that it starts has none of the program's handlers run on it.
+#[cfg(feature = "tower")]
+pub(crate) fn without_signals<T>(f: impl FnOnce() -> T) -> T {
+    struct Back(libc::sigset_t);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            // SAFETY: the mask is the one that the thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, null_mut()) };
+        }
+    }
+    let (mut all, mut was) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: both masks are initialised by the calls, the second with the thread's own if the call fails.
+    let _back = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, null_mut(), was.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), null_mut());
+        Back(was.assume_init())
+    };
+    f()
+}
+
+/// This thread makes way for others from here on: 10 steps lower than it was. Best effort.
+#[cfg(feature = "tower")]
+pub(crate) fn lower_priority() {
+    // SAFETY: no preconditions. Of one thread, as Linux has it, though POSIX says of the process.
+    unsafe {
+        let now = libc::getpriority(libc::PRIO_PROCESS, this_thread());
+        libc::setpriority(libc::PRIO_PROCESS, this_thread(), now + 10);
+    }
+}
+
 /// The number of this thread, as the system has it. Never 0.
 pub(crate) fn this_thread() -> u32 {
     // SAFETY: no preconditions. The system call, because older C libraries have no function for it.

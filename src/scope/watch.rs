@@ -87,6 +87,12 @@ impl Watching {
         watch::read(self.0.number)
     }
 
+    /// The sums of that. Does not allocate.
+    #[cfg(feature = "http")]
+    pub(crate) fn totals(&self) -> Totals {
+        watch::totals(self.0.number)
+    }
+
     /// Counts nothing more.
     pub(crate) fn close(&self) {
         watch::close(self.0.number);

@@ -257,7 +257,7 @@ pub(super) fn open(kind: Kind) -> Watching {
 }
 
 /// Whether what this thread allocates comes from here.
-fn is_global() -> bool {
+pub(crate) fn is_global() -> bool {
     let _exact = mode::exact_scope();
     let probe = black_box(Box::new(0u8));
     reading::held((&raw const *probe).cast_mut()).is_some()

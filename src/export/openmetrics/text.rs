@@ -4,15 +4,17 @@ use std::fmt::Write;
 
 /// What a family's samples are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Gauge,
     Counter,
+    #[cfg(feature = "http")]
+    Histogram,
     Info,
 }
 
 /// A text in the making. Writing to it does not fail.
 #[derive(Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     out: String,
     /// What samples of the family that was begun are called.
     name: String,
@@ -22,10 +24,12 @@ pub(super) struct Text {
 
 impl Text {
     /// Begins a family. `name` is without the ending of a counter.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let (kind, ending) = match kind {
             Kind::Gauge => ("gauge", ""),
             Kind::Counter => ("counter", "_total"),
+            #[cfg(feature = "http")]
+            Kind::Histogram => ("histogram", ""),
             Kind::Info => ("info", "_info"),
         };
         self.name = format!("{name}{ending}");
@@ -36,19 +40,37 @@ impl Text {
         let _ = writeln!(self.head, "# HELP {name} {help}");
     }
 
-    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.family(name, Kind::Gauge, help);
         self.value(value);
     }
 
     /// A sample without labels.
-    pub(super) fn value(&mut self, value: f64) {
+    pub(crate) fn value(&mut self, value: f64) {
         self.sample::<&str>(&[], value);
     }
 
-    pub(super) fn sample<T: AsRef<str>>(&mut self, labels: &[(&str, T)], value: f64) {
+    pub(crate) fn sample<T: AsRef<str>>(&mut self, labels: &[(&str, T)], value: f64) {
+        self.line("", labels, value);
+    }
+
+    /// The samples of a histogram: how many values were above the bound before and not above this one, the last above all.
+    #[cfg(feature = "http")]
+    pub(crate) fn histogram(&mut self, label: (&str, &str), bounds: &[u64], counts: &[u64], sum: u64) {
+        let bounds = bounds.iter().map(|bound| format!("{bound}.0")).chain(["+Inf".to_string()]);
+        let mut below = 0;
+        for (bound, count) in bounds.zip(counts) {
+            below += count;
+            self.line("_bucket", &[label, ("le", &bound)], below as f64);
+        }
+        self.line("_count", &[label], below as f64);
+        self.line("_sum", &[label], sum as f64);
+    }
+
+    fn line<T: AsRef<str>>(&mut self, ending: &str, labels: &[(&str, T)], value: f64) {
         self.out.push_str(&std::mem::take(&mut self.head));
         self.out.push_str(&self.name);
+        self.out.push_str(ending);
         for (i, (name, value)) in labels.iter().enumerate() {
             self.out.push(if i == 0 { '{' } else { ',' });
             let _ = write!(self.out, "{name}=\"");
@@ -67,7 +89,7 @@ impl Text {
         }
     }
 
-    pub(super) fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.out.push_str("# EOF\n");
         self.out
     }

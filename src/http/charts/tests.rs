@@ -108,16 +108,3 @@ fn grid_lines_are_at_round_numbers() {
     assert_eq!([pause(999), pause(1_234_567)], ["1 \u{b5}s", "1.2 ms"]);
 }
 
-#[test]
-fn zz_dump() {
-    let mut h = history();
-    let wave = |s: u64| ((s as f64 / 17.0).sin() * 14.0 + 90.0 + s as f64 / 8.0) as u64;
-    h.now_ms = 500_000;
-    h.points = (10..=500).map(|s| Point { at_ms: s * 1000, live: wave(s) << 20, committed: (wave(s) + 40 + (s % 40)) << 20, resident: (wave(s) + 66) << 20 }).collect();
-    h.ages = (2..=100).map(|s| Ages { at_ms: s * 5000, bytes: [2e7 + (s % 7) as f64 * 1e6, 1e7 + (s % 11) as f64 * 1e6, 1e7 + s as f64 * 3e5] }).collect();
-    h.marks = (20..500).filter_map(|s| match s { s if s % 97 == 0 => Some(mark(Generation::Old, s * 1000)), s if s % 12 == 0 => Some(mark(Generation::Middle, s * 1000)), s if s % 2 == 0 => Some(mark(Generation::Young, s * 1000)), _ => None }).collect();
-    for (name, width) in [("", 800), ("-narrow", 370)] {
-        std::fs::write(format!("/tmp/c/memory{name}.svg"), memory(&h, 600, width)).unwrap();
-        std::fs::write(format!("/tmp/c/generations{name}.svg"), generations(&h, 600, if width > 400 { 520 } else { width })).unwrap();
-    }
-}

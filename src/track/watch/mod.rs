@@ -308,6 +308,12 @@ pub(crate) fn read(number: u16) -> (Totals, Vec<Line>) {
     }
 }
 
+/// The sums of what was counted.
+#[cfg(feature = "http")]
+pub(crate) fn totals(number: u16) -> Totals {
+    slot(number).watch.lock().totals
+}
+
 impl Watch {
     /// Whether a block is counted, which was permitted further in or not. The same at its birth and at its death.
     fn is_seen(&self, permitted: bool) -> bool {
