@@ -93,7 +93,9 @@ fn a_suspect_comes_first_with_its_evidence() {
     for part in ["tests/page/main.rs", "in its old generation", "a minute", "old collections", "page::work"] {
         assert!(card.contains(part), "{part}: {card}");
     }
-    assert!(browser.holds("document.querySelector('main').firstElementChild.contains(document.querySelector('.suspect'))"));
+    assert!(
+        browser.holds("document.querySelector('main').firstElementChild.contains(document.querySelector('.suspect'))")
+    );
     browser.until("document.title.startsWith('(')");
     in_peace(&browser);
 }
@@ -101,7 +103,7 @@ fn a_suspect_comes_first_with_its_evidence() {
 #[test]
 fn tables_are_sorted_by_keyboard() {
     let Some((mut browser, _turn)) = page(endpoints()) else { return };
-    let names = "[...document.querySelectorAll('#sites-table tbody th')].map(th => th.innerText)";
+    let names = "[...document.querySelectorAll('#sites-table tbody th .name')].map(name => name.textContent)";
     let head = "document.querySelector('#sites-table thead th')";
     assert_eq!(browser.text(&format!("{head}.getAttribute('aria-sort')")), "none");
     browser.value("document.querySelector('#sites-table thead button').focus()");
@@ -148,7 +150,9 @@ fn buttons_do_what_they_say() {
 fn who_may_only_read_sees_no_buttons() {
     let Some((mut browser, _turn)) = page(endpoints().read_only()) else { return };
     browser.until("document.querySelectorAll('#tiles dd').length === 12");
-    assert!(browser.holds("[...document.querySelectorAll('.actions button')].every(b => b.checkVisibility() === false)"));
+    assert!(
+        browser.holds("[...document.querySelectorAll('.actions button')].every(b => b.checkVisibility() === false)")
+    );
     assert!(browser.holds("document.getElementById('snapshot').checkVisibility()"));
     in_peace(&browser);
 }
@@ -214,7 +218,9 @@ fn the_night_has_other_colours() {
 fn what_a_tag_says_is_a_text() {
     let Some((mut browser, _turn)) = page(endpoints()) else { return };
     browser.value("(by.value = 'tag', by.dispatchEvent(new Event('change')))");
-    let named = format!("[...document.querySelectorAll('#sites-table tbody th')].some(th => th.textContent.includes({MARKUP:?}))");
+    let named = format!(
+        "[...document.querySelectorAll('#sites-table tbody th')].some(th => th.textContent.includes({MARKUP:?}))"
+    );
     browser.until(&named);
     assert!(browser.holds("document.images.length === 0"));
     in_peace(&browser);

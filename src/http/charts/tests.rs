@@ -107,4 +107,3 @@ fn grid_lines_are_at_round_numbers() {
     assert_eq!([short(0.0), short(1536.0), short(5.0 * 1024.0 * 1024.0)], ["0", "1.5 KiB", "5 MiB"]);
     assert_eq!([pause(999), pause(1_234_567)], ["1 \u{b5}s", "1.2 ms"]);
 }
-

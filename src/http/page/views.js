@@ -1,6 +1,6 @@
 // What each part of the page shows of what the endpoints answer.
 
-import { bar, bytes, count, duration, el, estimate, pause, place, signed } from './text.js';
+import { bar, bytes, count, duration, el, estimate, pause, place, signed, where } from './text.js';
 import { table } from './tables.js';
 
 const $ = (id) => document.getElementById(id);
@@ -122,12 +122,12 @@ function card(suspect) {
     el('li', {}, 'for ', el('strong', {}, duration(since)), `, over ${count(collections)} old collections`),
     el('li', {}, 'sure to ', el('strong', {}, `${(100 * sure).toFixed(sure > 0.999 ? 2 : 1)} %`)),
   ];
-  const frame = (f) => el('li', {}, el('code', {}, f.function), f.location ? el('code', { class: 'location' }, ` ${f.location}`) : null);
+  const frame = (f) => el('li', {}, el('code', {}, f.function), ' ', where(f.location));
   const shown = stack.slice(0, FRAMES).map(frame);
   const rest = stack.slice(FRAMES).map(frame);
   return el('article', { class: 'suspect' },
     el('h3', {}, kind === 'tag' ? 'Tag ' : null, el('code', {}, name)),
-    location ? el('p', {}, el('code', { class: 'location' }, location)) : null,
+    location ? el('p', {}, where(location)) : null,
     el('ul', { class: 'evidence' }, evidence),
     shown.length ? el('ol', { class: 'stack', 'aria-label': 'Call stack, innermost first' }, shown) : null,
     rest.length ? el('details', {}, el('summary', {}, `${rest.length} outer frames`), el('ol', { class: 'stack', start: FRAMES + 1 }, rest)) : null);
