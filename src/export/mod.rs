@@ -49,5 +49,7 @@ pub use openmetrics::{OPENMETRICS_CONTENT_TYPE, OpenMetrics, openmetrics};
 pub(crate) use openmetrics::{openmetrics_and, text};
 #[cfg(feature = "pprof")]
 pub use pprof::pprof;
+#[cfg(feature = "http")]
+pub(crate) use pprof::{Shown, pprof_with};
 #[cfg(feature = "json")]
 pub use read::{ReadError, from_file, from_json};

@@ -2,11 +2,11 @@
 
 use super::allocator::PATTERN;
 use super::proto::Message;
-use super::rounded::Rounded;
+use super::rounded::{Rounded, RoundedChange};
 use crate::reading::untracked;
 use crate::snapshot::{Code, Frame, Mode, Names, Place, Site, Snapshot, Sum, Tag};
 use flate2::{Compression, write::GzEncoder};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -23,8 +23,29 @@ use std::sync::Arc;
 ///
 /// Looks up the names of all frames: see [`Names`]. Allocates, untracked, some 50 bytes for each row and frame.
 pub fn pprof(snapshot: &Snapshot, names: &mut dyn Names) -> Vec<u8> {
+    pprof_with(snapshot, None, Shown::InUse, names)
+}
+
+/// Which value a reader shows unless it is asked for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// `inuse_space`, as in Go's profile `heap`.
+    InUse,
+    /// `alloc_space`, as in Go's profile `allocs`.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who has Go's two profiles"))]
+    Allocated,
+}
+
+/// The same; of what changed since an earlier snapshot of the process, if there is one. Values may be negative then, as in Go's
+/// profiles with `?seconds=`, and what lives has no label `age_epochs`: its age is not the same in both.
+pub(crate) fn pprof_with(
+    snapshot: &Snapshot,
+    earlier: Option<&Snapshot>,
+    shown: Shown,
+    names: &mut dyn Names,
+) -> Vec<u8> {
     untracked(|| {
-        let profile = Profile::of(snapshot, names);
+        let profile = Profile::of(snapshot, earlier, shown, names);
         names.finish();
         let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
         // Writing to memory does not fail.
@@ -42,6 +63,7 @@ mod field {
     pub(super) const STRING: u32 = 6;
     pub(super) const DROP_FRAMES: u32 = 7;
     pub(super) const TIME_NANOS: u32 = 9;
+    pub(super) const DURATION_NANOS: u32 = 10;
     pub(super) const PERIOD_TYPE: u32 = 11;
     pub(super) const PERIOD: u32 = 12;
     pub(super) const COMMENT: u32 = 13;
@@ -61,7 +83,7 @@ struct Profile {
 }
 
 impl Profile {
-    fn of(snapshot: &Snapshot, names: &mut dyn Names) -> Vec<u8> {
+    fn of(snapshot: &Snapshot, earlier: Option<&Snapshot>, shown: Shown, names: &mut dyn Names) -> Vec<u8> {
         let mut p = Profile::default();
         p.string(""); // number 0 is no text
         let kinds = [
@@ -75,24 +97,68 @@ impl Profile {
         }
         let code = snapshot.modules().iter().flat_map(|m| &m.code);
         p.mappings = code.map(|&c| (c, [false; 3])).collect();
+        match earlier {
+            None => p.samples(snapshot, names),
+            Some(earlier) => p.changes(snapshot, earlier, names),
+        }
+        p.write_mappings(snapshot);
+        p.write_end(snapshot, earlier, shown);
+        p.message.0
+    }
+
+    fn samples(&mut self, snapshot: &Snapshot, names: &mut dyn Names) {
         let mut round = [Rounded::default(); 4];
         for site in snapshot.sites() {
-            let stack = p.stack(snapshot, site, names);
+            let stack = self.stack(snapshot, site, names);
             for row in snapshot.rows_of(site.number) {
-                let (objects, bytes) = (round[0].next(row.live.blocks), round[1].next(row.live.bytes));
+                let values = [round[0].next(row.live.blocks), round[1].next(row.live.bytes), 0, 0];
+                let values = values.map(u64::cast_signed);
                 let age = snapshot.epoch().saturating_sub(row.epoch);
                 let age = if age == 0 { 0 } else { 1 << age.ilog2() };
-                let tag = snapshot.tag(row.tag).filter(|t| t.number != Tag::NONE).map_or("", |t| &t.name);
-                p.sample(&stack, [objects, bytes, 0, 0], tag, Some((row.block_size, age)));
+                self.sample(&stack, values, tag(snapshot, row.tag), Some(row.block_size), Some(age));
             }
             let (objects, bytes) = (round[2].next(site.allocated.blocks), round[3].next(site.allocated.bytes));
             if objects > 0 {
-                p.sample(&stack, [0, 0, objects, bytes], "", None);
+                self.sample(&stack, [0, 0, objects, bytes].map(u64::cast_signed), "", None, None);
             }
         }
-        p.write_mappings(snapshot);
-        p.write_end(snapshot);
-        p.message.0
+    }
+
+    /// What of it is more than it was, or less.
+    fn changes(&mut self, later: &Snapshot, earlier: &Snapshot, names: &mut dyn Names) {
+        let mut round = [RoundedChange::default(); 4];
+        let mut sites: Vec<u32> = later.sites().iter().chain(earlier.sites()).map(|site| site.number).collect();
+        sites.sort_unstable();
+        sites.dedup();
+        for number in sites {
+            let of = |snapshot: &Snapshot| snapshot.site(number).map_or(Sum::default(), |site| site.allocated);
+            let (now, before) = (of(later), of(earlier));
+            let mut live: BTreeMap<(u16, u64), [f64; 2]> = BTreeMap::new();
+            for (snapshot, sign) in [(later, 1.0), (earlier, -1.0)] {
+                for row in snapshot.rows_of(number) {
+                    let change = live.entry((row.tag, row.block_size)).or_default();
+                    *change = [change[0] + sign * row.live.blocks, change[1] + sign * row.live.bytes];
+                }
+            }
+            let changed: Vec<_> = live
+                .iter()
+                .map(|(key, change)| (key, [round[0].next(change[0]), round[1].next(change[1]), 0, 0]))
+                .filter(|(_, values)| *values != [0; 4])
+                .collect();
+            let allocated = [0, 0, round[2].next(now.blocks - before.blocks), round[3].next(now.bytes - before.bytes)];
+            let Some(site) = later.site(number).or_else(|| earlier.site(number)) else { continue };
+            if changed.is_empty() && allocated == [0; 4] {
+                continue;
+            }
+            let stack = self.stack(later, site, names);
+            for (&(number, size), values) in changed {
+                let name = if later.tag(number).is_some() { tag(later, number) } else { tag(earlier, number) };
+                self.sample(&stack, values, name, Some(size), None);
+            }
+            if allocated != [0; 4] {
+                self.sample(&stack, allocated, "", None, None);
+            }
+        }
     }
 
     fn string(&mut self, text: &str) -> u64 {
@@ -113,21 +179,21 @@ impl Profile {
         });
     }
 
-    fn sample(&mut self, stack: &[u64], values: [u64; 4], tag: &str, size_and_age: Option<(u64, u64)>) {
+    fn sample(&mut self, stack: &[u64], values: [i64; 4], tag: &str, size: Option<u64>, age: Option<u64>) {
         let (tag_key, tag) = if tag.is_empty() { (0, 0) } else { (self.string("tag"), self.string(tag)) };
         let [bytes, age_epochs, epochs] = ["bytes", "age_epochs", "epochs"].map(|s| self.string(s));
         self.message.message(field::SAMPLE, |m| {
             m.numbers(1, stack.iter().copied());
-            m.numbers(2, values);
+            // A number below 0 is written as one of 64 bits without a sign.
+            m.numbers(2, values.map(i64::cast_unsigned));
             if tag != 0 {
                 m.message(3, |label| {
                     label.number(1, tag_key);
                     label.number(2, tag);
                 });
             }
-            for (key, value, unit) in
-                size_and_age.iter().flat_map(|&(s, a)| [(bytes, s, bytes), (age_epochs, a, epochs)])
-            {
+            let labels = [size.map(|s| (bytes, s, bytes)), age.map(|a| (age_epochs, a, epochs))];
+            for (key, value, unit) in labels.into_iter().flatten() {
                 m.message(3, |label| {
                     label.number(1, key);
                     label.number(3, value);
@@ -230,9 +296,12 @@ impl Profile {
         }
     }
 
-    fn write_end(&mut self, snapshot: &Snapshot) {
-        let nanos = snapshot.time().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    fn write_end(&mut self, snapshot: &Snapshot, earlier: Option<&Snapshot>, shown: Shown) {
+        let nanos = snapshot.parts.unix_nanos;
         self.message.number(field::TIME_NANOS, nanos);
+        if let Some(earlier) = earlier {
+            self.message.number(field::DURATION_NANOS, nanos.saturating_sub(earlier.parts.unix_nanos));
+        }
         self.value_type(field::PERIOD_TYPE, "space", "bytes");
         let period = match snapshot.mode() {
             Mode::Sampled { mean } => mean,
@@ -243,11 +312,19 @@ impl Profile {
             let number = self.string(&comment);
             self.message.number(field::COMMENT, number);
         }
-        let default = self.string("inuse_space");
+        let default = self.string(match shown {
+            Shown::InUse => "inuse_space",
+            Shown::Allocated => "alloc_space",
+        });
         self.message.number(field::DEFAULT_SAMPLE_TYPE, default);
         let drop = self.string(PATTERN);
         self.message.number(field::DROP_FRAMES, drop);
     }
+}
+
+/// The name of a tag; empty of none.
+fn tag(snapshot: &Snapshot, number: u16) -> &str {
+    snapshot.tag(number).filter(|t| t.number != Tag::NONE).map_or("", |t| &t.name)
 }
 
 fn comments(snapshot: &Snapshot) -> [String; 3] {

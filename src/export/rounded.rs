@@ -15,3 +15,21 @@ impl Rounded {
         now
     }
 }
+
+/// The same for changes, which may be negative.
+#[cfg(feature = "pprof")]
+#[derive(Clone, Copy, Default)]
+pub(super) struct RoundedChange {
+    exact: f64,
+    given: i64,
+}
+
+#[cfg(feature = "pprof")]
+impl RoundedChange {
+    pub(super) fn next(&mut self, value: f64) -> i64 {
+        self.exact += value;
+        let now = (self.exact.round() as i64).saturating_sub(self.given);
+        self.given = self.given.saturating_add(now);
+        now
+    }
+}

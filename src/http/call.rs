@@ -12,6 +12,7 @@ use serde::Serialize;
 /// What the functions of the table get.
 pub(super) struct Call<'a> {
     pub(super) inner: &'a Inner,
+    pub(super) path: &'a str,
     pub(super) query: Query,
     pub(super) body: &'a [u8],
     pub(super) format: Format,

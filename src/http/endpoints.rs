@@ -2,6 +2,7 @@
 
 use super::access::{Access, Peer};
 use super::answer::{Answer, Fault};
+use super::baseline::Baseline;
 use super::call::{Call, Format};
 use super::figures::Figures;
 use super::jobs::{Cancel, Jobs};
@@ -33,6 +34,7 @@ pub(super) struct Inner {
     /// What the builder's methods chose. Written while the program sets its endpoints up, read by each request for a moment.
     chosen: RwLock<Chosen>,
     pub(super) jobs: Jobs,
+    pub(super) baseline: Baseline,
 }
 
 #[derive(Clone, Default)]
@@ -61,7 +63,7 @@ impl Default for Endpoints {
 impl Endpoints {
     /// Endpoints that answer this machine, and nobody else.
     pub fn new() -> Endpoints {
-        Endpoints(Arc::new(Inner { chosen: RwLock::default(), jobs: Jobs::default() }))
+        Endpoints(Arc::new(Inner { chosen: RwLock::default(), jobs: Jobs::default(), baseline: Baseline::default() }))
     }
 
     /// The program has seen to it that only those ask who may: by a listener of its own, by a proxy's authentication. Requests from
@@ -167,7 +169,7 @@ impl Endpoints {
         row.and_then(|row| {
             let query = Query::parse(asked.uri.query().unwrap_or_default(), row.parameters)?;
             let format = format.or_named(&query)?;
-            let call = Call { inner: &self.0, query, body: asked.body, format, cancel };
+            let call = Call { inner: &self.0, path: asked.uri.path(), query, body: asked.body, format, cancel };
             // From here on a fault is written as the report would have been.
             Ok((row.answer)(&call).unwrap_or_else(|fault| fault.into_answer(format)))
         })

@@ -89,7 +89,7 @@ impl Jobs {
         Ok(Turn(self))
     }
 
-    /// Waits between two snapshots, of which one at a time may. `false` if whoever asked has gone.
+    /// Lets somebody wait between two snapshots, without a turn: one at a time.
     pub(super) fn between(&self) -> Result<Between<'_>, Fault> {
         let mut line = self.line();
         if std::mem::replace(&mut line.in_between, true) {
@@ -116,7 +116,7 @@ pub(crate) struct Cancel(Arc<(Mutex<bool>, Condvar)>);
 
 impl Cancel {
     /// Nobody waits for the answer.
-    #[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "a service that is a future may be dropped"))]
+    #[cfg(any(feature = "tower", test))]
     pub(crate) fn cancel(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_all();

@@ -60,10 +60,15 @@ mod access;
 mod answer;
 #[cfg(feature = "axum")]
 pub mod axum;
+mod baseline;
 mod call;
+mod control;
 mod endpoints;
+mod exact;
 mod figures;
 mod jobs;
+mod metrics;
+mod pprof;
 mod query;
 mod reports;
 mod routes;
@@ -74,5 +79,6 @@ pub mod tower;
 pub use access::Peer;
 pub use endpoints::Endpoints;
 pub use figures::Figures;
+#[cfg(feature = "tower")]
 pub(crate) use jobs::Cancel;
 pub use routes::Routes;

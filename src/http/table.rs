@@ -1,9 +1,10 @@
 //! What there is: one row for each path and method.
 
-use super::answer::{Answer, Fault};
+use super::answer::{Answer, Fault, TEXT};
 use super::call::Call;
-use super::reports;
-use http::Method;
+use super::{control, metrics, pprof, reports};
+use http::header::LOCATION;
+use http::{HeaderValue, Method, StatusCode};
 
 /// A method of a path.
 pub(super) struct Row {
@@ -41,11 +42,44 @@ const fn costly(method: Method, path: &'static str, parameters: &'static [&'stat
 }
 
 const GET: Method = Method::GET;
+const PUT: Method = Method::PUT;
+const POST: Method = Method::POST;
+const DELETE: Method = Method::DELETE;
+
+const PROFILE: &[&str] = &["seconds", "debug", "gc"];
 
 static TABLE: &[Row] = &[
+    cheap(GET, "/debug/pprof", &[], into_folder),
+    cheap(GET, "/debug/pprof/", &["format"], pprof::index),
+    costly(GET, "/debug/pprof/heap", PROFILE, pprof::heap),
+    costly(GET, "/debug/pprof/allocs", PROFILE, pprof::allocs),
+    costly(GET, "/metrics", &[], metrics::metrics),
+    cheap(GET, "/debug/tenure", &[], into_folder),
+    cheap(GET, "/debug/tenure/live", &["format"], reports::live),
     cheap(GET, "/debug/tenure/stats", &["format"], reports::stats),
-    costly(GET, "/debug/tenure/groups", &["format"], reports::stats),
+    cheap(GET, "/debug/tenure/figures", &["format"], reports::figures),
+    costly(GET, "/debug/tenure/snapshot", &["raw"], reports::snapshot),
+    costly(GET, "/debug/tenure/groups", &["by", "n", "order", "filter", "format"], reports::groups),
+    costly(POST, "/debug/tenure/baseline", &["format"], reports::keep_baseline),
+    cheap(DELETE, "/debug/tenure/baseline", &["format"], reports::forget_baseline),
+    costly(GET, "/debug/tenure/diff", &["by", "n", "format"], reports::diff),
+    costly(GET, "/debug/tenure/suspects", &["format"], reports::suspects),
+    costly(GET, "/debug/tenure/tenuring", &["by", "n", "format"], reports::tenuring),
+    costly(GET, "/debug/tenure/retention", &["format"], reports::retention),
+    cheap(GET, "/debug/tenure/thresholds", &["format"], control::thresholds),
+    cheap(PUT, "/debug/tenure/thresholds", &["format"], control::set_thresholds),
+    costly(POST, "/debug/tenure/collect", &["generation", "format"], control::collect),
+    cheap(GET, "/debug/tenure/mode", &["format"], control::mode),
+    costly(PUT, "/debug/tenure/mode", &["format"], control::set_mode),
 ];
+
+/// A folder's links lead somewhere only from behind its slash.
+fn into_folder(call: &Call<'_>) -> Result<Answer, Fault> {
+    // Relative, so that it is right below any prefix that a proxy adds.
+    let to = if call.path.ends_with("pprof") { "pprof/" } else { "tenure/" };
+    let answer = Answer::new(TEXT, format!("it is at {to}\n")).with(LOCATION, HeaderValue::from_static(to));
+    Ok(Answer { status: StatusCode::PERMANENT_REDIRECT, ..answer })
+}
 
 /// The rows of a path.
 pub(super) fn at(path: &str) -> impl Iterator<Item = &'static Row> {

@@ -173,6 +173,11 @@ impl Diff {
         &self.total
     }
 
+    /// How many groups [`top`](Diff::top) left out, and by how many bytes these changed.
+    pub fn others(&self) -> (usize, f64) {
+        self.others
+    }
+
     /// Why names are missing, and what to set; a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes

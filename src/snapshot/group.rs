@@ -1,7 +1,8 @@
 //! Live blocks by what they have in common.
 
 use super::keys::Keyed;
-use super::{By, Frame, Mode, Names, Snapshot, Sum, Untracked, Value};
+use super::{By, Frame, Mode, Names, Row, Snapshot, Sum, Untracked, Value};
+use crate::generation::Generation;
 use std::ops::Deref;
 
 /// Live blocks that have something in common.
@@ -23,6 +24,43 @@ pub struct Group {
     pub freed: Option<Sum>,
     /// How many sites it has: call stacks that something lives of, or that something was allocated by.
     pub sites: usize,
+    /// How old what lives is.
+    pub ages: LiveAges,
+}
+
+/// Live bytes, as requested, by how old they are; without their errors, which are those of [`Group::live`] at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LiveAges {
+    /// Bytes of the young generation.
+    pub young: f64,
+    /// Of the middle one.
+    pub middle: f64,
+    /// Of the old one.
+    pub old: f64,
+    /// Of what was [frozen](crate::generation::freeze).
+    pub permanent: f64,
+    /// The age of the oldest block, in epochs.
+    pub oldest: u64,
+    /// The mean age of a byte, in epochs; 0 if nothing lives.
+    pub mean: f64,
+}
+
+impl LiveAges {
+    fn add(&mut self, snapshot: &Snapshot, row: &Row) {
+        let (age, bytes) = (snapshot.age(row), row.live.bytes);
+        *match snapshot.generation(row) {
+            Some(Generation::Young) => &mut self.young,
+            Some(Generation::Middle) => &mut self.middle,
+            Some(Generation::Old) => &mut self.old,
+            None => &mut self.permanent,
+        } += bytes;
+        self.oldest = self.oldest.max(age);
+        let all = self.young + self.middle + self.old + self.permanent;
+        // The mean as it goes (Welford, 1962). Blocks may have been requested with no bytes.
+        self.mean += if all > 0.0 { (age as f64 - self.mean) * bytes / all } else { 0.0 };
+    }
 }
 
 /// The groups of a snapshot, the largest first: what [`Snapshot::group_by`] gives.
@@ -117,12 +155,14 @@ fn sums(snapshot: &Snapshot, keyed: &Keyed) -> Vec<Group> {
         allocated: none,
         freed: none,
         sites: 0,
+        ages: LiveAges::default(),
     };
     let mut groups: Vec<Group> = keyed.labels.iter().map(|_| group()).collect();
     let mut last_site = vec![None; groups.len()];
     for (row, &g) in parts.rows.iter().zip(&keyed.rows) {
         let group = &mut groups[g as usize];
         group.live += row.live;
+        group.ages.add(snapshot, row);
         // Rows are in the order of sites.
         group.sites += usize::from(last_site[g as usize].replace(row.site) != Some(row.site));
     }

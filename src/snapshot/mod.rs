@@ -51,7 +51,7 @@ pub(crate) use crate::config::Mode;
 pub use data::{Code, Ending, Module, Peak, Row, Site, Tag};
 pub use diff::{Change, Diff};
 pub use filter::Filter;
-pub use group::{Group, Groups};
+pub use group::{Group, Groups, LiveAges};
 pub use keys::By;
 #[cfg(any(feature = "flamegraph", feature = "json"))]
 pub(crate) use keys::method as tracking;

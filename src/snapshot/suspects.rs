@@ -174,6 +174,11 @@ impl SuspectsReport {
         self.suspects.iter().map(|named| (&named.suspect, &named.line))
     }
 
+    /// Why names are missing, and what to set; a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     fn write_none(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.old_collections;
         match self.none_because {

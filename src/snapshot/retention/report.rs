@@ -49,6 +49,11 @@ impl RetentionReport {
         &self.lines
     }
 
+    /// Why names are missing, and what to set; a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     fn answer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Retention { stats, pages, .. } = &self.retention;
         let few = pages.mostly_empty;

@@ -1,0 +1,30 @@
+//! The one snapshot that is kept to compare with.
+
+use crate::snapshot::Snapshot;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A snapshot and when it was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) time_ms: u64,
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+pub(super) type Baseline = Mutex<Option<Kept>>;
+
+pub(super) fn keep(baseline: &Baseline, kept: Kept) {
+    // What was kept before may be large: it goes when the lock is free again.
+    let _before = baseline.lock().unwrap_or_else(PoisonError::into_inner).replace(kept);
+}
+
+pub(super) fn forget(baseline: &Baseline) {
+    let _before = baseline.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
+pub(super) fn get(baseline: &Baseline) -> Option<Kept> {
+    baseline.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+pub(super) fn time_of(baseline: &Baseline) -> Option<u64> {
+    baseline.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|kept| kept.time_ms)
+}

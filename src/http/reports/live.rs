@@ -1,0 +1,57 @@
+//! What the page asks for each second: no snapshot, some ten microseconds.
+
+use super::super::answer::{Answer, Fault};
+use super::super::call::Call;
+use super::super::{baseline, exact};
+use crate::config::{Mode, Thresholds};
+use crate::generation::{self, Counts, GenerationStats};
+use crate::generation::{clock, collector};
+use crate::stats::Stats;
+use crate::units::Bytes;
+use serde::Serialize;
+use std::time::SystemTime;
+
+#[derive(Serialize)]
+struct Live {
+    time_ms: u64,
+    began_ms: u64,
+    pid: u32,
+    stats: Stats,
+    mode: Mode,
+    exact_ends_in_s: Option<f64>,
+    generations: Generations,
+    suspects: usize,
+    may_change: bool,
+    baseline_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Generations {
+    counts: Counts,
+    stats: [GenerationStats; 3],
+    thresholds: Thresholds,
+}
+
+pub(in super::super) fn live(call: &Call<'_>) -> Result<Answer, Fault> {
+    let live = Live {
+        time_ms: super::ms(SystemTime::now()),
+        began_ms: clock::began() / 1_000_000,
+        pid: std::process::id(),
+        stats: crate::stats(),
+        exact_ends_in_s: exact::ends_in(),
+        mode: crate::mode(),
+        generations: Generations {
+            counts: generation::counts(),
+            stats: generation::stats(),
+            thresholds: generation::thresholds(),
+        },
+        suspects: collector::suspects().iter().count(),
+        may_change: call.inner.may_change(),
+        baseline_ms: baseline::time_of(&call.inner.baseline),
+    };
+    Ok(call.report("Live", &live, || {
+        let Stats { live: bytes, committed, resident, .. } = live.stats;
+        let [bytes, committed, resident] = [bytes, committed, resident].map(Bytes);
+        format!("live {bytes}, committed {committed}, resident {resident}; {}; {} suspects\n", live.mode, live.suspects)
+    }))
+}
