@@ -26,7 +26,7 @@ static FORGETFUL: [AtomicU64; MOST as usize / 64 + 1] = [const { AtomicU64::new(
 pub(crate) fn forget_if(many: u32) -> bool {
     {
         let mut free = FREE.lock();
-        if free.forgetting || free.closed() < free.not_forgotten + many {
+        if free.forgetting || many > 0 && free.closed() < free.not_forgotten + many {
             return false;
         }
         free.forgetting = true;
@@ -37,7 +37,16 @@ pub(crate) fn forget_if(many: u32) -> bool {
     let mut free = FREE.lock();
     free.end();
     free.not_forgotten = free.closed();
+    debug_assert!(free.is_right());
     true
+}
+
+/// Watches in use.
+#[cfg(feature = "internals")]
+pub(crate) fn in_use() -> u16 {
+    let free = FREE.lock();
+    assert!(free.is_right());
+    free.in_use
 }
 
 /// Finds out who may forget.
@@ -81,6 +90,15 @@ impl Free {
         // Relaxed: a watch that is opened or closed at this moment counts or does not. Saturating: it is opened before it counts
         // as used, or closed after.
         (self.in_use as u32).saturating_sub(OPEN.load(Ordering::Relaxed))
+    }
+
+    /// The invariant.
+    fn is_right(&self) -> bool {
+        let next = |at: &u16| slot(*at).next_free.load(Ordering::Relaxed); // Relaxed: under the lock
+        let some = |at: u16| (at != 0).then_some(at);
+        let listed = |first: u16| std::iter::successors(some(first), |at| some(next(at))).count();
+        let unused = listed(self.first) + listed(self.later);
+        self.used as usize == self.in_use as usize + unused && (self.later == 0 || self.forgetting)
     }
 
     /// Numbers that came free meanwhile can be used again.

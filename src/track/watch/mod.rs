@@ -18,6 +18,8 @@ use super::array::{Array, pieces};
 use super::rate::Rate;
 use crate::os::lock::Lock;
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+#[cfg(feature = "internals")]
+pub(crate) use forget::in_use;
 pub(crate) use forget::{after_fork_in_child, forget_if};
 use std::sync::OnceLock;
 pub use table::Count;
