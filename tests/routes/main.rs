@@ -4,6 +4,7 @@
 mod by_hand;
 mod cost;
 mod many;
+mod metrics;
 mod served;
 
 use http::Request;

@@ -22,6 +22,9 @@ use table::Table;
 /// What requests are counted under that no route matches.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
+/// Bytes of a route's name, as of a tag's: what is longer is cut.
+const LONGEST: usize = 255;
+
 /// Statistics by route: see [`RouteLayer`](crate::http::tower::RouteLayer), which fills them, and
 /// [`Endpoints::routes`](crate::http::Endpoints::routes), which shows them. Clones are the same statistics.
 ///
@@ -65,7 +68,8 @@ impl Routes {
     /// A request begins. `None` is one that no route matches. Some tens of nanoseconds unless it is exact; allocates only for
     /// a route that is new, and that is not tracked.
     pub(crate) fn begin(&self, route: Option<&str>) -> Span {
-        let at = self.0.table.find(route.unwrap_or(UNMATCHED));
+        let route = route.unwrap_or(UNMATCHED);
+        let at = self.0.table.find(&route[..route.floor_char_boundary(LONGEST)]);
         let row = self.0.table.row(at);
         row.request();
         let one_in = self.0.exact_one_in.load(Relaxed); // Relaxed: as above
