@@ -73,7 +73,7 @@ impl Routes {
         let row = self.0.table.row(at);
         row.request();
         let one_in = self.0.exact_one_in.load(Relaxed); // Relaxed: as above
-        Span::new(row.tag, chance(one_in).then(|| (self, at)))
+        Span::new(row.tag, chance(one_in).then_some((self, at)))
     }
 
     pub(crate) fn one_in(&self) -> u32 {
@@ -114,7 +114,7 @@ fn chance(one_in: u32) -> bool {
         x
     });
     // The upper bits are the better ones. A product's upper half is a number below n, each as likely as the others.
-    random.is_ok_and(|x| (x >> 32) * one_in as u64 >> 32 == 0)
+    random.is_ok_and(|x| ((x >> 32) * one_in as u64) >> 32 == 0)
 }
 
 #[cfg(test)]
