@@ -6,3 +6,4 @@ cargo bench --quiet -p tenure-benches --bench table -- --smoke
 cargo bench --quiet -p tenure-benches --bench modes -- --smoke
 cargo bench --quiet -p tenure-benches --bench criterion -- --test
 cargo bench --quiet -p tenure-benches --bench exports --features exports -- --smoke
+cargo bench --quiet -p tenure-benches --bench service -- --smoke

@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --no-fail-fast
 # What stands behind features.
-cargo test --no-fail-fast -p tenure --features cli
+cargo test --no-fail-fast -p tenure --features cli,axum
 cargo test --no-fail-fast -p tenure --no-default-features

@@ -147,6 +147,24 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(f64::midpoint(lower, *upper))
 }
 
+/// The median, between the order statistics that hold the true one with 95 % probability at least.
+///
+/// This follows from the values' order alone (the binomial distribution of how many lie below the median): no assumption
+/// about the noise.
+pub fn interval(mut values: Vec<f64>) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    // P(fewer than k of n lie below the median), for a binomial distribution with p = 1/2.
+    let (mut k, mut below, mut term) = (0, 0.0, 0.5f64.powi(n as i32));
+    while k < n / 2 && below + term <= 0.025 {
+        below += term;
+        k += 1;
+        term = term * (n - k + 1) as f64 / k as f64;
+    }
+    let middle = median(values.clone()).unwrap_or(f64::NAN);
+    (values[k.saturating_sub(1)], middle, values[n - k.max(1)])
+}
+
 /// The geometric mean; none of nothing.
 pub fn geometric_mean(values: &[f64]) -> Option<f64> {
     let logs: f64 = values.iter().map(|value| value.ln()).sum();
@@ -176,6 +194,18 @@ mod tests {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn the_interval_of_thirty() {
+        // The 10th and the 21st of 30: the table in every textbook.
+        let (low, middle, high) = interval((1..=30).rev().map(f64::from).collect());
+        assert_eq!((low, middle, high), (10.0, 15.5, 21.0));
+    }
+
+    #[test]
+    fn one_value_is_its_own_interval() {
+        assert_eq!(interval(vec![2.0]), (2.0, 2.0, 2.0));
     }
 
     #[test]

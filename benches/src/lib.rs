@@ -9,6 +9,7 @@
 //! | [`allocators`] | who is compared, and where its worker is |
 //! | [`compare`] | medians, and the ratio to the best peer |
 //! | [`modes`] | tenure against itself: what tracking costs |
+//! | [`service`] | the dispatcher under load: what a service pays for its allocator and its instruments |
 //! | [`table`] | runs the workers in shuffled order and prints the tables |
 //!
 //! A process has one allocator, always: two in one process share address space, page cache and kernel state,
@@ -20,6 +21,7 @@ pub mod compare;
 pub mod modes;
 pub mod rng;
 pub mod rss;
+pub mod service;
 pub mod sources;
 pub mod table;
 pub mod worker;

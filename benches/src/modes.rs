@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use crate::compare::{interval, median};
 use crate::rng::Rng;
 use crate::workloads::{WORKLOADS, Workload};
 
@@ -107,7 +108,8 @@ fn compare(worker: &Path, options: &Options) -> Result<(), String> {
             }
         }
         let (scale, unit) = if options.instructions { (1e6, "M instructions") } else { workload.unit };
-        let median_of = |mode: usize, i: usize| median(figures[mode].iter().map(|f: &[f64; 2]| f[i]).collect());
+        let median_of =
+            |mode: usize, i: usize| median(figures[mode].iter().map(|f: &[f64; 2]| f[i]).collect()).unwrap_or(f64::NAN);
         print!("| {name} | {:.1} {unit} |", median_of(0, 0) / scale);
         for mode in 1..modes.len() {
             let ratios = figures[mode].iter().zip(&figures[0]).map(|(a, b)| a[0] / b[0]).collect();
@@ -147,41 +149,4 @@ fn run(worker: &Path, workload: &str, mode: &str, options: &Options) -> Result<[
         found.ok_or(format!("{workload} with TENURE={mode} ended with {} and printed {text:?}", output.status))
     };
     Ok([figure("time_ns=")?, figure("peak_kib=")?])
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    (values[n / 2] + values[(n - 1) / 2]) / 2.0
-}
-
-/// The median, between the order statistics that hold the true one with 95 % probability at least.
-fn interval(mut values: Vec<f64>) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    // P(fewer than k of n lie below the median), for a binomial distribution with p = 1/2.
-    let (mut k, mut below, mut term) = (0, 0.0, 0.5f64.powi(n as i32));
-    while k < n / 2 && below + term <= 0.025 {
-        below += term;
-        k += 1;
-        term = term * (n - k + 1) as f64 / k as f64;
-    }
-    (values[k.saturating_sub(1)], median(values.clone()), values[n - k.max(1)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_interval_of_thirty() {
-        // The 10th and the 21st of 30: the table in every textbook.
-        let (low, middle, high) = interval((1..=30).rev().map(f64::from).collect());
-        assert_eq!((low, middle, high), (10.0, 15.5, 21.0));
-    }
-
-    #[test]
-    fn one_value_is_its_own_interval() {
-        assert_eq!(interval(vec![2.0]), (2.0, 2.0, 2.0));
-    }
 }

@@ -4,10 +4,15 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Documents that can be added to those of the folder: what anybody may send has a bound.
+pub(crate) const ADDED: usize = 256;
+
 pub(crate) struct Index {
     pub(crate) documents: Vec<Document>,
     /// In ascending order.
     places: HashMap<String, Vec<Place>>,
+    /// The first so many are the folder's.
+    fixed: usize,
 }
 
 pub(crate) struct Document {
@@ -32,31 +37,62 @@ impl Index {
     /// Indexes the `*.rs` and `*.md` files below a folder. An error is a line for the user.
     pub(crate) fn read(folder: &Path) -> Result<Index, String> {
         let shown = folder.display();
-        let mut index = Index { documents: Vec::new(), places: HashMap::new() };
+        let mut index = Index { documents: Vec::new(), places: HashMap::new(), fixed: 0 };
         let mut files = Vec::new();
         walk(folder, &mut files).map_err(|why| format!("cannot read {shown} ({why}): give a folder with --folder"))?;
         for file in files {
             let Ok(text) = std::fs::read_to_string(&file) else { continue };
-            index.add(file.strip_prefix(folder).unwrap_or(&file), &text);
+            let path = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
+            index.documents.push(Document { path, lines: Vec::new() });
+            index.add(index.documents.len() - 1, &text);
         }
+        index.fixed = index.documents.len();
         if index.documents.is_empty() {
             return Err(format!("{shown} holds no *.rs or *.md file: give another folder with --folder"));
         }
         Ok(index)
     }
 
-    fn add(&mut self, path: &Path, text: &str) {
-        let document = self.documents.len();
+    /// Adds a document, or puts it in the place of the one with this path, and returns its number. `None` if there is no
+    /// room, or the path is one of the folder's.
+    pub(crate) fn put(&mut self, path: &str, text: &str) -> Option<usize> {
+        let known = self.documents.iter().position(|document| document.path == path);
+        let document = known.unwrap_or(self.documents.len());
+        if document < self.fixed || document >= self.fixed + ADDED {
+            return None;
+        }
+        if known.is_some() {
+            self.remove(document);
+        } else {
+            self.documents.push(Document { path: path.to_owned(), lines: Vec::new() });
+        }
+        self.add(document, text);
+        Some(document)
+    }
+
+    fn add(&mut self, document: usize, text: &str) {
         for (line, text) in text.lines().enumerate() {
+            let place = Place { document, line };
             for word in words(text) {
                 let places = self.places.entry(word).or_default();
-                if places.last() != Some(&Place { document, line }) {
-                    places.push(Place { document, line });
+                if let Err(at) = places.binary_search(&place) {
+                    places.insert(at, place);
                 }
             }
         }
-        let lines = text.lines().map(String::from).collect();
-        self.documents.push(Document { path: path.display().to_string(), lines });
+        self.documents[document].lines = text.lines().map(String::from).collect();
+    }
+
+    fn remove(&mut self, document: usize) {
+        let lines = std::mem::take(&mut self.documents[document].lines);
+        for word in lines.iter().flat_map(|line| words(line)) {
+            if let Some(places) = self.places.get_mut(&word) {
+                places.retain(|place| place.document != document);
+                if places.is_empty() {
+                    self.places.remove(&word);
+                }
+            }
+        }
     }
 
     /// The lines that hold all of these words, in order.

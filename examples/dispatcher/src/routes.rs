@@ -1,41 +1,37 @@
-//! Which view answers which request.
+//! Which view answers which request, and what happens to all of them on the way.
 
 use crate::app::App;
-use crate::middleware;
-use crate::views::{document, group, memory, search, session};
+use crate::views::{document, download, group, home, index, jobs, lab, panic, records, render, search};
+use crate::{instruments, middleware};
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) fn all(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
+        .merge(home::routes())
+        .merge(lab::routes(&app))
         .route("/search", get(search::search))
         .route("/document/{id}", get(document::document))
+        .route("/index", post(index::index))
         .route("/group", post(group::group))
-        .route("/session", get(session::session))
-        .route("/stats", get(memory::stats))
-        .route("/sites", get(memory::sites))
-        .route("/debug/pprof/heap", get(memory::heap))
+        .route("/render/pooled", get(render::pooled))
+        .route("/render/plain", get(render::plain))
+        .route("/download", get(download::download))
+        .route("/records", get(records::count).post(records::write))
+        .route("/records/{key}", get(records::read))
+        .route("/jobs", post(jobs::queue))
+        .route("/jobs/{number}", get(jobs::state))
+        .route("/panic", get(panic::panic))
         .fallback(middleware::unmatched)
-        .layer(axum::middleware::from_fn(middleware::tag))
-        .with_state(app)
-}
-
-/// What to try.
-pub(crate) fn help(at: SocketAddr) -> String {
-    format!(
-        "what it does
-  curl '{at}/search?q=live+bytes'
-  curl '{at}/document/1'
-  curl '{at}/group?by=kind' -d '[{{\"kind\":\"a\",\"n\":1}},{{\"kind\":\"b\"}},{{\"kind\":\"a\",\"n\":2}}]'
-  curl '{at}/session?user=ada'
-
-what it holds
-  curl '{at}/stats'
-  curl '{at}/sites?n=5'
-  curl '{at}/sites?by=tag&format=json'
-  go tool pprof -top -show=^dispatcher:: 'http://{at}/debug/pprof/heap'
-"
-    )
+        // What is added last comes first.
+        .layer(DefaultBodyLimit::max(middleware::BODY))
+        .layer(from_fn(middleware::time))
+        .layer(from_fn(middleware::panics))
+        .layer(from_fn_with_state(app.clone(), middleware::signals))
+        .layer(from_fn(middleware::headers))
+        .with_state(app.clone());
+    instruments::around(routes, &app)
 }

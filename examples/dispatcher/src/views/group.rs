@@ -1,8 +1,9 @@
 //! `POST /group?by=`: objects in, the same objects by what they have in common out.
 
-use super::{Asked, Problem, Question, aside};
+use super::{Asked, Problem, Question, aside, json};
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::cmp::Reverse;
@@ -30,15 +31,9 @@ pub(crate) struct Group {
 /// The largest group first.
 pub(crate) async fn group(
     Asked(GroupQuestion { by }): Asked<GroupQuestion>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Vec<Group>>, Problem> {
-    let groups = aside(move || {
-        let objects: Vec<Map<String, Value>> = serde_json::from_slice(&body)?;
-        Ok(Json(grouped(objects, &by)))
-    });
-    groups
-        .await?
-        .map_err(|why: serde_json::Error| Problem::bad(format!("/group: the body is not read ({why}): {BODY}")))
+    aside(move || Ok(Json(grouped(json(body, "/group", BODY)?, &by)))).await?
 }
 
 fn grouped(objects: Vec<Map<String, Value>>, by: &str) -> Vec<Group> {

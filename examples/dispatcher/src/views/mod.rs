@@ -1,11 +1,19 @@
 //! What is answered: each view a function from a request to a response. Here is what they share.
 
 pub(crate) mod document;
+pub(crate) mod download;
 pub(crate) mod group;
-pub(crate) mod memory;
+pub(crate) mod home;
+pub(crate) mod index;
+pub(crate) mod jobs;
+pub(crate) mod lab;
+pub(crate) mod panic;
+pub(crate) mod records;
+pub(crate) mod render;
 pub(crate) mod search;
-pub(crate) mod session;
 
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::{StatusCode, request::Parts};
 use axum::response::{IntoResponse, Response};
@@ -50,6 +58,19 @@ impl<S: Send + Sync, T: Question> FromRequestParts<S> for Asked<T> {
         })?;
         Ok(Asked(question))
     }
+}
+
+/// Reads a body of JSON; `send` says what one looks like that is right.
+pub(crate) fn json<T: DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+    path: &str,
+    send: &str,
+) -> Result<T, Problem> {
+    let body = body.map_err(|why| {
+        let (bytes, why) = (crate::middleware::BODY >> 20, why.status());
+        Problem(why, format!("{path}: the body does not come, or is longer than {bytes} MiB: {send}"))
+    })?;
+    serde_json::from_slice(&body).map_err(|why| Problem::bad(format!("{path}: the body is not read ({why}): {send}")))
 }
 
 /// Runs what takes long where it holds up no other request, in the tag of this one.

@@ -2,7 +2,7 @@
 
 use super::{Asked, Problem, Question};
 use crate::app::App;
-use crate::index;
+use crate::index::words;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -39,12 +39,13 @@ pub(crate) async fn search(
     State(app): State<Arc<App>>,
     Asked(SearchQuestion { q }): Asked<SearchQuestion>,
 ) -> Result<Response, Problem> {
-    if index::words(&q).next().is_none() {
+    if words(&q).next().is_none() {
         return Err(Problem::bad(format!("/search: q={q:?} holds no word: try {}", SearchQuestion::TRY)));
     }
-    let places = app.index.search(&q);
+    let index = app.index();
+    let places = index.search(&q);
     let line = |&place| {
-        let (path, text) = app.index.text(place);
+        let (path, text) = index.text(place);
         Line { path, line: place.line + 1, text }
     };
     let first = places.iter().take(MOST).map(line).collect();

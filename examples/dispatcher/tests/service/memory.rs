@@ -1,156 +1,92 @@
-//! What the service says of its own memory: the leak by its line, requests by their routes.
+//! What the service says of its own memory: requests by their routes, what the pool saves, profiles.
 
-use crate::support::{SOURCES, Server, command};
-use serde_json::Value;
+use crate::support::{SOURCES, Server, command, wait_for};
+use serde_json::{Value, json};
 use std::process::Command;
-
-/// Where the leak stands in `sessions.rs`.
-fn line_of_the_leak() -> String {
-    let source = std::fs::read_to_string(format!("{SOURCES}/sessions.rs")).unwrap();
-    let mut lines = source.lines().enumerate().filter(|(_, line)| line.contains("front_page(user, index).into()"));
-    let (Some((n, _)), None) = (lines.next(), lines.next()) else { panic!("no line leaks, or several do") };
-    format!("src/sessions.rs:{}", n + 1)
-}
-
-/// Opens sessions, one after the other, and returns the bytes of a page.
-fn open_sessions(server: &Server, times: usize) -> usize {
-    let mut connection = server.connect();
-    let mut bytes = 0;
-    for _ in 0..times {
-        bytes = connection.send("GET", "/session?user=ada", &[], "").ok().body.len();
-    }
-    bytes
-}
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// Whether a row is of such a function. An inlined one has no type in its name.
-fn is(row: &Value, begin: &str, end: &str) -> bool {
-    row["name"].as_str().is_some_and(|name| name.starts_with(begin) && name.ends_with(end))
+/// Leaks so many visits, one after the other.
+fn leak(server: &Server, times: usize) {
+    let mut connection = server.connect();
+    for _ in 0..times {
+        assert_eq!(connection.send("POST", "/lab/cache/leak", &[], "").status(), 204);
+    }
 }
 
-/// Checks that the leak comes first, in the table and in JSON, and returns its row.
-fn first_is_the_leak(server: &Server) -> Value {
-    let table = server.get("/sites").ok();
-    let first = table.text().lines().skip_while(|line| !line.ends_with("  by line")).nth(1).unwrap_or_default();
-    assert!(first.contains("dispatcher::sessions::") && first.contains("::open"), "{}", table.text());
-    let first = server.json("/sites?n=1&format=json")["groups"][0].take();
-    assert!(is(&first, "dispatcher::sessions::", "::open"), "{}", table.text());
-    assert!(first["location"].as_str().unwrap().ends_with(&line_of_the_leak()), "{first}");
-    first
+fn groups(server: &Server, query: &str) -> Vec<Value> {
+    server.json(&format!("/debug/tenure/groups?{query}"))["groups"].as_array().unwrap().clone()
 }
 
 #[test]
-fn a_leak_of_a_few_blocks_is_first_in_exact_mode() {
+fn a_leak_of_a_few_blocks_is_known_exactly() {
     const TIMES: usize = 40;
     let server = Server::small("exact");
-    let bytes = open_sessions(&server, TIMES);
-    let first = first_is_the_leak(&server);
-    // A page stands behind two counters, and is aligned as they are.
-    assert_eq!(number(&first["bytes"]["value"]), (TIMES * (bytes + 16).next_multiple_of(8)) as f64, "{first}");
-    assert_eq!(number(&first["blocks"]["value"]), TIMES as f64, "{first}");
-    assert_eq!(number(&first["bytes"]["standard_error"]), 0.0, "{first}");
-}
-
-#[test]
-fn a_leak_of_many_bytes_is_first_by_samples() {
-    const TIMES: usize = 2000;
-    let server = Server::start(&mut command(&["--port", "0"]));
-    let bytes = TIMES * open_sessions(&server, TIMES);
-    assert!(bytes > 16 << 20, "{bytes} bytes in pages");
-    let first = first_is_the_leak(&server);
-    let (value, error) = (number(&first["bytes"]["value"]), number(&first["bytes"]["standard_error"]));
-    // Some forty samples.
-    assert!((value - bytes as f64).abs() < 6.0 * error && error > 0.0 && error < 0.4 * value, "{bytes}: {first}");
-}
-
-/// The rows of `/sites?by=tag` by their names.
-fn tags(server: &Server) -> Vec<(String, Value)> {
-    let groups = server.json("/sites?by=tag&n=1000&format=json")["groups"].take();
-    groups
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|group| (group["name"].as_str().unwrap().to_string(), group.clone()))
-        .collect()
+    leak(&server, TIMES);
+    let lines = groups(&server, "by=line&n=1000");
+    let of_leak = |row: &&Value| row["location"].as_str().is_some_and(|place| place.contains("/lab/cache.rs:"));
+    let leak = lines.iter().find(of_leak).unwrap_or_else(|| panic!("{lines:#?}"));
+    // A page stands behind two counters.
+    assert_eq!(number(&leak["live_bytes"]["value"]), (TIMES * (16 + (12 << 10))) as f64, "{leak}");
+    assert_eq!(number(&leak["live_blocks"]["value"]), TIMES as f64, "{leak}");
+    assert_eq!(leak["live_bytes"]["exact"], true, "{leak}");
 }
 
 #[test]
 fn each_route_has_its_tag() {
     let server = Server::small("exact");
-    open_sessions(&server, 10);
-    for path in ["/search?q=the", "/document/0", "/document/1", "/nowhere/1", "/nowhere/2", "/stats", "/sites"] {
+    leak(&server, 10);
+    for path in ["/search?q=the", "/document/0", "/document/1", "/nowhere/1", "/nowhere/2", "/download"] {
         server.get(path);
     }
     let objects = format!("[{}{{}}]", "{\"k\":{}},".repeat(1000));
-    server.connect().send("POST", "/group?by=k", &[], &objects).ok();
-    let tags = tags(&server);
-    let mut names: Vec<_> = tags.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    let routes =
-        ["(no tag)", "/document/{id}", "/group", "/search", "/session", "/sites", "/stats", "index", "unmatched"];
-    assert_eq!(names, routes);
-    let of = |name: &str| &tags.iter().find(|tag| tag.0 == name).unwrap().1;
-    // What has its tag while it lives, and what a thread did that the request had sent it to.
-    assert!(number(&of("/session")["blocks"]["value"]) >= 10.0, "{}", of("/session"));
-    assert!(number(&of("/group")["allocated_blocks"]["value"]) > 2000.0, "{}", of("/group"));
-    assert!(number(&of("/search")["blocks"]["value"]) < 10.0, "{}", of("/search"));
-    assert!(number(&of("index")["bytes"]["value"]) > 50_000.0, "{}", of("index"));
-}
-
-#[test]
-fn sites_are_grouped_as_asked() {
-    let server = Server::small("exact");
-    for (by, begin, end) in [
-        // It needs all names, so that the others need no more.
-        ("site", "dispatcher::index::", "::add"),
-        ("line", "dispatcher::index::", "::add"),
-        ("function", "dispatcher::index::", "::add"),
-        ("module", "dispatcher::index", ""),
-        ("crate", "dispatcher", ""),
-        ("file", "", "/index.rs"),
-        ("tag", "index", ""),
-        ("class", "", " B"),
-    ] {
-        let sites = server.json(&format!("/sites?by={by}&n=3&format=json"));
-        let groups = sites["groups"].as_array().unwrap();
-        assert!(groups.len() <= 3 && is(&groups[0], begin, end), "{by}: {sites}");
-        let shown: f64 = groups.iter().map(|group| number(&group["bytes"]["value"])).sum();
-        let all = shown + number(&sites["others"]["bytes"]["value"]);
-        assert_eq!(all, number(&sites["bytes"]["value"]), "{by}: {sites}");
-        let table = server.get(&format!("/sites?by={by}&n=3")).ok();
-        assert!(table.text().contains("  by "), "{by}: {}", table.text());
+    server.post("/group?by=k", &objects).ok();
+    server.post("/index", &json!({ "path": "a", "text": "b c d" }).to_string()).ok();
+    let tags = groups(&server, "by=tag&n=1000");
+    let of =
+        |name: &str| tags.iter().find(|tag| tag["name"] == name).unwrap_or_else(|| panic!("no {name} among {tags:#?}"));
+    for route in ["/document/{id}", "/download", "/group", "/index", "/lab/cache/leak", "/search", "index", "unmatched"]
+    {
+        of(route);
     }
-    // More than the ten that a table has by itself.
-    let table = server.get("/sites?n=14").ok();
-    assert!(
-        table.text().lines().filter(|line| line.contains(" %  ") || line.contains(" % ")).count() >= 14,
-        "{}",
-        table.text()
-    );
+    let invented = tags.iter().find(|tag| tag["name"].as_str().unwrap().contains("nowhere"));
+    assert!(invented.is_none(), "{invented:?}");
+    // What has its tag while it lives, and what a thread did that the request had sent it to.
+    assert!(number(&of("/lab/cache/leak")["live_blocks"]["value"]) >= 10.0, "{tags:#?}");
+    assert!(number(&of("/group")["allocated_blocks"]["value"]) > 2000.0, "{tags:#?}");
+    assert!(number(&of("/download")["allocated_bytes"]["value"]) > 30_000.0, "{tags:#?}");
+    assert!(number(&of("/search")["live_blocks"]["value"]) < 10.0, "{tags:#?}");
 }
 
+/// The same page, with and without the pool: the table of routes says what it saves.
 #[test]
-fn reports_are_told_at_the_same_time() {
-    let server = Server::small("exact");
-    std::thread::scope(|scope| {
-        let paths = ["/sites", "/sites?by=tag", "/debug/pprof/heap", "/sites?by=site&format=json"];
-        for path in paths {
-            let server = &server;
-            scope.spawn(move || (0..2).for_each(|_| drop(server.get(path).ok())));
+fn what_the_pool_saves_is_seen() {
+    let server = Server::small("");
+    let mut connection = server.connect();
+    let row = wait_for("requests that were measured", || {
+        for _ in 0..50 {
+            connection.send("GET", "/render/pooled?q=the", &[], "").ok();
+            connection.send("GET", "/render/plain?q=the", &[], "").ok();
         }
+        let routes = server.json("/debug/tenure/routes");
+        let row = |name: &str| {
+            let all = routes["routes"].as_array().unwrap();
+            all.iter().find(|row| row["route"] == name && number(&row["exact"]) > 3.0).cloned()
+        };
+        row("/render/pooled").zip(row("/render/plain")).ok_or_else(|| routes.to_string())
     });
+    let allocated = |row: &Value| number(&row["allocated_bytes"]["p50"]);
+    assert!(allocated(&row.0) * 2.0 < allocated(&row.1), "{row:#?}");
 }
 
 #[test]
 fn go_opens_the_profile() {
     let server = Server::small("exact");
-    let bytes = 40 * open_sessions(&server, 40);
+    leak(&server, 100);
     let answer = server.get("/debug/pprof/heap").ok();
     assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
-    assert_eq!(answer.body[..2], [0x1f, 0x8b], "gzip");
     let folder = env!("CARGO_TARGET_TMPDIR");
     let file = format!("{folder}/heap.pb.gz");
     std::fs::write(&file, answer.body).unwrap();
@@ -159,29 +95,33 @@ fn go_opens_the_profile() {
     go.args(["tool", "pprof", "-top", "-cum", "-show=^dispatcher::", &file]).env("PPROF_TMPDIR", folder);
     let output = match go.output() {
         Ok(output) => output,
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return println!("skipped: no go"),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+            return println!("skipped: go_opens_the_profile, because there is no go");
+        }
         Err(why) => panic!("go cannot be started: {why}"),
     };
     let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{error}");
     assert!(text.contains("Type: inuse_space"), "{text}{error}");
-    // With everything else hidden, what the leak holds is its own.
-    let leak = text.lines().find(|line| line.contains("dispatcher::sessions::") && line.contains("::open"));
+    let leak = text.lines().find(|line| line.contains("lab::cache::") && line.contains("leak"));
     let leak = leak.unwrap_or_else(|| panic!("the leak is not there: {text}{error}"));
     let flat = leak.split_whitespace().next().and_then(|flat| flat.strip_suffix("kB")?.parse::<f64>().ok());
-    assert!(flat.is_some_and(|flat| flat * 1024.0 > bytes as f64), "{bytes}: {leak}");
+    assert!(flat.is_some_and(|flat| flat > 1200.0), "{leak}");
 }
 
 #[test]
-fn the_load_shows_the_leak() {
+fn the_load_says_how_long_requests_took() {
     let folder = ["--port", "0", "--folder", SOURCES, "--load", "1"];
-    let mut server = Server::start(command(&folder).env("TENURE", "exact"));
+    let mut server = Server::start(&mut command(&folder));
     let lines = server.lines.by_ref().map(|line| line.unwrap());
     let text: Vec<_> = lines.take_while(|line| line != "still serving; ctrl-c ends it").collect();
-    // A second of an unknown machine: it need not have come to the top.
-    assert!(text.iter().any(|line| line.contains("dispatcher::sessions::")), "{text:#?}");
-    assert!(text.iter().any(|line| line.ends_with("  /session")), "{text:#?}");
-    let requests = text.iter().find_map(|line| line.strip_suffix(" requests were answered"));
-    assert!(requests.is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 8)), "{text:#?}");
-    server.get("/stats").ok();
+    for route in ["/search", "/render/pooled", "/group", "/records", "/download", "all"] {
+        let row = text.iter().find(|line| line.split_whitespace().next() == Some(route));
+        let row: Vec<f64> =
+            row.into_iter().flat_map(|row| row.split_whitespace().skip(1)).map(|n| n.parse().unwrap()).collect();
+        let [requests, _, p50, p90, p99, max, errors, _] = row[..] else { panic!("{route} in {text:#?}") };
+        assert!(requests >= 1.0 && errors == 0.0, "{route} in {text:#?}");
+        assert!(0.0 < p50 && p50 <= p90 && p90 <= p99 && p99 <= max, "{route} in {text:#?}");
+    }
+    server.get("/search?q=a").ok();
 }

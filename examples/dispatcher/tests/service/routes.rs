@@ -1,6 +1,6 @@
 //! What each route answers, and what it says to bad input.
 
-use crate::support::{SOURCES, Server, command, ended};
+use crate::support::{SOURCES, Server, command, ended, wait_for};
 use serde_json::json;
 use std::collections::HashSet;
 use std::path::Path;
@@ -73,36 +73,130 @@ fn objects_are_grouped() {
 }
 
 #[test]
-fn a_session_is_found_again_by_its_token() {
+fn what_is_sent_is_found() {
     let server = Server::small("");
-    let first = server.get("/session?user=ada").ok();
-    let token = first.header("session").unwrap();
-    assert!(first.text().starts_with("# For ada\n") && first.body.len() > 2000, "{}", first.text());
-    let again = server.get(&format!("/session?token={token}")).ok();
-    assert_eq!((again.header("session"), again.text()), (Some(token), first.text()));
-    assert_ne!(server.get("/session?user=ada").ok().header("session"), Some(token));
-    assert_eq!(server.get("/session?token=none").status(), 404);
+    let before = server.json("/search?q=zebras")["lines"].clone();
+    assert_eq!(before, 0);
+    let put = |text: &str| server.post("/index", &json!({ "path": "a.md", "text": text }).to_string()).ok().json();
+    let first = put("zebras graze\nnot here\nzebras, zebras sleep")["id"].clone();
+    let found = server.json("/search?q=zebras");
+    let line = |line: u32, text: &str| json!({ "path": "a.md", "line": line, "text": text });
+    assert_eq!(found["first"], json!([line(1, "zebras graze"), line(3, "zebras, zebras sleep")]));
+    assert_eq!(server.json(&format!("/document/{first}"))["words"], 7);
+    // In its place, with what is found and what is in caches.
+    assert_eq!(put("lions, and zebras")["id"], first);
+    assert_eq!(server.json("/search?q=zebras")["first"], json!([line(1, "lions, and zebras")]));
+    assert_eq!(server.json("/search?q=graze")["lines"], 0);
+    assert_eq!(server.json(&format!("/document/{first}"))["words"], 3);
+    let own = server.post("/index", &json!({ "path": "main.rs", "text": "" }).to_string());
+    assert!(own.status() == 409 && own.text().contains("use another path"), "{}", own.text());
 }
 
 #[test]
-fn texts_and_json() {
+fn a_download_has_every_line() {
     let server = Server::small("");
-    for (path, text, member) in [("/stats", "committed", "live"), ("/sites?by=tag", "by tag", "groups")] {
-        let and = if path.contains('?') { '&' } else { '?' };
-        let accept = ["Accept: text/html, application/json;q=0.9"];
-        let plain = server.get(path).ok();
-        assert!(plain.text().contains(text), "{}", plain.text());
-        assert_eq!(plain.header("content-type"), Some("text/plain; charset=utf-8"));
-        for (path, accept) in [(path.to_string(), &accept[..]), (format!("{path}{and}format=json"), &[])] {
-            let answer = server.connect().send("GET", &path, accept, "").ok();
-            assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
-            assert!(!answer.json()[member].is_null(), "{path}: {}", answer.text());
-        }
-        // What stands in the address is what was meant.
-        let answer = server.connect().send("GET", &format!("{path}{and}format=text"), &accept, "").ok();
-        assert!(answer.text().contains(text), "{path}: {}", answer.text());
+    let mut expected = String::new();
+    for file in files() {
+        expected += Path::new(&file).strip_prefix(SOURCES).unwrap().to_str().unwrap();
+        expected += "\n";
+        std::fs::read_to_string(&file).unwrap().lines().for_each(|line| expected += &format!("{line}\n"));
     }
-    assert!(server.json("/stats?format=json")["live"].as_u64().unwrap() > 100_000);
+    let answer = server.get("/download").ok();
+    assert_eq!(answer.header("content-length"), None, "it is not sent as a stream");
+    assert!(expected.len() > 60_000 && answer.text() == expected, "{} and {}", answer.body.len(), expected.len());
+}
+
+#[test]
+fn the_pool_renders_what_is_rendered_without_it() {
+    let server = Server::small("");
+    let mut connection = server.connect();
+    for q in ["the", "fn", "zzz", "the", "fn"] {
+        let pages = ["pooled", "plain"].map(|how| {
+            let page = connection.send("GET", &format!("/render/{how}?q={q}"), &[], "").ok();
+            page.text().to_owned()
+        });
+        assert!(pages[0] == pages[1] && pages[0].starts_with(&format!("# {q}\n")), "{}\n{}", pages[0], pages[1]);
+    }
+    assert!(server.get("/render/pooled?q=fn").ok().text().lines().count() > 20);
+    let figures = server.json("/debug/tenure/figures");
+    let figure = |name: &str| {
+        let mut all = figures.as_array().unwrap().iter().filter(|figure| figure["name"] == name);
+        all.next().unwrap_or_else(|| panic!("{name} in {figures}"))["value"].as_f64().unwrap()
+    };
+    assert_eq!((figure("pool_taken"), figure("pool_reused"), figure("pool_kept")), (6.0, 5.0, 1.0));
+    assert!(figure("pool_bytes") > 1000.0 && figure("requests_finished") > 10.0, "{figures}");
+}
+
+#[test]
+fn records_are_written_together_or_not_at_all() {
+    let server = Server::small("");
+    let batch = json!([{ "key": "a", "value": { "n": 1 } }, { "key": "b c", "value": null }]).to_string();
+    assert_eq!(server.post("/records", &batch).ok().json(), json!({ "written": 2 }));
+    assert_eq!(server.json("/records/a"), json!({ "n": 1 }));
+    assert_eq!(server.json("/records/b%20c"), json!(null));
+    let bad = json!([{ "key": "c", "value": 1 }, { "key": "", "value": 1 }]).to_string();
+    let answer = server.post("/records", &bad);
+    assert!(answer.status() == 400 && answer.text().contains("nothing is written"), "{}", answer.text());
+    assert_eq!(server.get("/records/c").status(), 404);
+    assert_eq!(server.json("/records"), json!({ "records": 2 }));
+}
+
+#[test]
+fn jobs_are_done_and_turned_away() {
+    let server = Server::small("");
+    let post =
+        |work: &str, priority: &str| server.post("/jobs", &format!("{{\"work\":{work},\"priority\":\"{priority}\"}}"));
+    let words = post("{\"words\":{\"most\":2}}", "high");
+    assert_eq!((words.status(), words.header("location")), (202, Some("/jobs/1")));
+    let state = wait_for("a job's end", || {
+        let state = server.json("/jobs/1");
+        if state["state"] == "done" { Ok(state) } else { Err(state.to_string()) }
+    });
+    assert_eq!(state["result"].as_str().unwrap().split(", ").count(), 2, "{state}");
+    let answers: Vec<_> = (0..80).map(|_| post("{\"wait\":{\"ms\":9000}}", "low")).collect();
+    let taken = answers.iter().filter(|answer| answer.status() == 202).count();
+    // Those that two workers are at need no room.
+    assert!((64..=66).contains(&taken), "{taken}");
+    let away = answers.last().unwrap();
+    assert_eq!((away.status(), away.header("retry-after")), (503, Some("1")));
+    assert_eq!(server.get("/jobs/9999").status(), 404);
+}
+
+#[test]
+fn a_view_that_panics_fails_alone() {
+    let server = Server::small("");
+    let mut connection = server.connect();
+    for path in ["/panic", "/panic?where=aside", "/panic"] {
+        let answer = connection.send("GET", path, &[], "");
+        assert!(answer.status() == 500 && answer.text().contains("this request failed"), "{}", answer.text());
+        connection.send("GET", "/search?q=the", &[], "").ok();
+    }
+}
+
+#[test]
+fn the_first_page_is_safe_and_lists_the_lab() {
+    let server = Server::small("");
+    let page = server.get("/").ok();
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    for part in [" style=", "<style", " onclick=", "http://", "https://"] {
+        assert!(!page.text().contains(part), "{part} in {}", page.text());
+    }
+    let lab = server.json("/lab/");
+    let lab = lab.as_array().unwrap();
+    assert_eq!(lab.len(), 6);
+    for leak in lab {
+        assert!(page.text().contains(&format!("data-name={}", leak["name"])), "{leak}");
+        assert_eq!((&leak["held"], &leak["seconds_left"]), (&json!(0), &json!(0)));
+    }
+    for (path, kind) in [("/home.css", "text/css; charset=utf-8"), ("/home.js", "text/javascript; charset=utf-8")] {
+        assert!(page.text().contains(&format!("\"{path}\"")));
+        assert_eq!(server.get(path).ok().header("content-type"), Some(kind));
+    }
+    let headers = ["Sec-Fetch-Site: cross-site"];
+    let answer = server.connect().send("POST", "/lab/cycle/plant", &headers, "");
+    assert_eq!(answer.status(), 403, "{}", answer.text());
 }
 
 #[test]
@@ -118,22 +212,15 @@ fn bad_input_is_answered_in_one_line() {
         ("POST", "/group?by=k", "[{\"k\":1},", 400, "at line 1 column 9): send a list of objects, as in"),
         ("POST", "/group?by=k", "{}", 400, "/group: the body is not read (invalid type: map"),
         ("POST", "/group", "[]", 400, "/group: missing field `by`: try /group?by="),
-        ("GET", "/session?token=a%0Ab", "", 404, "/session: there is no session \"a\\nb\": try"),
-        ("GET", "/stats?format=xml", "", 400, "/stats: format: unknown variant `xml`, expected `text` or `json`: try"),
-        (
-            "GET",
-            "/sites?by=colour",
-            "",
-            400,
-            "/sites: by: unknown variant `colour`, expected one of `line`, `function`",
-        ),
-        ("GET", "/sites?by=a%0Ab", "", 400, "/sites: by: unknown variant `a b`, expected one of"),
-        ("GET", "/sites?x=1", "", 400, "/sites: x: unknown field `x`, expected one of `n`, `by`, `format`: try"),
-        ("GET", "/stats?x=1", "", 400, "/stats: x: unknown field `x`, expected `format`: try"),
         ("POST", "/group?by=k&x=1", "[]", 400, "/group: x: unknown field `x`, expected `by`: try"),
-        ("GET", "/session?x=1", "", 400, "/session: x: unknown field `x`, expected `user` or `token`: try"),
-        ("GET", "/sites?n=-1", "", 400, "/sites: n: invalid digit found in string: try /sites?by=line&n=10"),
-        ("GET", "/nowhere", "", 404, "/nowhere is no route: try /search"),
+        ("GET", "/nowhere", "", 404, "/nowhere is no route: the first page, /, lists them"),
+        ("GET", "/render/plain", "", 400, "/render/plain: missing field `q`: try /render/pooled?q="),
+        ("POST", "/index", "{\"path\":1}", 400, "/index: the body is not read (invalid type: integer"),
+        ("POST", "/records", "[{\"key\":\"a\"}]", 400, "/records: the body is not read (missing field `value`"),
+        ("GET", "/records/none", "", 404, "/records/none: there is no such record: POST /records"),
+        ("POST", "/jobs", "{\"work\":\"play\"}", 400, "/jobs: the body is not read (unknown variant `play`"),
+        ("GET", "/jobs/x", "", 400, "/jobs/{number}: no number: use what POST /jobs gave"),
+        ("POST", "/lab/cycle/plant?seconds=61", "", 400, "/lab/cycle/plant: seconds: 61 is not from 1 to 60"),
     ] {
         let answer = server.connect().send(method, path, &[], body);
         assert_eq!(answer.status(), status, "{path}: {}", answer.text());
@@ -155,6 +242,7 @@ fn what_cannot_be_started_says_why_in_one_line() {
         (&["8080"], 2, "\"8080\" is no option; --help lists those there are"),
         (&["--folder", "/nowhere"], 1, "cannot read /nowhere"),
         (&["--folder", SOURCES, "--port", port], 1, &taken),
+        (&["--folder", SOURCES, "--data", "/proc/none"], 1, "cannot keep records in /proc/none"),
     ] {
         let output = ended(command(arguments));
         let error = String::from_utf8(output.stderr).unwrap();
@@ -170,15 +258,14 @@ fn ctrl_c_lets_requests_finish() {
     let mut server = Server::small("");
     let mut connection = server.connect();
     let mut idle = server.connect();
-    idle.send("GET", "/stats", &[], "").ok();
+    idle.send("GET", "/search?q=a", &[], "").ok();
     // The service has the head of a request when it has answered the one before in the same connection.
     let request = |body: &str, sent: &str| {
-        format!("POST /group?by=k HTTP/1.1\r\nHost: tests\r\nContent-Length: {}\r\n\r\n{sent}", body.len())
+        format!("POST /group?by=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{sent}", body.len())
     };
     connection.write(&(request("[]", "[]") + &request("[{}]", "[{")));
     assert_eq!(connection.read().text(), "[]");
-    let pid = server.child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    server.interrupt();
     while std::net::TcpStream::connect(&server.address).is_ok() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

@@ -1,8 +1,8 @@
 //! The service as a child process, and a client of its own: what the service's client gets wrong, this one need not.
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Lines, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub(crate) struct Server {
 impl Server {
     /// Serves [`SOURCES`] with this value of `TENURE`.
     pub(crate) fn small(tenure: &str) -> Server {
-        Server::start(command(&["--port", "0", "--folder", SOURCES]).env("TENURE", tenure))
+        Server::start(command(&["--port", "0", "--quiet", "--folder", SOURCES]).env("TENURE", tenure))
     }
 
     pub(crate) fn start(command: &mut Command) -> Server {
@@ -68,6 +68,28 @@ impl Server {
     pub(crate) fn json(&self, path: &str) -> Value {
         self.get(path).ok().json()
     }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
+        self.connect().send("POST", path, &[], body)
+    }
+
+    /// Asks it to end, as ctrl-c does.
+    pub(crate) fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    }
+}
+
+/// Asks again and again until there is an answer. Panics after two minutes, with what was seen last.
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(seen) if start.elapsed() > 2 * PATIENCE => panic!("{what} did not come. Seen last:\n{seen}"),
+            Err(_) => sleep(Duration::from_millis(200)),
+        }
+    }
 }
 
 impl Drop for Server {
@@ -83,7 +105,7 @@ pub(crate) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: tests\r\nContent-Length: {}\r\n", body.len());
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n", body.len());
         headers.iter().for_each(|header| head += &format!("{header}\r\n"));
         self.write(&format!("{head}\r\n{body}"));
         self.read()
@@ -101,10 +123,51 @@ impl Connection {
             head.push(line.trim_end().to_string());
         }
         let mut answer = Answer { head, body: Vec::new() };
-        let length = answer.header("content-length").expect("a length").parse().expect("a number");
-        answer.body.resize(length, 0);
-        self.0.read_exact(&mut answer.body).expect("the whole answer");
+        if answer.header("transfer-encoding") == Some("chunked") {
+            self.read_chunks(&mut answer.body);
+        } else if answer.status() != 204 {
+            let length = answer.header("content-length").expect("a length").parse().expect("a number");
+            answer.body.resize(length, 0);
+            self.0.read_exact(&mut answer.body).expect("the whole answer");
+        }
         answer
+    }
+
+    fn read_chunks(&mut self, body: &mut Vec<u8>) {
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("a chunk");
+            let length = usize::from_str_radix(line.trim_end(), 16).expect("its length");
+            let start = body.len();
+            body.resize(start + length, 0);
+            self.0.read_exact(&mut body[start..]).expect("the whole chunk");
+            line.clear();
+            self.0.read_line(&mut line).expect("its end");
+            if length == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Everything until the other side closes the connection, or resets it.
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        match self.0.read_to_end(&mut all) {
+            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("neither answered nor closed: {all:?}")
+            }
+            _ => all,
+        }
+    }
+
+    /// As [`Connection::write`], to somebody who may have closed the connection already.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
+        _ = self.0.get_mut().write_all(bytes);
+    }
+
+    /// Nothing more is sent.
+    pub(crate) fn shut_down(&mut self) {
+        self.0.get_mut().shutdown(Shutdown::Write).expect("it is open");
     }
 }
 
@@ -136,4 +199,18 @@ impl Answer {
         assert_eq!(self.status(), 200, "{}", self.text());
         self
     }
+}
+
+/// Whether this batch of records was written, by a service that may end at any moment.
+pub(crate) fn is_written(address: &str, batch: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let length = batch.len();
+    let request = format!(
+        "POST /records HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{batch}"
+    );
+    let mut answer = String::new();
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200 ")
+        && answer.ends_with('}')
 }

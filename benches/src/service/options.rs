@@ -1,0 +1,69 @@
+//! What stands on the command line.
+
+const USAGE: &str = "\
+usage: cargo bench -p tenure-benches --bench service [-- options]
+  --rounds N         each service once in each (15)
+  --seconds N        of measured load in a round, after one of warm-up (4)
+  --connections N    clients (16)
+  --only A,B         only these services (sampled,exact,mimalloc,jemalloc,system)
+  --scrape           what scrapes do to the requests beside them
+  --hour             whether resident memory stays, over as many requests as an hour brings
+  --seed N           the order (1)
+  --smoke            everything once, for a moment, without other allocators: measures nothing";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measurement {
+    Speed,
+    Scrape,
+    Hour,
+}
+
+pub(super) struct Options {
+    pub(super) measurement: Measurement,
+    pub(super) rounds: usize,
+    pub(super) seconds: f64,
+    pub(super) connections: usize,
+    pub(super) only: Vec<String>,
+    pub(super) seed: u64,
+    pub(super) smoke: bool,
+}
+
+impl Options {
+    /// An error is a text for the user.
+    pub(super) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+        let mut options = Options {
+            measurement: Measurement::Speed,
+            rounds: 15,
+            seconds: 4.0,
+            connections: 16,
+            only: vec![],
+            seed: 1,
+            smoke: false,
+        };
+        let mut from_cargo_bench = false;
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value\n{USAGE}"));
+            let number = |text: String| text.parse().map_err(|_| format!("{text:?} is not a number\n{USAGE}"));
+            match argument.as_str() {
+                "--bench" => from_cargo_bench = true,
+                "--rounds" => options.rounds = number(value()?)? as usize,
+                "--seconds" => options.seconds = number(value()?)? as f64,
+                "--connections" => options.connections = number(value()?)? as usize,
+                "--seed" => options.seed = number(value()?)?,
+                "--only" => options.only = value()?.split(',').map(String::from).collect(),
+                "--scrape" => options.measurement = Measurement::Scrape,
+                "--hour" => options.measurement = Measurement::Hour,
+                "--smoke" => options.smoke = true,
+                _ if from_cargo_bench => return Err(format!("unknown argument {argument}\n{USAGE}")),
+                _ => (),
+            }
+        }
+        // `cargo test --benches` passes the arguments of a test harness, and no `--bench`.
+        options.smoke |= !from_cargo_bench;
+        if options.smoke {
+            (options.rounds, options.seconds) = (1, 0.5);
+            options.only = vec!["sampled".into(), "exact".into()];
+        }
+        Ok(options)
+    }
+}

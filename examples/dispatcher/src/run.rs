@@ -1,0 +1,83 @@
+//! The service's life: it opens what it needs, serves, and ends in an orderly way.
+
+use crate::app::App;
+use crate::index::Index;
+use crate::options::Options;
+use crate::store::Store;
+use crate::{instruments, jobs, load, routes, server, visitors};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::ctrl_c;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Serves until the first ctrl-c, and then until requests under way are answered and jobs under way are done; jobs that
+/// wait are kept with the records. The second ctrl-c ends it at once. An error is a line for the user.
+pub(crate) async fn run(options: Options) -> Result<(), String> {
+    let port = options.port;
+    let index = {
+        // What the index holds is told apart from what requests hold.
+        let _in = tenure::scope("index");
+        Index::read(&options.folder)?
+    };
+    let store = Store::open(options.data.as_deref())?;
+    let what = |why| format!("cannot listen on 127.0.0.1:{port} ({why}): give another port with --port, or 0 for any");
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(what)?;
+    let address = listener.local_addr().map_err(what)?;
+    let app = Arc::new(App::new(index, store, address));
+    instruments::started();
+    println!("serving on http://{address}");
+
+    let mut workers = JoinSet::new();
+    take_up(&app);
+    for _ in 0..jobs::WORKERS {
+        workers.spawn(jobs::worker(app.clone()));
+    }
+    let visitors = tokio::spawn(async move {
+        match (options.load, options.quiet) {
+            (Some(time), _) => load::run(address, time).await,
+            (None, false) => visitors::gentle(address).await,
+            (None, true) => {}
+        }
+    });
+
+    let second = async {
+        drop(ctrl_c().await);
+        drop(ctrl_c().await);
+    };
+    let first = async {
+        drop(ctrl_c().await);
+        // Their connections would be waited for.
+        visitors.abort();
+    };
+    let orderly = async {
+        let answered = server::serve(listener, routes::all(app.clone()), first).await;
+        finish(&app, workers).await;
+        if answered { Ok(()) } else { Err(format!("some requests took longer than {} s", server::GRACE.as_secs())) }
+    };
+    tokio::select! {
+        done = orderly => done,
+        () = second => Err("ended at once".into()),
+    }
+}
+
+/// Jobs that the last run left.
+fn take_up(app: &App) {
+    match app.store.take_jobs() {
+        // There is room for all: no more could wait then.
+        Ok(jobs) => jobs.into_iter().for_each(|job| _ = app.jobs.queue(job, jobs::Priority::Normal)),
+        Err(why) => eprintln!("dispatcher: jobs of the last run are not read ({why})"),
+    }
+}
+
+async fn finish(app: &App, mut workers: JoinSet<()>) {
+    app.lab.stop_all().await;
+    let left = app.jobs.close();
+    if timeout(server::GRACE, async { while workers.join_next().await.is_some() {} }).await.is_err() {
+        eprintln!("dispatcher: jobs that took longer than {} s were left", server::GRACE.as_secs());
+    }
+    if let Err(why) = app.store.keep_jobs(&left) {
+        eprintln!("dispatcher: {} jobs that waited are lost ({why})", left.len());
+    }
+}
