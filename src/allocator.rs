@@ -364,6 +364,7 @@ impl SlowPath for Hooks {
     }
 
     fn after_fork_in_child() {
+        track::watch::after_fork_in_child();
         generation::after_fork_in_child();
         NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: there is no other thread
     }

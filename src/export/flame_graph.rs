@@ -74,6 +74,15 @@ pub fn flame_graph_diff(
     })
 }
 
+/// The stacks that the picture is drawn from, in order: frames outermost first, parted by `;`.
+#[cfg(feature = "http")]
+pub(crate) fn flame_stacks(snapshot: &Snapshot, names: &mut dyn Names, value: Value, mut each: impl FnMut(&str, f64)) {
+    let mut merged = Merged::default();
+    merged.add(snapshot, names, value, 0, trimmed());
+    names.finish();
+    merged.in_order(|stack, [amount, _]| each(stack, amount));
+}
+
 /// What is written at the head.
 impl Value {
     fn unit(self) -> &'static str {

@@ -40,6 +40,8 @@ pub use crate::dump::format::VERSION;
 pub use crate::snapshot::Value;
 #[cfg(feature = "json")]
 pub use dhat::dhat;
+#[cfg(feature = "http")]
+pub(crate) use flame_graph::flame_stacks;
 #[cfg(feature = "flamegraph")]
 pub use flame_graph::{flame_graph, flame_graph_diff};
 pub use folded::folded;

@@ -1,6 +1,8 @@
 //! The one snapshot that is kept to compare with.
 
+use super::answer::Fault;
 use crate::snapshot::Snapshot;
+use http::StatusCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A snapshot and when it was taken.
@@ -27,4 +29,9 @@ pub(super) fn get(baseline: &Baseline) -> Option<Kept> {
 
 pub(super) fn time_of(baseline: &Baseline) -> Option<u64> {
     baseline.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|kept| kept.time_ms)
+}
+
+/// What whoever wants to compare is told if there is none.
+pub(super) fn none() -> Fault {
+    Fault::new(StatusCode::CONFLICT, "there is no baseline to compare with: POST to /debug/tenure/baseline first")
 }

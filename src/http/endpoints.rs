@@ -5,6 +5,7 @@ use super::answer::{Answer, Fault};
 use super::baseline::Baseline;
 use super::call::{Call, Format};
 use super::figures::Figures;
+use super::history;
 use super::jobs::{Cancel, Jobs};
 use super::query::Query;
 use super::routes::Routes;
@@ -63,6 +64,7 @@ impl Default for Endpoints {
 impl Endpoints {
     /// Endpoints that answer this machine, and nobody else.
     pub fn new() -> Endpoints {
+        history::listen();
         Endpoints(Arc::new(Inner { chosen: RwLock::default(), jobs: Jobs::default(), baseline: Baseline::default() }))
     }
 

@@ -1,4 +1,4 @@
-//! `/metrics`: the allocator's, and the program's own.
+//! `/metrics`: the allocator's, routes', and the program's own.
 
 use super::answer::{Answer, Fault};
 use super::call::Call;
@@ -11,7 +11,12 @@ pub(super) fn metrics(call: &Call<'_>) -> Result<Answer, Fault> {
     let figures = call.inner.read_figures();
     call.job(|names| {
         let snapshot = crate::snapshot();
-        let text = openmetrics_and(&snapshot, names, OpenMetrics::new(), |text| program(text, &figures));
+        let text = openmetrics_and(&snapshot, names, OpenMetrics::new(), |text| {
+            if let Some(routes) = call.inner.routes() {
+                routes.write(text);
+            }
+            program(text, &figures);
+        });
         Answer::new(OPENMETRICS_CONTENT_TYPE, text)
     })
 }

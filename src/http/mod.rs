@@ -24,9 +24,11 @@
 //! | GET `/debug/pprof/heap`, `/debug/pprof/allocs` | a profile as Go's `net/http/pprof` serves it, for `go tool pprof`, Parca, Pyroscope. `seconds=n` (1 to 300): what changed meanwhile; `debug=1`: a text; `gc=1`: an old collection first |
 //! | GET `/metrics` | OpenMetrics, for Prometheus |
 //! | GET `/debug/tenure/` | a page for people |
-//! | GET `/debug/tenure/live`, `stats`, `suspects`, `retention`, `figures` | reports |
+//! | GET `/debug/tenure/live`, `stats`, `suspects`, `retention`, `routes`, `figures` | reports |
 //! | GET `/debug/tenure/groups`, `diff`, `tenuring` | reports by what blocks have in common: `by=line` or `function`, `module`, `crate`, `file`, `tag`, `class`, `site`; `n=20`; of `groups` also `order=live_bytes` and `filter=GLOB` |
 //! | GET `/debug/tenure/snapshot` | a file that `tenure` (the program) and [`export::from_json`](crate::export::from_json) read; `raw=1`: without names |
+//! | GET `/debug/tenure/flame.svg`, `flame.json` | a flame graph: `value=live_bytes`, `live_blocks`, `allocated_bytes`, `allocated_blocks`; of the picture also `diff=1` |
+//! | GET `/debug/tenure/charts/memory.svg`, `charts/generations.svg` | what the page draws: `seconds=600`, `width=800` |
 //! | POST, DELETE `/debug/tenure/baseline` | keeps a snapshot for `diff`, or forgets it |
 //! | GET, PUT `/debug/tenure/thresholds` | those of [`generation`](crate::generation); PUT takes any of them |
 //! | POST `/debug/tenure/collect` | `generation=old`, `middle` or `young` |
@@ -62,12 +64,17 @@ mod answer;
 pub mod axum;
 mod baseline;
 mod call;
+mod charts;
 mod control;
+mod dashboard;
 mod endpoints;
 mod exact;
 mod figures;
+mod flame;
+mod history;
 mod jobs;
 mod metrics;
+mod page;
 mod pprof;
 mod query;
 mod reports;

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Fault, TEXT};
 use super::call::Call;
-use super::{control, metrics, pprof, reports};
+use super::{control, dashboard, metrics, pprof, reports};
 use http::header::LOCATION;
 use http::{HeaderValue, Method, StatusCode};
 
@@ -55,8 +55,20 @@ static TABLE: &[Row] = &[
     costly(GET, "/debug/pprof/allocs", PROFILE, pprof::allocs),
     costly(GET, "/metrics", &[], metrics::metrics),
     cheap(GET, "/debug/tenure", &[], into_folder),
+    cheap(GET, "/debug/tenure/", &[], dashboard::asset),
+    cheap(GET, "/debug/tenure/page.css", &[], dashboard::asset),
+    cheap(GET, "/debug/tenure/page.js", &[], dashboard::asset),
+    cheap(GET, "/debug/tenure/views.js", &[], dashboard::asset),
+    cheap(GET, "/debug/tenure/tables.js", &[], dashboard::asset),
+    cheap(GET, "/debug/tenure/flame.js", &[], dashboard::asset),
+    cheap(GET, "/debug/tenure/text.js", &[], dashboard::asset),
+    costly(GET, "/debug/tenure/charts/memory.svg", &["seconds", "width"], dashboard::memory),
+    costly(GET, "/debug/tenure/charts/generations.svg", &["seconds", "width"], dashboard::generations),
+    costly(GET, "/debug/tenure/flame.json", &["value", "format"], dashboard::flame_json),
+    costly(GET, "/debug/tenure/flame.svg", &["value", "diff"], dashboard::flame_svg),
     cheap(GET, "/debug/tenure/live", &["format"], reports::live),
     cheap(GET, "/debug/tenure/stats", &["format"], reports::stats),
+    costly(GET, "/debug/tenure/routes", &["format"], reports::routes),
     cheap(GET, "/debug/tenure/figures", &["format"], reports::figures),
     costly(GET, "/debug/tenure/snapshot", &["raw"], reports::snapshot),
     costly(GET, "/debug/tenure/groups", &["by", "n", "order", "filter", "format"], reports::groups),

@@ -2,6 +2,7 @@
 
 use crate::allocator::{want_exact, with_state};
 use crate::reading::{self, Room};
+use crate::track::watch;
 use crate::track::{self, rate::Rate};
 
 /// Every thread tracks every block, from its next slow path on; or none does but for the samples.
@@ -43,4 +44,14 @@ pub fn requested() -> u64 {
     let mut sum = 0;
     reading::untracked(|| Room::with(|room| reading::each_live(room, &mut |live| sum += live.requested)));
     sum
+}
+
+/// Scopes of tests that are over forget their blocks. `false` if somebody is about that already.
+pub fn forget_watches() -> bool {
+    watch::forget_if(0)
+}
+
+/// Scopes that are open, or hold blocks.
+pub fn watches_in_use() -> u16 {
+    watch::in_use()
 }

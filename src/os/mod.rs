@@ -19,6 +19,7 @@
 //! | [`unix_nanos`], [`uptime_ms`], [`thread_nanos`] | the time of day; a clock that is never set; a thread's processor time |
 //! | [`preserving_errno`] | runs something, and leaves `errno` as it was |
 //! | [`warn`] | one line to standard error |
+//! | [`random`] | numbers that nobody can guess; `None` if the system has none |
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
 //! | [`objects::find`] | the loaded object that holds an address, and its unwind tables; no lock, any time, `None` if not known |
@@ -56,6 +57,8 @@ pub(crate) mod process;
 #[cfg(not(loom))]
 mod unix;
 
+#[cfg(all(feature = "http", not(loom)))]
+pub(crate) use unix::random;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, nap, page_size, preserving_errno,

@@ -251,6 +251,15 @@ pub(crate) fn seed() -> u64 {
     (process ^ n.wrapping_mul(0xD134_2543_DE82_EF95)).max(1)
 }
 
+/// 128 bits that nobody can guess. `None` if the system has none, or has none yet.
+#[cfg(feature = "http")]
+pub(crate) fn random() -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    // SAFETY: the buffer is as long as is said. As few bytes as these come at once or not at all.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    (got == bytes.len() as isize).then_some(bytes)
+}
+
 /// A value of the auxiliary vector, 0 if it is not there.
 pub(super) fn auxval(which: libc::c_ulong) -> usize {
     // SAFETY: no preconditions.

@@ -1,7 +1,7 @@
 //! Watches of the tracker as values: who is in one, and how long it stays.
 
 use crate::allocator::{want_exact, with_state};
-use crate::track::watch::{self, Kind, Line, Totals};
+use crate::track::watch::{self, Kind, Line, MOST, Totals};
 use std::marker::PhantomData;
 
 /// A watch, to be entered by other threads. May be kept longer than the watch.
@@ -69,7 +69,20 @@ pub(crate) struct Watching(Handle);
 impl Watching {
     /// A new watch, in the one that this thread is in. `None` if there are too many, or memory is out.
     pub(crate) fn open(kind: Kind) -> Option<Watching> {
-        let number = watch::open(kind, with_state(|state| state.watch()))?;
+        Self::open_of(kind, MOST, 1)
+    }
+
+    /// The same for those who can do without: `None` also if half of all watches are in use.
+    #[cfg(feature = "http")]
+    pub(crate) fn open_spare(kind: Kind) -> Option<Watching> {
+        // Those who come often do not look through all blocks often: each time for a thousand watches at least.
+        Self::open_of(kind, MOST / 2, 1024)
+    }
+
+    /// Where `most` are in use, those that are over forget their blocks first, if there are so many.
+    fn open_of(kind: Kind, most: u16, many: u32) -> Option<Watching> {
+        let open = || watch::open(kind, with_state(|state| state.watch()), most);
+        let number = open().or_else(|| watch::forget_if(many).then(open).flatten())?;
         Some(Watching(Handle { number, serial: watch::serial(number) }))
     }
 

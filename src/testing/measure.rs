@@ -117,7 +117,7 @@ impl Site {
 /// ```
 ///
 /// # Panics
-/// If tenure is not the global allocator; or if there are 8,192 scopes that are open or whose blocks live.
+/// If tenure is not the global allocator; or if there are 8,192 scopes that are open, or whose blocks live in one that is.
 #[track_caller]
 pub fn measure<T>(f: impl FnOnce() -> T) -> Measured<T> {
     let scope = Scope::begin();
@@ -250,8 +250,8 @@ pub(super) fn open(kind: Kind) -> Watching {
     match Watching::open(kind) {
         Some(watching) => watching,
         None => panic!(
-            "no scope for memory tests is left: of {MOST} earlier ones blocks still live (or memory is out); \
-             free what they hold, or put fewer of them into one process"
+            "no scope for memory tests is left: {MOST} are open, or their blocks live in one that is (or memory is out); \
+             end some, or put fewer of them into one process"
         ),
     }
 }

@@ -219,11 +219,13 @@ pub(crate) fn died(
         word::bury(word);
         return first;
     };
+    // Before it is buried, because it may be forgotten at this moment.
+    let watch = rate.watch().and_then(|_| word::take_watch(word, |_| true));
     word::bury(word);
     let event = Event::Freed(requested);
     if rate.is_exact() {
         state.count(site, tag, event);
-        if let Some(watch) = rate.watch() {
+        if let Some((watch, _)) = watch {
             watch::died(watch, site, requested);
         }
     } else {
@@ -268,12 +270,15 @@ pub(crate) fn resized(
         }
     };
     if rate.is_exact() {
-        word::write(word, Birth { requested, ..birth });
-        state.count(site, tag, Event::Resized(birth.requested, requested));
-        shrunk(state);
-        if let Some(watch) = rate.watch() {
+        // While it is out of its watch, it cannot be forgotten: its number stays that watch's.
+        let watch = rate.watch().and_then(|_| word::take_watch(word, |_| true));
+        if let Some((watch, _)) = watch {
             watch::resized(watch, site, birth.requested, requested);
         }
+        let rate = if watch.is_some() { rate } else { Rate::EXACT };
+        word::write(word, Birth { requested, rate, ..birth });
+        state.count(site, tag, Event::Resized(birth.requested, requested));
+        shrunk(state);
         return true;
     }
     if after < before {

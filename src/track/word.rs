@@ -73,8 +73,33 @@ pub(crate) fn is_dead(word: &Word) -> bool {
 pub(crate) fn read(word: &Word) -> Option<Birth> {
     let high = word.0[0].load(Ordering::Acquire); // Acquire: `write`
     let low = word.0[1].load(Ordering::Acquire); // Acquire: before the second look
-    // A word that changed in between is of a block that died or was born meanwhile: neither must be seen.
-    if word.0[0].load(Ordering::Relaxed) != high { None } else { unpack(high, low) }
+    seen(high, low, word.0[0].load(Ordering::Relaxed))
+}
+
+/// What was read, if the first half was `again` in the end. A word that changed in between is of a block that died or was born
+/// meanwhile: neither must be seen. One that has only left its watch lives.
+#[inline(always)]
+fn seen(high: u64, low: u64, again: u64) -> Option<Birth> {
+    if again == high || again == exact(high) { unpack(again, low) } else { None }
+}
+
+/// The same, of a block that is tracked on behalf of nobody.
+const fn exact(high: u64) -> u64 {
+    high | (Rate::EXACT.0 as u64) << (SITE + TAG)
+}
+
+/// Takes a block out of its watch, if it is in one that `f` accepts: says in which, and what else the word said. Of several who
+/// try, one gets it.
+#[cold]
+#[inline(never)]
+pub(super) fn take_watch(word: &Word, f: impl Fn(u16) -> bool) -> Option<(u16, Birth)> {
+    // Relaxed: what is exchanged is compared.
+    let (high, low) = (word.0[0].load(Ordering::Relaxed), word.0[1].load(Ordering::Relaxed));
+    let birth = unpack(high, low)?;
+    let watch = birth.rate.watch().filter(|&watch| f(watch))?;
+    // Release: whoever sees this half still sees the other. Relaxed: the watch's own lock orders what is counted.
+    let taken = word.0[0].compare_exchange(high, exact(high), Ordering::Release, Ordering::Relaxed);
+    taken.is_ok().then_some((watch, birth))
 }
 
 /// The same for the block's owner: nobody writes the word meanwhile.
@@ -116,6 +141,21 @@ mod tests {
         write(&word, Birth { site: 1, tag: 0, rate: Rate::EXACT, requested: u64::MAX, epoch: 0 });
         assert_eq!(read(&word).expect("a block").requested, LARGEST);
         assert!(!is_dead(&word));
+        assert_eq!(take_watch(&word, |_| true), None, "it is in none");
+        let watched = Birth { site: 5, tag: 6, rate: Rate::watched(7), requested: 1 << 30, epoch: 9 };
+        write(&word, watched);
+        let halves = || [0, 1].map(|half: usize| word.0[half].load(Ordering::Relaxed));
+        let [high, low] = halves();
+        assert_eq!(take_watch(&word, |watch| watch == 8), None);
+        assert_eq!(take_watch(&word, |watch| watch == 7), Some((7, watched)));
+        assert_eq!(read(&word), Some(Birth { rate: Rate::EXACT, ..watched }), "nothing else has changed");
+        assert_eq!(take_watch(&word, |_| true), None, "it was taken");
+        assert_eq!(
+            seen(high, low, halves()[0]).map(|birth| birth.site),
+            Some(5),
+            "whoever reads meanwhile sees that it lives"
+        );
+        assert_eq!(seen(high, low, DEAD), None);
         bury(&word);
         assert_eq!((read(&word), is_dead(&word)), (None, true));
         leave_out(&word);

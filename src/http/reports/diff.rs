@@ -58,10 +58,7 @@ pub(in super::super) fn forget_baseline(call: &Call<'_>) -> Result<Answer, Fault
 pub(in super::super) fn diff(call: &Call<'_>) -> Result<Answer, Fault> {
     let by = call.query.by()?.unwrap_or(By::Line);
     let rows = call.query.rows()?;
-    let none = || {
-        Fault::new(StatusCode::CONFLICT, "there is no baseline to compare with: POST to /debug/tenure/baseline first")
-    };
-    let earlier = baseline::get(&call.inner.baseline).ok_or_else(none)?;
+    let earlier = baseline::get(&call.inner.baseline).ok_or_else(baseline::none)?;
     call.report_of("What changed", |names| {
         let snapshot = crate::snapshot();
         let diff = snapshot.diff(&earlier.snapshot, by, names).top(rows);

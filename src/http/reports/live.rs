@@ -2,7 +2,7 @@
 
 use super::super::answer::{Answer, Fault};
 use super::super::call::Call;
-use super::super::{baseline, exact};
+use super::super::{baseline, exact, history};
 use crate::config::{Mode, Thresholds};
 use crate::generation::{self, Counts, GenerationStats};
 use crate::generation::{clock, collector};
@@ -10,6 +10,9 @@ use crate::stats::Stats;
 use crate::units::Bytes;
 use serde::Serialize;
 use std::time::SystemTime;
+
+/// Collections that are told of.
+const COLLECTIONS: usize = 20;
 
 #[derive(Serialize)]
 struct Live {
@@ -21,6 +24,8 @@ struct Live {
     exact_ends_in_s: Option<f64>,
     generations: Generations,
     suspects: usize,
+    /// The last ones, oldest first.
+    collections: Vec<history::Mark>,
     may_change: bool,
     baseline_ms: Option<u64>,
 }
@@ -33,11 +38,13 @@ struct Generations {
 }
 
 pub(in super::super) fn live(call: &Call<'_>) -> Result<Answer, Fault> {
+    let stats = crate::stats();
+    history::note(&stats);
     let live = Live {
         time_ms: super::ms(SystemTime::now()),
         began_ms: clock::began() / 1_000_000,
         pid: std::process::id(),
-        stats: crate::stats(),
+        stats,
         exact_ends_in_s: exact::ends_in(),
         mode: crate::mode(),
         generations: Generations {
@@ -46,6 +53,7 @@ pub(in super::super) fn live(call: &Call<'_>) -> Result<Answer, Fault> {
             thresholds: generation::thresholds(),
         },
         suspects: collector::suspects().iter().count(),
+        collections: history::recent(COLLECTIONS),
         may_change: call.inner.may_change(),
         baseline_ms: baseline::time_of(&call.inner.baseline),
     };

@@ -4,6 +4,7 @@ mod diff;
 mod groups;
 mod live;
 mod retention;
+mod routes;
 mod snapshot;
 mod suspects;
 mod tenuring;
@@ -12,6 +13,7 @@ pub(super) use diff::{diff, forget_baseline, keep_baseline};
 pub(super) use groups::groups;
 pub(super) use live::live;
 pub(super) use retention::retention;
+pub(super) use routes::routes;
 pub(super) use snapshot::snapshot;
 pub(super) use suspects::suspects;
 pub(super) use tenuring::tenuring;
@@ -39,7 +41,8 @@ pub(super) fn stats(call: &Call<'_>) -> Result<Answer, Fault> {
 
 pub(super) fn figures(call: &Call<'_>) -> Result<Answer, Fault> {
     let figures = call.inner.read_figures();
-    Ok(call.report("The program's own figures", &figures.all, || {
+    let json = serde_json::json!({ "figures": figures.all, "notes": figures.notes });
+    Ok(call.report("The program's own figures", &json, || {
         let figure = |f: &super::figures::Figure| format!("{:<40} {:>20}  {}\n", f.name, f.value, f.help);
         let notes = figures.notes.iter().map(|note| format!("note: {note}\n"));
         figures.all.iter().map(figure).chain(notes).collect()

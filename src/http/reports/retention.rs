@@ -31,7 +31,7 @@ struct Row<'a> {
     smallest: usize,
     largest: usize,
     requested: u64,
-    keep: Kept,
+    kept: Kept,
     comes_back: usize,
 }
 
@@ -76,7 +76,7 @@ fn row<'a>(survivors: &'a Survivors, line: &'a Frame) -> Row<'a> {
         smallest: survivors.smallest,
         largest: survivors.largest,
         requested: survivors.requested,
-        keep: survivors.keep,
+        kept: survivors.keep,
         comes_back: survivors.comes_back,
     }
 }

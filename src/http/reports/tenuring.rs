@@ -2,6 +2,7 @@
 
 use super::super::answer::{Answer, Fault};
 use super::super::call::Call;
+use super::super::history;
 use crate::snapshot::{TenuredGroup, Tenuring};
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ pub(in super::super) fn tenuring(call: &Call<'_>) -> Result<Answer, Fault> {
     call.report_of("Tenuring", |names| {
         let snapshot = crate::snapshot();
         let tenuring = snapshot.tenuring();
+        history::note_ages(&tenuring);
         let mut text = tenuring.to_string();
         let mut report = Report { tenuring, groups: None, others: Others::default(), notes: Vec::new() };
         if let Some(by) = by {

@@ -47,7 +47,7 @@ impl Exact {
     fn begin(routes: &Routes, row: usize) -> Option<Exact> {
         // Where another allocator serves the program, a watch would see nothing, and say that nothing was allocated.
         static GLOBAL: LazyLock<bool> = LazyLock::new(is_global);
-        match (*GLOBAL).then(|| Watching::open(Kind::Counts)).flatten() {
+        match (*GLOBAL).then(|| Watching::open_spare(Kind::Counts)).flatten() {
             Some(watching) => Some(Exact { watching, routes: routes.clone(), row }),
             None => {
                 routes.0.table.row(row).not_measured();

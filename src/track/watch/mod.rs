@@ -5,23 +5,28 @@
 //! for threads outside. Watches nest; a block is counted in its own and in all around it.
 //!
 //! A number is used again only when nothing refers to it: its scope has ended, no thread is in it, no inner watch is
-//! left, and no block of it lives. So a late free never debits a later scope.
+//! left, and no block of it lives. So a late free never debits a later scope. Watches that are closed can be made to
+//! [forget](forget) what lives.
 //!
 //! **Memory**: 256 bytes for each watch that was in use at once, [`MOST`] at most; and for each one that is open, 64
 //! bytes for each site that allocated in it, rounded up to a power of two, half a MiB at most.
 
+mod forget;
 mod table;
 
 use super::array::{Array, pieces};
 use super::rate::Rate;
 use crate::os::lock::Lock;
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+#[cfg(feature = "internals")]
+pub(crate) use forget::in_use;
+pub(crate) use forget::{after_fork_in_child, forget_if};
 use std::sync::OnceLock;
 pub use table::Count;
 pub(crate) use table::Line;
 use table::Table;
 
-/// Watches at a time: those that are open, and those with blocks that live.
+/// Watches at a time: those that are open, and those with blocks that live and were not forgotten.
 pub(crate) const MOST: u16 = 8192;
 
 /// What a watch is for.
@@ -83,13 +88,22 @@ const _: () = assert!(size_of::<Slot>() == 256);
 
 static SLOTS: Array<Slot, { pieces::<Slot>(MOST as usize + 1) }> = Array::new();
 
+/// Invariant: `used` = `in_use` + those that are linked from `first` and from `later`; `later` is 0 unless `forgetting`.
 struct Free {
     first: u16,
     /// Numbers up to this one were used.
     used: u16,
+    in_use: u16,
+    /// Those that came free while watches forgot.
+    later: u16,
+    /// Somebody makes watches forget.
+    forgetting: bool,
+    /// How many closed ones were left when watches forgot last.
+    not_forgotten: u32,
 }
 
-static FREE: Lock<Free> = Lock::new(Free { first: 0, used: 0 });
+static FREE: Lock<Free> =
+    Lock::new(Free { first: 0, used: 0, in_use: 0, later: 0, forgetting: false, not_forgotten: 0 });
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 /// How many are open.
 static OPEN: AtomicU32 = AtomicU32::new(0);
@@ -111,16 +125,20 @@ fn slot(number: u16) -> &'static Slot {
     SLOTS.get(number as u32).expect("a watch has a slot")
 }
 
-/// A new watch, in another one or in none (0). `None` if there are too many, or memory is out.
-pub(crate) fn open(kind: Kind, parent: u16) -> Option<u16> {
+/// A new watch, in another one or in none (0). `None` if `most` are in use, or memory is out.
+pub(crate) fn open(kind: Kind, parent: u16, most: u16) -> Option<u16> {
     let number = {
         let mut free = FREE.lock();
-        if free.first != 0 {
+        if free.in_use >= most {
+            return None;
+        } else if free.first != 0 {
             let number = free.first;
             free.first = slot(number).next_free.load(Ordering::Relaxed); // Relaxed: written under the lock
+            free.in_use += 1;
             number
         } else if free.used < MOST && SLOTS.make(free.used as u32 + 1).is_some() {
             free.used += 1;
+            free.in_use += 1;
             free.used
         } else {
             return None;
@@ -135,6 +153,15 @@ pub(crate) fn open(kind: Kind, parent: u16) -> Option<u16> {
     OPEN.fetch_add(1, Ordering::Relaxed);
     (watch.refs, watch.parent, watch.open, watch.kind) = (1, parent, true, kind);
     Some(number)
+}
+
+impl Free {
+    fn give(&mut self, slot: &Slot, number: u16) {
+        self.in_use -= 1;
+        let list = if self.forgetting { &mut self.later } else { &mut self.first };
+        slot.next_free.store(*list, Ordering::Relaxed); // Relaxed: as in `open`
+        *list = number;
+    }
 }
 
 /// Nothing is counted any more. What was counted can still be read.
@@ -173,9 +200,7 @@ fn each(mut number: u16, mut released: bool, mut f: impl FnMut(&mut Watch) -> bo
         }
         drop(watch);
         if released {
-            let mut free = FREE.lock();
-            slot.next_free.store(free.first, Ordering::Relaxed); // Relaxed: as in `open`
-            free.first = number;
+            FREE.lock().give(slot, number);
         }
         if !more && !released {
             return;
@@ -189,12 +214,13 @@ pub(crate) fn serial(number: u16) -> u64 {
     slot(number).watch.lock().serial
 }
 
-/// A thread enters a watch. `false` if it serves that scope no more.
+/// A thread enters a watch. `false` if it serves that scope no more, or if that is over and was in no other: nothing would be
+/// counted, and a task that outlives its scope would be exact for ever.
 pub(crate) fn join(number: u16, serial: u64) -> bool {
     let mut watch = slot(number).watch.lock();
-    let same = watch.serial == serial;
-    watch.refs += same as u32;
-    same
+    let joins = watch.serial == serial && (watch.open || watch.parent != 0);
+    watch.refs += joins as u32;
+    joins
 }
 
 /// The thread that began the scope of `number` leaves it, and goes on in `now`. `false` if that is not further in: then nothing is

@@ -1,0 +1,346 @@
+//! The dashboard's charts: memory over time with collections as marks, and generations stacked.
+//!
+//! `plotters` draws axes, lines and areas, in colours that stand for classes: `page.css` knows which colours these are by day
+//! and by night, and which lines are dashed. What it cannot draw (marks that say what they are when pointed at) is added here.
+
+use super::history::{Ages, History, Mark, Point};
+use crate::generation::Generation;
+use crate::units::Bytes;
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::fmt::Write;
+use std::ops::{Range, RangeInclusive};
+
+/// How wide a chart may be, in CSS pixels.
+pub(crate) const WIDTHS: RangeInclusive<u32> = 280..=2000;
+const HEIGHT: u32 = 260;
+/// Above the axis, in pixels: pauses are written there.
+const HEAD: i32 = 22;
+/// Right of it: the lines' names.
+const NAMES: i32 = 74;
+/// How high a line of text is.
+const TEXT: i32 = 14;
+/// What the charts show, in seconds: as little as there is, rounded up to one of these.
+const SPANS: [f64; 9] = [30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 3600.0];
+
+/// The classes of `page.css`, by the colours that stand for them: 1 is `#000001`.
+const CLASSES: [&str; 11] = [
+    "axis",
+    "grid",
+    "label",
+    "live",
+    "live area",
+    "committed",
+    "resident",
+    "young area",
+    "middle area",
+    "old area",
+    "edge",
+];
+const AXIS: RGBColor = RGBColor(0, 0, 1);
+const GRID: RGBColor = RGBColor(0, 0, 2);
+const LABEL: RGBColor = RGBColor(0, 0, 3);
+const LIVE: RGBColor = RGBColor(0, 0, 4);
+const LIVE_AREA: RGBColor = RGBColor(0, 0, 5);
+const COMMITTED: RGBColor = RGBColor(0, 0, 6);
+const RESIDENT: RGBColor = RGBColor(0, 0, 7);
+const AREAS: [RGBColor; 3] = [RGBColor(0, 0, 8), RGBColor(0, 0, 9), RGBColor(0, 0, 10)];
+const EDGE: RGBColor = RGBColor(0, 0, 11);
+
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// An axis that is divided where we say: at round numbers of bytes and seconds, which are not plotters'.
+struct Axis {
+    range: Range<f64>,
+    divisions: Vec<f64>,
+}
+
+impl Ranged for Axis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
+        let share = (value - self.range.start) / (self.range.end - self.range.start);
+        from + (share * f64::from(to - from)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.divisions.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+/// What the process holds, over the last so many seconds; `width` is what the chart will have on the page.
+pub(crate) fn memory(history: &History, seconds: u64, width: u32) -> String {
+    let span = span(history.points.iter().map(|p| p.at_ms), history.now_ms, seconds);
+    let points = within(&history.points, |p| p.at_ms, history.now_ms, span);
+    let at = |p: &Point| before(p.at_ms, history.now_ms);
+    let figures: [(&str, RGBColor, fn(&Point) -> u64); 3] =
+        [("resident", RESIDENT, |p| p.resident), ("committed", COMMITTED, |p| p.committed), ("live", LIVE, |p| p.live)];
+    let most = points.iter().flat_map(|p| figures.map(|(.., of)| of(p))).max().unwrap_or(0) as f64;
+    let marks: Vec<_> = history.marks.iter().filter(|m| before(m.at_ms, history.now_ms) >= -span).collect();
+    let about = match points.last() {
+        None => "Nothing is known yet.".to_string(),
+        Some(last) => {
+            let figure =
+                |(name, _, of): (&str, RGBColor, fn(&Point) -> u64)| format!("{name} {}", Bytes(of(last) as usize));
+            let of = |generation| marks.iter().filter(|m| m.generation == generation).count();
+            format!(
+                "Now {}. Over the last {}: at most {} of any; {} young, {} middle and {} old collections.",
+                figures.map(figure).join(", "),
+                time(span),
+                Bytes(most as usize),
+                of(Generation::Young),
+                of(Generation::Middle),
+                of(Generation::Old)
+            )
+        }
+    };
+    let head = Head { id: "memory", title: "Memory over time", about: &about };
+    draw(head, width, span, most, |chart, area| {
+        let live = points.iter().map(|p| (at(p), p.live as f64));
+        chart.draw_series(AreaSeries::new(live, 0.0, LIVE_AREA.filled())).ok()?;
+        for (_, colour, of) in figures {
+            chart.draw_series(LineSeries::new(points.iter().map(|p| (at(p), of(p) as f64)), colour)).ok()?;
+        }
+        let last = points.last()?;
+        let names = figures.map(|(name, _, of)| (name, chart.backend_coord(&(0.0, of(last) as f64)).1));
+        name_lines(area, width, names);
+        Some(
+            marks
+                .iter()
+                .map(|mark| (chart.backend_coord(&(before(mark.at_ms, history.now_ms), 0.0)).0, *mark))
+                .collect(),
+        )
+    })
+}
+
+/// What lives of each generation, over the last so many seconds.
+pub(crate) fn generations(history: &History, seconds: u64, width: u32) -> String {
+    let span = span(history.ages.iter().map(|a| a.at_ms), history.now_ms, seconds);
+    let ages = within(&history.ages, |a| a.at_ms, history.now_ms, span);
+    let at = |a: &Ages| before(a.at_ms, history.now_ms);
+    // The old ones are the ground: what lies on them comes and goes.
+    let upto = |a: &Ages, generation: usize| a.bytes[generation..].iter().sum::<f64>();
+    let most = ages.iter().map(|a| upto(a, 0)).fold(0.0, f64::max);
+    let names = ["young", "middle", "old"];
+    let about = match ages.last() {
+        None => "Nothing was counted yet.".to_string(),
+        Some(last) => {
+            let figure = |i: usize| format!("{} {}", names[i], Bytes(last.bytes[i] as usize));
+            format!("Live bytes of tracked blocks by generation; now {}.", [0, 1, 2].map(figure).join(", "))
+        }
+    };
+    let head = Head { id: "generations", title: "Live bytes by generation", about: &about };
+    draw(head, width, span, most, |chart, area| {
+        for (generation, colour) in AREAS.into_iter().enumerate() {
+            // Each lies on the next one, and is drawn before it: so it need not know where that ends.
+            let top = ages.iter().map(|a| (at(a), upto(a, generation)));
+            chart.draw_series(AreaSeries::new(top, 0.0, colour.filled()).border_style(EDGE)).ok()?;
+        }
+        let last = ages.last()?;
+        let middle = |i: usize| upto(last, i) - last.bytes[i] / 2.0;
+        name_lines(area, width, [0, 1, 2].map(|i| (names[i], chart.backend_coord(&(0.0, middle(i))).1)));
+        Some(Vec::new())
+    })
+}
+
+/// Seconds before now, as a number below zero.
+fn before(at_ms: u64, now_ms: u64) -> f64 {
+    -(now_ms.saturating_sub(at_ms) as f64 / 1000.0)
+}
+
+/// As many seconds as are known, rounded up, and no more than asked for.
+fn span(mut times: impl Iterator<Item = u64>, now_ms: u64, seconds: u64) -> f64 {
+    let most = (seconds as f64).clamp(SPANS[0], SPANS[SPANS.len() - 1]);
+    let known = times.next().map_or(0.0, |first| -before(first, now_ms));
+    SPANS.into_iter().find(|&span| span >= known).unwrap_or(most).min(most)
+}
+
+/// The points that are shown.
+fn within<T>(all: &[T], at: impl Fn(&T) -> u64, now_ms: u64, span: f64) -> &[T] {
+    &all[all.partition_point(|point| before(at(point), now_ms) < -span)..]
+}
+
+/// What stands at the head of the picture, for who cannot see it.
+struct Head<'a> {
+    id: &'a str,
+    title: &'a str,
+    about: &'a str,
+}
+
+/// A picture with its axes. What is drawn inside returns where collections are; `None` if there was nothing to draw.
+fn draw<'m>(
+    head: Head<'_>,
+    width: u32,
+    span: f64,
+    most: f64,
+    inside: impl FnOnce(&mut Chart<'_, '_>, &Area<'_>) -> Option<Vec<(i32, &'m Mark)>>,
+) -> String {
+    let width = width.clamp(*WIDTHS.start(), *WIDTHS.end());
+    let mut svg = String::new();
+    // Writing to a text does not fail, and there is room for the axes.
+    let marks = axes(&mut svg, width, span, most, inside);
+    debug_assert!(marks.is_ok(), "{marks:?}");
+    let mut body = classes(svg.split_once('>').map_or("", |(_, body)| body));
+    let end = body.rfind("</svg>").unwrap_or(body.len());
+    body.truncate(end);
+    add_marks(&mut body, &marks.unwrap_or_default());
+    let Head { id, title, about } = head;
+    // Opened by itself, it has its colours too.
+    format!(
+        "<?xml-stylesheet href=\"../page.css\"?>\n\
+         <svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 {width} {HEIGHT}\" role=\"img\" \
+         aria-labelledby=\"{id}-title {id}-about\">\n\
+         <title id=\"{id}-title\">{title}</title>\n<desc id=\"{id}-about\">{about}</desc>\n{body}</svg>\n"
+    )
+}
+
+type Drawn<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn axes<'m>(
+    svg: &mut String,
+    width: u32,
+    span: f64,
+    most: f64,
+    inside: impl FnOnce(&mut Chart<'_, '_>, &Area<'_>) -> Option<Vec<(i32, &'m Mark)>>,
+) -> Drawn<Vec<(i32, &'m Mark)>> {
+    let area = SVGBackend::with_string(svg, (width, HEIGHT)).into_drawing_area();
+    let (step, times) = (step(most), time_step(span, width));
+    let top = (most / step).ceil().max(1.0) * step;
+    let multiples = |step: f64, to: f64| (0..).map(move |i| f64::from(i) * step).take_while(move |n| *n <= to * 1.0001);
+    let text = || ("sans-serif", TEXT).into_font().color(&LABEL);
+    let mut chart = ChartBuilder::on(&area)
+        .margin_top(HEAD)
+        .margin_right(NAMES)
+        .x_label_area_size(24)
+        .y_label_area_size(66)
+        .build_cartesian_2d(
+            Axis { range: -span..0.0, divisions: multiples(times, span).map(|t| -t).collect() },
+            Axis { range: 0.0..top, divisions: multiples(step, top).collect() },
+        )?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .axis_style(AXIS)
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .label_style(text())
+        .x_label_formatter(&|t| if *t == 0.0 { "now".into() } else { format!("\u{2212}{}", time(-t)) })
+        .y_label_formatter(&|bytes| short(*bytes))
+        .draw()?;
+    let marks = inside(&mut chart, &area);
+    if marks.is_none() {
+        let centre = Pos::new(HPos::Center, VPos::Center);
+        area.draw_text("waiting for figures", &text().pos(centre), (width as i32 / 2, HEIGHT as i32 / 2))?;
+    }
+    area.present()?;
+    Ok(marks.unwrap_or_default())
+}
+
+/// Writes the names beside the ends of their lines, apart from each other.
+fn name_lines(area: &Area<'_>, width: u32, mut names: [(&str, i32); 3]) {
+    names.sort_by_key(|(_, y)| *y);
+    // From the lowest upward, each at least a line above the one below it; then none above the picture.
+    let mut below = HEIGHT as i32 - 24;
+    for (_, y) in names.iter_mut().rev() {
+        *y = (*y).min(below);
+        below = *y - TEXT;
+    }
+    let style = ("sans-serif", TEXT).into_font().color(&LABEL).pos(Pos::new(HPos::Left, VPos::Center));
+    for (name, y) in names {
+        // The backend writes into a text: that does not fail.
+        let _ = area.draw_text(name, &style, (width as i32 - NAMES + 6, y));
+    }
+}
+
+/// Old collections as lines through the picture, with their pauses above where there is room; the others as ticks on the axis.
+fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
+    let foot = HEIGHT as i32 - 24;
+    let mut free_from = 0;
+    for &(x, mark) in marks {
+        let name = mark.generation;
+        let pause = pause(mark.pause_ns);
+        let asked = if mark.automatic { "" } else { ", asked for" };
+        // Writing to a text does not fail.
+        let _ = write!(
+            svg,
+            "<g class=\"mark {name}\"><title>{name} collection {}: {pause}, {} purged, {} pinned{asked}</title>",
+            mark.number,
+            Bytes(mark.reclaimed.purged as usize),
+            Bytes(mark.pinned as usize),
+        );
+        let _ = match mark.generation {
+            Generation::Old => {
+                write!(svg, "<path d=\"M{x} {HEAD}V{foot}\"/><circle cx=\"{x}\" cy=\"{HEAD}\" r=\"4\"/>")
+            }
+            Generation::Middle => write!(svg, "<path d=\"M{x} {}V{foot}\"/>", foot - 12),
+            Generation::Young => write!(svg, "<path d=\"M{x} {}V{foot}\"/>", foot - 6),
+        };
+        if mark.generation == Generation::Old && x >= free_from {
+            let _ = write!(svg, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{pause}</text>", HEAD - 8);
+            free_from = x + 62;
+        }
+        svg.push_str("</g>\n");
+    }
+}
+
+/// Colours become classes; what else a style sheet knows better goes.
+fn classes(svg: &str) -> String {
+    let mut svg = svg.replace(" opacity=\"1\"", "").replace(" stroke-width=\"1\"", "");
+    for what in
+        [format!(" font-family=\"sans-serif\" font-size=\"{}\"", f64::from(TEXT) / 1.24), " dy=\"0.5ex\"".into()]
+    {
+        svg = svg.replace(&what, if what.contains("dy") { " dy=\"0.35em\"" } else { "" });
+    }
+    for (number, class) in (1..).zip(CLASSES) {
+        // Texts have no quotation marks: plotters escapes them.
+        for what in ["fill", "stroke"] {
+            svg = svg.replace(&format!("{what}=\"#0000{number:02X}\""), &format!("class=\"{class}\""));
+        }
+    }
+    svg
+}
+
+/// How far grid lines are apart: at most five of them, at round numbers of KiB, MiB or GiB.
+fn step(most: f64) -> f64 {
+    let units = [10, 20, 30, 40].map(|shift| (1u64 << shift) as f64);
+    let steps = units.into_iter().flat_map(|unit| [1, 2, 5, 10, 20, 50, 100, 200, 500].map(|n| f64::from(n) * unit));
+    steps.into_iter().find(|step| most / step <= 5.0).unwrap_or(most)
+}
+
+/// How far labels of the time axis are apart, in seconds.
+fn time_step(span: f64, width: u32) -> f64 {
+    let room = (f64::from(width) / 110.0).clamp(2.0, 7.0);
+    let steps = [5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0];
+    steps.into_iter().find(|step| span / step <= room).unwrap_or(span)
+}
+
+/// Seconds for people.
+fn time(seconds: f64) -> String {
+    if seconds < 120.0 && seconds % 60.0 != 0.0 { format!("{seconds} s") } else { format!("{} min", seconds / 60.0) }
+}
+
+/// Bytes as a label: no more digits than it needs.
+fn short(bytes: f64) -> String {
+    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit as f64) {
+        Some((unit, name)) => format!("{} {name}", (bytes / unit as f64 * 10.0).round() / 10.0),
+        None => "0".into(),
+    }
+}
+
+/// Processor time for people.
+fn pause(ns: u64) -> String {
+    let ms = ns as f64 / 1e6;
+    if ms < 0.1 { format!("{:.0} \u{b5}s", ms * 1e3) } else { format!("{ms:.1} ms") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What requests allocate and leave, route by route.
+
+use super::super::answer::{Answer, Fault};
+use super::super::call::Call;
+use super::super::routes::RouteRow;
+use super::Estimated;
+use crate::snapshot::Snapshot;
+use crate::units::{Bytes, Count};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Report {
+    /// 0: no request is measured.
+    one_in: u32,
+    routes: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    row: RouteRow,
+    /// What lives of the route's tag.
+    live_bytes: Estimated,
+}
+
+pub(in super::super) fn routes(call: &Call<'_>) -> Result<Answer, Fault> {
+    let Some(routes) = call.inner.routes() else {
+        let none = Report { one_in: 0, routes: Vec::new() };
+        return Ok(call.report("Routes", &none, || "The program shows no routes.\n".into()));
+    };
+    call.report_of("Routes", |_| {
+        let snapshot = crate::snapshot();
+        let rows = routes.table().into_iter().map(|row| with_live(row, &snapshot));
+        let report = Report { one_in: routes.one_in(), routes: rows.collect() };
+        let text = text(&report);
+        Ok((report, text))
+    })
+}
+
+fn with_live(row: RouteRow, snapshot: &Snapshot) -> Row {
+    let tag = snapshot.tags().iter().find(|tag| tag.name == row.tag.name());
+    let live = tag.map_or(crate::snapshot::Sum::default(), |tag| tag.live);
+    Row { row, live_bytes: live.bytes().into() }
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!(
+        "{:>12} {:>10} {:>11} {:>11} {:>11} {:>11}  route\n",
+        "requests", "exact", "allocated", "p99", "peak p99", "live now"
+    );
+    for Row { row, live_bytes } in &report.routes {
+        let [mean, p99] = [row.allocated_bytes.mean, row.allocated_bytes.p99].map(|b| Bytes(b as usize));
+        let [peak, live] = [row.peak_bytes.p99, live_bytes.value].map(|b| Bytes(b as usize));
+        let (requests, exact) = (Count(row.requests), Count(row.exact));
+        let name: String = row.route.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        text += &format!("{requests:>12} {exact:>10} {mean:>11} {p99:>11} {peak:>11} {live:>11}  {name}\n");
+    }
+    text
+}
