@@ -152,7 +152,7 @@ export class Flame {
     const label = `${frame.name}: ${this.unit(frame.value)}, ${share} %`;
     const letters = Math.floor((width - 8) / CHARACTER);
     const name = frame.name.length <= letters ? frame.name : `${frame.name.slice(0, Math.max(0, letters - 1))}…`;
-    const classes = ['frame', `c${colour(frame.name)}`, kind, this.hit(frame) ? 'hit' : ''].join(' ').trim();
+    const classes = ['frame', `c${colour(frame.name)}`, kind, depth % 2 ? 'odd' : '', this.hit(frame) ? 'hit' : ''].join(' ');
     const group = svg('g', { class: classes, tabindex: '-1', role: 'button', 'aria-label': label },
       svg('title', {}, label),
       svg('rect', { x, y: depth * ROW, width: Math.max(0.5, width - 1), height: ROW - 1, rx: 2 }),

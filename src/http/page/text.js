@@ -64,9 +64,16 @@ export function estimate(of, unit = bytes) {
   return el('span', { title: `95 %: ${unit(low)} to ${unit(high)}` }, unit(value), el('small', {}, ` ± ${unit((high - low) / 2)}`));
 }
 
-/** A function or tag, and below it where it stands. */
+/** A function or tag, and where it stands. */
 export function place(name, location) {
-  return [el('code', { class: 'name' }, name), location ? el('code', { class: 'location' }, location) : null];
+  return [el('code', { class: 'name' }, name), where(location)];
+}
+
+/** A file and a line. What all files of a registry or of the compiler begin with says nothing, but is there when pointed at. */
+export function where(location) {
+  if (!location) return null;
+  const short = location.replace(/^.*\/registry\/src\/[^/]+\//, '').replace(/^\/rustc\/[0-9a-f]+\//, '');
+  return el('code', { class: 'location', title: short === location ? null : location }, short);
 }
 
 /** Shares of a whole as a bar: `[class, amount]`. Its label has the figures. */

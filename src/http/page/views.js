@@ -1,6 +1,6 @@
 // What each part of the page shows of what the endpoints answer.
 
-import { bar, bytes, count, duration, el, estimate, pause, place, signed } from './text.js';
+import { bar, bytes, count, duration, el, estimate, pause, place, signed, where } from './text.js';
 import { table } from './tables.js';
 
 const $ = (id) => document.getElementById(id);
@@ -122,12 +122,12 @@ function card(suspect) {
     el('li', {}, 'for ', el('strong', {}, duration(since)), `, over ${count(collections)} old collections`),
     el('li', {}, 'sure to ', el('strong', {}, `${(100 * sure).toFixed(sure > 0.999 ? 2 : 1)} %`)),
   ];
-  const frame = (f) => el('li', {}, el('code', {}, f.function), f.location ? el('code', { class: 'location' }, ` ${f.location}`) : null);
+  const frame = (f) => el('li', {}, el('code', {}, f.function), ' ', where(f.location));
   const shown = stack.slice(0, FRAMES).map(frame);
   const rest = stack.slice(FRAMES).map(frame);
   return el('article', { class: 'suspect' },
     el('h3', {}, kind === 'tag' ? 'Tag ' : null, el('code', {}, name)),
-    location ? el('p', {}, el('code', { class: 'location' }, location)) : null,
+    location ? el('p', {}, where(location)) : null,
     el('ul', { class: 'evidence' }, evidence),
     shown.length ? el('ol', { class: 'stack', 'aria-label': 'Call stack, innermost first' }, shown) : null,
     rest.length ? el('details', {}, el('summary', {}, `${rest.length} outer frames`), el('ol', { class: 'stack', start: FRAMES + 1 }, rest)) : null);
@@ -175,7 +175,7 @@ export function comparison(answer) {
     { label: 'Who', by: (g) => g.name, cell: (g) => place(g.name, g.location) },
     { label: 'Change', number: true, by: (g) => Math.abs(value(g.change_bytes)), cell: (g) => change(g.change_bytes, bytes) },
     { label: 'Blocks', number: true, by: (g) => Math.abs(value(g.change_blocks)), cell: (g) => change(g.change_blocks, count) },
-    { label: 'Now', number: true, by: (g) => value(g.to?.bytes ?? g.to), cell: (g) => bytes(value(g.to?.bytes ?? g.to)) },
+    { label: 'Now', number: true, by: (g) => value(g.to), cell: (g) => bytes(value(g.to)) },
   ], { sorted: 'Change', empty: 'Nothing changed.' });
   showComparison(answer.groups);
 }
@@ -230,7 +230,7 @@ const PARTS = [
 let showSurvivors = null;
 
 export function retention(answer) {
-  const { pages, survivors = [] } = answer.retention ?? answer;
+  const { pages, survivors } = answer;
   const box = $('retention');
   if (!showSurvivors) {
     const table_box = el('div');
@@ -252,9 +252,6 @@ export function retention(answer) {
       + `${bytes(empty.kept)}; ${bytes(empty.pinned)} of that no collection can give back.`
     : 'No page is mostly empty.';
   showSurvivors(survivors.slice(0, 8).map((s) => ({
-    name: s.name ?? s.line ?? s.function ?? '(unknown)',
-    location: s.location,
-    blocks: s.kept?.blocks ?? s.blocks,
-    keeps: s.kept?.pinned ?? s.keeps ?? s.beyond,
+    name: s.name, location: s.location, blocks: s.keep.blocks, keeps: s.keep.kept,
   })));
 }
