@@ -31,7 +31,11 @@ fn files() -> Vec<String> {
     fn walk(folder: &str, files: &mut Vec<String>) {
         for child in std::fs::read_dir(folder).unwrap() {
             let path = child.unwrap().path().display().to_string();
-            if Path::new(&path).is_dir() { walk(&path, files) } else { files.push(path) }
+            if Path::new(&path).is_dir() {
+                walk(&path, files);
+            } else if path.ends_with(".rs") || path.ends_with(".md") {
+                files.push(path);
+            }
         }
     }
     let mut files = Vec::new();
