@@ -124,7 +124,7 @@ fn the_pool_renders_what_is_rendered_without_it() {
     assert!(server.get("/render/pooled?q=fn").ok().text().lines().count() > 20);
     let figures = server.json("/debug/tenure/figures");
     let figure = |name: &str| {
-        let mut all = figures.as_array().unwrap().iter().filter(|figure| figure["name"] == name);
+        let mut all = figures["figures"].as_array().unwrap().iter().filter(|figure| figure["name"] == name);
         all.next().unwrap_or_else(|| panic!("{name} in {figures}"))["value"].as_f64().unwrap()
     };
     assert_eq!((figure("pool_taken"), figure("pool_reused"), figure("pool_kept")), (6.0, 5.0, 1.0));

@@ -24,7 +24,7 @@ fn warmed_up(server: &Server) -> u64 {
 
 fn figure(server: &Server, name: &str) -> f64 {
     let figures = server.json("/debug/tenure/figures");
-    let figures = figures.as_array().unwrap();
+    let figures = figures["figures"].as_array().unwrap();
     figures.iter().find(|figure| figure["name"] == name).unwrap()["value"].as_f64().unwrap()
 }
 
