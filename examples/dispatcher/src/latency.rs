@@ -29,7 +29,7 @@ impl Default for Latency {
 fn counter(time: Duration) -> usize {
     let micros = (time.as_micros() as u64).max(1);
     let power = micros.ilog2() as usize;
-    let step = (micros - (1 << power)) as usize * STEPS >> power;
+    let step = ((micros - (1 << power)) as usize * STEPS) >> power;
     (power * STEPS + step).min(COUNTERS - 1)
 }
 
