@@ -16,8 +16,32 @@ static ALLOC: Tenure = Tenure::new();
 
 const SIZES: [usize; 5] = [16, 100, 3000, 60_000, 200_000];
 
+/// Mostly small ones.
 fn block(rng: &mut Rng) -> Vec<u8> {
-    black_box(Vec::with_capacity(SIZES[rng.below(SIZES.len())]))
+    let sizes = if rng.below(16) == 0 { &SIZES[..] } else { &SIZES[..3] };
+    black_box(Vec::with_capacity(sizes[rng.below(sizes.len())]))
+}
+
+/// Has scopes forget as often as it can, until the guard is dropped.
+fn forgetting<'scope>(threads: &'scope thread::Scope<'scope, '_>, done: &'scope Done) -> impl Drop + use<'scope> {
+    struct Stop<'a>(&'a Done);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.stop.store(true, Relaxed);
+        }
+    }
+    threads.spawn(|| {
+        while !done.stop.load(Relaxed) {
+            done.times.fetch_add(internals::forget_watches() as u32, Relaxed);
+        }
+    });
+    Stop(done)
+}
+
+#[derive(Default)]
+struct Done {
+    stop: AtomicBool,
+    times: AtomicU32,
 }
 
 /// Each scope counts to the byte what its own thread does, whatever is forgotten meanwhile; and in the end no number is lost.
@@ -25,19 +49,17 @@ fn block(rng: &mut Rng) -> Vec<u8> {
 fn while_others_free_and_resize() {
     Scenario::new("while_others_free_and_resize").run(|| {
         let pool = Mutex::new(VecDeque::new());
-        let (done, forgotten) = (AtomicBool::new(false), AtomicU32::new(0));
-        let outer = Scope::begin();
-        drop(outer);
+        let done = Done::default();
         thread::scope(|threads| {
             let workers: Vec<_> = (0..3)
                 .map(|seed| {
                     let pool = &pool;
                     threads.spawn(move || {
                         let mut rng = Rng::new(seed + 1);
-                        for _ in 0..4000 {
-                            let (mut blocks, mut allocated) = (Vec::with_capacity(8), 0);
+                        for _ in 0..1500 {
+                            let (mut blocks, mut allocated) = (Vec::with_capacity(64), 0);
                             let m = measure(|| {
-                                for _ in 0..rng.below(4) {
+                                for _ in 0..rng.below(64) {
                                     let block = block(&mut rng);
                                     allocated += block.capacity() as u64;
                                     blocks.push(block);
@@ -48,6 +70,9 @@ fn while_others_free_and_resize() {
                             });
                             let live: usize = blocks.iter().map(Vec::capacity).sum();
                             assert_eq!((m.allocated.bytes, m.live.bytes), (allocated, live as u64));
+                            // At the moment when they may be forgotten: resized in place, and freed.
+                            blocks.iter_mut().for_each(|block| block.shrink_to(block.capacity() * 4 / 5));
+                            blocks.truncate(2);
                             // Others resize and free what is left, and so does this thread what others left.
                             let mut taken: Vec<Vec<u8>> = {
                                 let mut pool = pool.lock().expect("no panic");
@@ -60,16 +85,10 @@ fn while_others_free_and_resize() {
                     })
                 })
                 .collect();
-            threads.spawn(|| {
-                while !done.load(Relaxed) {
-                    forgotten.fetch_add(internals::forget_watches() as u32, Relaxed);
-                }
-            });
-            let failed = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
-            done.store(true, Relaxed);
-            assert_eq!(failed, 0);
+            let _forgetting = forgetting(threads, &done);
+            workers.into_iter().for_each(|worker| worker.join().expect("no panic"));
         });
-        assert!(forgotten.load(Relaxed) > 10, "{forgotten:?}");
+        assert!(done.times.load(Relaxed) > 10, "{:?}", done.times);
         assert!(pool.lock().expect("no panic").len() > 100, "the blocks of some live");
         internals::forget_watches();
         assert_eq!(internals::watches_in_use(), 0);
@@ -84,13 +103,9 @@ fn a_snapshot_sees_each_block() {
     Scenario::new("a_snapshot_sees_each_block").run(|| {
         // Nothing but what is measured: one sample would weigh as much as a hundred blocks.
         tenure::set_mode(tenure::Mode::Off);
-        let done = AtomicBool::new(false);
+        let done = Done::default();
         thread::scope(|threads| {
-            threads.spawn(|| {
-                while !done.load(Relaxed) {
-                    internals::forget_watches();
-                }
-            });
+            let _forgetting = forgetting(threads, &done);
             let mut rng = Rng::new(1);
             for _ in 0..60 {
                 let _in = tenure::scope("kept");
@@ -101,7 +116,6 @@ fn a_snapshot_sees_each_block() {
                 assert_eq!(of_tag(tenure::snapshot()), 200.0);
                 drop(kept);
             }
-            done.store(true, Relaxed);
         });
     });
 }
@@ -131,13 +145,9 @@ fn who_forgets() {
 #[test]
 fn a_fork() {
     Scenario::new("a_fork").run(|| {
-        let done = AtomicBool::new(false);
+        let done = Done::default();
         thread::scope(|threads| {
-            threads.spawn(|| {
-                while !done.load(Relaxed) {
-                    internals::forget_watches();
-                }
-            });
+            let _forgetting = forgetting(threads, &done);
             for _ in 0..50 {
                 let kept: Vec<_> = (0..20).map(|_| measure(|| vec![0u8; 100]).value).collect();
                 // SAFETY: the child does what may be done after a fork with this allocator, and ends.
@@ -155,7 +165,6 @@ fn a_fork() {
                 unsafe { libc::waitpid(child, &mut status, 0) };
                 assert_eq!(status, 0, "the child's status");
             }
-            done.store(true, Relaxed);
         });
     });
 }

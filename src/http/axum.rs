@@ -67,8 +67,15 @@ pub fn router<S: Clone + Send + Sync + 'static>(endpoints: Endpoints) -> Router<
 }
 
 /// Where endpoints are.
-const PATHS: [&str; 6] =
-    ["/metrics", "/debug/pprof", "/debug/pprof/", "/debug/pprof/{*rest}", "/debug/tenure/", "/debug/tenure/{*rest}"];
+const PATHS: [&str; 7] = [
+    "/metrics",
+    "/debug/pprof",
+    "/debug/pprof/",
+    "/debug/pprof/{*rest}",
+    "/debug/tenure",
+    "/debug/tenure/",
+    "/debug/tenure/{*rest}",
+];
 
 /// Says who asks, in the way that the endpoints understand.
 #[derive(Clone)]

@@ -73,9 +73,13 @@ pub(crate) fn is_dead(word: &Word) -> bool {
 pub(crate) fn read(word: &Word) -> Option<Birth> {
     let high = word.0[0].load(Ordering::Acquire); // Acquire: `write`
     let low = word.0[1].load(Ordering::Acquire); // Acquire: before the second look
-    // A word that changed in between is of a block that died or was born meanwhile: neither must be seen. One that has only left
-    // its watch lives.
-    let again = word.0[0].load(Ordering::Relaxed);
+    seen(high, low, word.0[0].load(Ordering::Relaxed))
+}
+
+/// What was read, if the first half was `again` in the end. A word that changed in between is of a block that died or was born
+/// meanwhile: neither must be seen. One that has only left its watch lives.
+#[inline(always)]
+fn seen(high: u64, low: u64, again: u64) -> Option<Birth> {
     if again == high || again == exact(high) { unpack(again, low) } else { None }
 }
 
@@ -140,10 +144,18 @@ mod tests {
         assert_eq!(take_watch(&word, |_| true), None, "it is in none");
         let watched = Birth { site: 5, tag: 6, rate: Rate::watched(7), requested: 1 << 30, epoch: 9 };
         write(&word, watched);
+        let halves = || [0, 1].map(|half: usize| word.0[half].load(Ordering::Relaxed));
+        let [high, low] = halves();
         assert_eq!(take_watch(&word, |watch| watch == 8), None);
         assert_eq!(take_watch(&word, |watch| watch == 7), Some((7, watched)));
         assert_eq!(read(&word), Some(Birth { rate: Rate::EXACT, ..watched }), "nothing else has changed");
         assert_eq!(take_watch(&word, |_| true), None, "it was taken");
+        assert_eq!(
+            seen(high, low, halves()[0]).map(|birth| birth.site),
+            Some(5),
+            "whoever reads meanwhile sees that it lives"
+        );
+        assert_eq!(seen(high, low, DEAD), None);
         bury(&word);
         assert_eq!((read(&word), is_dead(&word)), (None, true));
         leave_out(&word);
