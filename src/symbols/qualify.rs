@@ -9,6 +9,9 @@ use std::collections::HashMap;
 /// The crates of directories, where whole names have told them.
 pub(super) type Crates = HashMap<String, String>;
 
+/// Where this crate was compiled. A clone may have any name, and reports leave our own frames out by the crate's.
+const OWN: &str = env!("CARGO_MANIFEST_DIR");
+
 /// Whether a name is that of a Rust function and lacks its path.
 pub(super) fn is_bare(frame: &Frame) -> bool {
     let name = frame.function.split('<').next().unwrap_or("");
@@ -70,6 +73,7 @@ fn give_path(frame: &mut Frame, crates: &Crates) {
     }
     let Some((directory, inside)) = frame.file.as_deref().and_then(split) else { return };
     let name = match crates.get(directory) {
+        _ if directory == OWN => "tenure".into(),
         Some(name) => name.clone(),
         None => crate_of(directory),
     };
@@ -132,6 +136,13 @@ mod tests {
 
     fn names(frames: &[Frame]) -> Vec<&str> {
         frames.iter().map(|f| &*f.function).collect()
+    }
+
+    #[test]
+    fn this_crate_is_known_whatever_its_directory_is_called() {
+        let mut frames = [frame("alloc", concat!(env!("CARGO_MANIFEST_DIR"), "/src/allocator.rs"))];
+        qualify(&mut frames, None, &mut Crates::new());
+        assert_eq!(names(&frames), ["tenure::allocator::alloc"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 #[global_allocator]
 static ALLOC: tenure::Tenure =
     tenure::Tenure::new().mode(tenure::Mode::Sampled { mean: 32 << 10 }).thresholds(tenure::generation::Thresholds {
-        young_per_middle: 4,
+        young_per_middle: 3,
         middle_per_old: 3,
         idle_ms: 100,
         ..tenure::generation::Thresholds::DEFAULT

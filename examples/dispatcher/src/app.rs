@@ -6,6 +6,7 @@ use crate::index::Index;
 use crate::jobs::Jobs;
 use crate::lab::Lab;
 use crate::pool::{Bounds, Pool};
+use crate::server::Connections;
 use crate::signals::{Receiver, Signal};
 use crate::store::Store;
 use crate::summaries::Summaries;
@@ -17,6 +18,7 @@ const CONTEXTS: Bounds = Bounds { objects: 64, bytes: 8 << 20 };
 
 pub(crate) struct App {
     index: RwLock<Index>,
+    pub(crate) connections: Connections,
     pub(crate) store: Store,
     pub(crate) jobs: Jobs,
     pub(crate) contexts: Arc<Pool<Context>>,
@@ -46,6 +48,7 @@ impl App {
         document_indexed.connect(&invalidate);
         App {
             index: RwLock::new(index),
+            connections: Connections::new(),
             store,
             jobs: Jobs::default(),
             contexts: Pool::new(CONTEXTS),

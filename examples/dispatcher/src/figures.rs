@@ -7,9 +7,11 @@ use crate::events::Counters;
 pub(crate) type Figure = (&'static str, &'static str, f64);
 
 /// All figures that may go down.
-pub(crate) fn gauges(app: &App) -> [Figure; 4] {
+pub(crate) fn gauges(app: &App) -> [Figure; 6] {
     let pool = app.contexts.usage();
     [
+        ("connections", "Connections that are open, and the next one.", app.connections.open() as f64),
+        ("connections_most", "The most of them at a time, so far.", app.connections.most() as f64),
         ("jobs_waiting", "Jobs in the queue.", app.jobs.waiting() as f64),
         ("pool_kept", "Request contexts that the pool keeps.", pool.kept as f64),
         ("pool_bytes", "What those hold.", pool.bytes as f64),

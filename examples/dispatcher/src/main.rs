@@ -8,6 +8,9 @@
 //! From the outside in: `server` (connections), `middleware` (what happens to each request), `routes`, `views`. What
 //! views share stands in `app`.
 
+// What only the instruments read.
+#![cfg_attr(not(feature = "instruments"), allow(dead_code))]
+
 mod allocator;
 mod app;
 mod client;

@@ -52,7 +52,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         visitors.abort();
     };
     let orderly = async {
-        let answered = server::serve(listener, routes::all(app.clone()), first).await;
+        let answered = server::serve(listener, routes::all(app.clone()), &app.connections, first).await;
         finish(&app, workers).await;
         if answered { Ok(()) } else { Err(format!("some requests took longer than {} s", server::GRACE.as_secs())) }
     };

@@ -12,9 +12,10 @@ use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 
 /// For the whole head of a request; and for the next request on a connection that is kept.
@@ -23,24 +24,56 @@ const HEAD: Duration = Duration::from_secs(10);
 const WRITE: Duration = Duration::from_secs(20);
 /// The longest head, with the address.
 const HEAD_BYTES: usize = 32 << 10;
+/// Connections at a time.
+const MOST: usize = 10_000;
 /// For the requests under way when the service is told to stop.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-/// Connections at a time: most of what the process may open. The rest waits in the kernel's queue.
-pub(crate) fn connections() -> usize {
-    // A limit that cannot be raised is the limit.
-    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    (files.saturating_sub(100).max(100) as usize).min(10_000)
+/// The connections that there are.
+pub(crate) struct Connections {
+    room: Arc<Semaphore>,
+    may: usize,
+    /// At a time, so far. Relaxed: it counts.
+    most: AtomicUsize,
+}
+
+impl Connections {
+    /// As many as the process may open, about. The others wait in the kernel's queue.
+    pub(crate) fn new() -> Connections {
+        // A limit that cannot be raised is the limit.
+        let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+        let may = (files.saturating_sub(100).max(100) as usize).min(MOST);
+        Connections { room: Arc::new(Semaphore::new(may)), may, most: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.may - self.room.available_permits()
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
+    /// Waits for room for one more. It is free again when the permit is dropped.
+    async fn one_more(&self) -> OwnedSemaphorePermit {
+        let room = self.room.clone().acquire_owned().await.expect("it is never closed");
+        self.most.fetch_max(self.open(), Relaxed);
+        room
+    }
 }
 
 /// Serves until `stop`, and then until the requests under way are answered, or their time is over. Whether all were.
-pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: impl Future<Output = ()>) -> bool {
-    let room = Arc::new(Semaphore::new(connections()));
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    room: &Connections,
+    stop: impl Future<Output = ()>,
+) -> bool {
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
-            let room = room.clone().acquire_owned().await.expect("it is never closed");
+            let room = room.one_more().await;
             (listener.accept().await, room)
         };
         let (accepted, room) = tokio::select! {

@@ -24,12 +24,15 @@ const KEPT: usize = 100;
 /// Bursts whose entries are held; those before are forgotten.
 const BURSTS: usize = 4;
 
-type Entry = [u8; 240];
+type Text = [u8; 240];
+
+/// A block of its own.
+struct Entry(Box<Text>);
 
 #[derive(Default)]
 pub(super) struct Pinned {
-    scattered: Mutex<VecDeque<Vec<Box<Entry>>>>,
-    together: Mutex<VecDeque<Vec<Entry>>>,
+    scattered: Mutex<VecDeque<Vec<Entry>>>,
+    together: Mutex<VecDeque<Vec<Text>>>,
 }
 
 impl Lesson for Pinned {
@@ -38,7 +41,7 @@ impl Lesson for Pinned {
     }
 
     fn leak(&self) {
-        let mut entries: Vec<Box<Entry>> = (0..ENTRIES).map(|_| Box::new([1; 240])).collect();
+        let mut entries: Vec<_> = (0..ENTRIES).map(|_| Entry(Box::new([1; 240]))).collect();
         let mut number = 0;
         entries.retain(|_| {
             number += 1;
@@ -49,8 +52,8 @@ impl Lesson for Pinned {
     }
 
     fn right(&self) {
-        let entries: Vec<Box<Entry>> = (0..ENTRIES).map(|_| Box::new([2; 240])).collect();
-        let copied = entries.iter().step_by(KEPT).map(|entry| **entry).collect();
+        let entries: Vec<_> = (0..ENTRIES).map(|_| Entry(Box::new([2; 240]))).collect();
+        let copied = entries.iter().step_by(KEPT).map(|entry| *entry.0).collect();
         drop(entries);
         keep(&self.together, copied);
     }

