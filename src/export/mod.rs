@@ -48,7 +48,7 @@ pub use folded::folded;
 pub use json::{json, raw};
 pub use openmetrics::{OPENMETRICS_CONTENT_TYPE, OpenMetrics, openmetrics};
 #[cfg(feature = "http")]
-pub(crate) use openmetrics::{openmetrics_and, text};
+pub(crate) use openmetrics::{openmetrics_and, printable, text};
 #[cfg(feature = "pprof")]
 pub use pprof::pprof;
 #[cfg(feature = "http")]

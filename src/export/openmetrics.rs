@@ -246,7 +246,7 @@ impl Series {
 
 /// Without control characters, but for the end of a line. A zero ends the text for some readers, and the others are nothing that
 /// a person could read.
-fn printable(value: &str) -> String {
+pub(crate) fn printable(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for c in value.chars() {
         match c {

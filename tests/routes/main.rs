@@ -2,11 +2,14 @@
 //! and on a real server.
 
 mod by_hand;
+mod cost;
 mod many;
+mod metrics;
 mod served;
 
 use http::Request;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tenure::http::{Endpoints, Peer, Routes};
 
@@ -42,7 +45,13 @@ struct Row {
 
 /// `None` if it has had no request. Read from what a scrape gets, so that this is right, too.
 fn row(routes: &Routes, route: &str) -> Option<Row> {
-    let metrics = ask(&Endpoints::new().routes(routes), "/metrics");
+    let metrics = {
+        // One for all tests, and one test at a time: names that were looked up once are remembered.
+        static ENDPOINTS: Mutex<Option<Endpoints>> = Mutex::new(None);
+        let mut endpoints = ENDPOINTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let these = endpoints.take().unwrap_or_default().routes(routes);
+        ask(endpoints.insert(these), "/metrics")
+    };
     let get = |name: &str| -> Option<u64> {
         let series = format!("tenure_route_{name}{{route=\"{route}\"}} ");
         metrics.lines().find_map(|line| line.strip_prefix(&series)).map(|value| value.parse().expect("a whole number"))

@@ -22,6 +22,9 @@ use table::Table;
 /// What requests are counted under that no route matches.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
+/// Bytes of a route's name, as of a tag's: what is longer is cut.
+const LONGEST: usize = 255;
+
 /// Statistics by route: see [`RouteLayer`](crate::http::tower::RouteLayer), which fills them, and
 /// [`Endpoints::routes`](crate::http::Endpoints::routes), which shows them. Clones are the same statistics.
 ///
@@ -65,11 +68,12 @@ impl Routes {
     /// A request begins. `None` is one that no route matches. Some tens of nanoseconds unless it is exact; allocates only for
     /// a route that is new, and that is not tracked.
     pub(crate) fn begin(&self, route: Option<&str>) -> Span {
-        let at = self.0.table.find(route.unwrap_or(UNMATCHED));
+        let route = route.unwrap_or(UNMATCHED);
+        let at = self.0.table.find(&route[..route.floor_char_boundary(LONGEST)]);
         let row = self.0.table.row(at);
         row.request();
         let one_in = self.0.exact_one_in.load(Relaxed); // Relaxed: as above
-        Span::new(row.tag, chance(one_in).then(|| (self, at)))
+        Span::new(row.tag, chance(one_in).then_some((self, at)))
     }
 
     pub(crate) fn one_in(&self) -> u32 {
@@ -110,7 +114,7 @@ fn chance(one_in: u32) -> bool {
         x
     });
     // The upper bits are the better ones. A product's upper half is a number below n, each as likely as the others.
-    random.is_ok_and(|x| (x >> 32) * one_in as u64 >> 32 == 0)
+    random.is_ok_and(|x| ((x >> 32) * one_in as u64) >> 32 == 0)
 }
 
 #[cfg(test)]

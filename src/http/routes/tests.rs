@@ -53,6 +53,16 @@ fn what_finds_no_room_is_other() {
 }
 
 #[test]
+fn a_long_name_is_cut() {
+    let routes = Routes::new().exact_one_in(0);
+    let long = "é".repeat(1000);
+    (0..2).for_each(|_| drop(routes.begin(Some(&long))));
+    let table = routes.table();
+    assert_eq!((table.len(), table[0].requests, table[0].route.len()), (1, 2, 254));
+    assert_eq!(table[0].tag.name(), &*table[0].route);
+}
+
+#[test]
 fn requests_run_in_the_tag_of_their_route() {
     let routes = Routes::new().exact_one_in(0);
     let _out = crate::scope("outside");
@@ -67,12 +77,12 @@ fn requests_run_in_the_tag_of_their_route() {
 #[test]
 fn as_openmetrics() {
     let routes = Routes::new().exact_one_in(0);
-    drop(routes.begin(Some("GET \"a\"\n")));
+    drop(routes.begin(Some("GET \"a\"\n\0")));
     let mut text = Text::default();
     routes.write(&mut text);
     let text = text.end();
     assert!(text.contains("# TYPE tenure_route_requests counter\n"), "{text}");
-    assert!(text.contains("tenure_route_requests_total{route=\"GET \\\"a\\\"\\n\"} 1\n"), "{text}");
+    assert!(text.contains("tenure_route_requests_total{route=\"GET \\\"a\\\"\\n\\\\u{0}\"} 1\n"), "{text}");
     assert!(!text.contains("histogram"), "nothing was measured");
     routes.0.table.row(0).measured(&Totals {
         allocated: Count { blocks: 3, bytes: 70 },
