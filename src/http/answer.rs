@@ -121,3 +121,26 @@ pub(super) fn escaped(text: &str) -> String {
     }
     safe
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_markup() {
+        let harm = "<script>\"'&\u{0}\u{1b}\u{7f}\u{85}\u{ffff}\n\tä]]>";
+        let safe = "&lt;script&gt;&quot;&#39;&amp;\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\n\tä]]&gt;";
+        assert_eq!(escaped(harm), safe);
+        let page = page(harm, harm);
+        assert_eq!((page.matches(safe).count(), page.matches("<script").count()), (3, 0), "{page}");
+        for (format, own) in
+            [(Format::Json, "\"<script>"), (Format::Text, "<script>"), (Format::Html, "&lt;script&gt;")]
+        {
+            let answer = Fault::bad("<script>").into_answer(format);
+            let text = String::from_utf8(answer.body).expect("UTF-8");
+            assert!(text.contains(own) && answer.status == 400, "{text}");
+            // Nobody takes the first two for a page.
+            assert_eq!(answer.content_type.starts_with("text/html"), format == Format::Html);
+        }
+    }
+}

@@ -19,13 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Prometheus {
     /// Scrapes these texts, each as a job of its own, until each was scraped.
-    pub(crate) fn start(jobs: &[(&str, String)]) -> Option<Prometheus> {
+    pub(crate) fn start(jobs: &[(&'static str, String)]) -> Option<Prometheus> {
+        let serve = |(name, text): &(&'static str, String)| (*name, format!("127.0.0.1:{}", serve(text.clone())));
+        Prometheus::watch(&jobs.iter().map(serve).collect::<Vec<_>>())
+    }
+
+    /// Scrapes `/metrics` at these addresses, each as a job of its own, until each was scraped.
+    pub(crate) fn watch(jobs: &[(&str, String)]) -> Option<Prometheus> {
         let program = tools::find(&["prometheus"])?;
         let directory = Directory::new("prometheus");
         let mut config = "global: {scrape_interval: 4s, scrape_timeout: 4s}\nscrape_configs:\n".to_string();
-        for (name, text) in jobs {
-            let port = serve(text.clone());
-            config += &format!("- {{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n");
+        for (name, address) in jobs {
+            config += &format!("- {{job_name: {name}, static_configs: [{{targets: ['{address}']}}]}}\n");
         }
         fs::write(directory.file("config.yml"), config).expect("a file");
         // Free a moment ago.
@@ -62,6 +67,16 @@ impl Prometheus {
 
     pub(crate) fn get(&self, path: &str) -> String {
         self.try_get(path).expect("an answer")
+    }
+
+    /// Waits for a query to give this value.
+    #[allow(dead_code, reason = "texts are there at once, reports of a live process are not")]
+    pub(crate) fn await_value(&self, query: &str, value: &str) {
+        let begin = Instant::now();
+        while self.value(query) != value {
+            assert!(begin.elapsed() < PATIENCE, "{query} is not {value}");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The one value that a query gives.

@@ -282,3 +282,73 @@ fn the_real_pprof_reads_it() {
     let old = go_tool_pprof(&profile, "old", &["-top", "-unit=B", "-tagfocus=age_epochs=8:"]).expect("as before");
     assert_eq!(cum(&old, "shop::main"), 100.0, "{old}");
 }
+
+/// What came, what went, and what became less by so much that it is below nothing; what stayed is not there.
+#[test]
+fn a_difference_says_what_changed() {
+    let earlier = shop_with_modules();
+    let mut later = shop_with_modules();
+    later.unix_nanos += 2_000_000_000;
+    // One block of site 2 went, which was tagged; the one of site 4 is another size; site 5 holds more; the site 9 is new.
+    later.blocks.remove(1);
+    later.blocks.iter_mut().filter(|b| b.site == 4).for_each(|b| b.block_size *= 2);
+    later.block(5, 0, 4096, 10).block(9, 2, 24, 10);
+    later.stacks.insert(9, vec![1, 4, 8]);
+    later.sites.push((9, crate::snapshot::testing::totals(3, 99)));
+    let (earlier, later) = (earlier.snapshot(), later.snapshot());
+    let gz = pprof_with(&later, Some(&earlier), Shown::Allocated, &mut names());
+    let p = decode(&gz);
+    assert_eq!(p.text(p.default_sample_type), "alloc_space");
+    let label = |s: &decoded::Sample, key: &str| {
+        s.label
+            .iter()
+            .find(|l| p.text(l.key) == key)
+            .map(|l| if l.str == 0 { l.num.to_string() } else { p.text(l.str).into() })
+    };
+    let mut changes: Vec<_> = p
+        .sample
+        .iter()
+        .map(|s| (s.value.clone(), label(s, "tag"), label(s, "bytes"), label(s, "age_epochs")))
+        .collect();
+    changes.sort();
+    let text = |t: &str| Some(t.to_string());
+    assert_eq!(
+        changes,
+        [
+            (vec![-1, -100, 0, 0], text("checkout"), text("128"), None),
+            (vec![-1, -50, 0, 0], None, text("64"), None),
+            (vec![0, 0, 3, 99], None, None, None),
+            (vec![1, 24, 0, 0], text("checkout"), text("32"), None),
+            (vec![1, 50, 0, 0], None, text("128"), None),
+            (vec![1, 4096, 0, 0], None, text("4096"), None),
+        ]
+    );
+    let total = |s: &Snapshot| s.rows().iter().map(|r| r.live).sum::<Sum>().bytes as i64;
+    assert_eq!(p.sums(|_| true)[1], total(&later) - total(&earlier));
+    // Backward it is the same with other signs; and nothing changes from a snapshot to itself.
+    let back = decode(&pprof_with(&earlier, Some(&later), Shown::InUse, &mut names()));
+    assert_eq!(back.sums(|_| true), p.sums(|_| true).iter().map(|v| -v).collect::<Vec<_>>());
+    assert!(decode(&pprof_with(&later, Some(&later), Shown::InUse, &mut names())).sample.is_empty());
+    let Some(raw) = go_tool_pprof(&gz, "difference", &["-raw"]) else {
+        println!("skipped: go tool pprof, because go is not installed");
+        return;
+    };
+    assert!(raw.contains("Duration: 2") && raw.contains("alloc_space/bytes[dflt]"), "{raw}");
+    assert!(raw.lines().any(|line| line.split_whitespace().take(2).eq(["-1", "-100"])), "{raw}");
+}
+
+/// Estimates of many small changes add up to that of all.
+#[test]
+fn rounded_changes_lose_nothing() {
+    for seed in 0..20 {
+        let (earlier, later) = (random(seed).snapshot(), random(seed + 100).snapshot());
+        let p = decode(&pprof_with(&later, Some(&earlier), Shown::InUse, &mut names()));
+        let total = |s: &Snapshot| s.rows().iter().map(|r| r.live).sum::<Sum>();
+        let change = (total(&later).blocks - total(&earlier).blocks, total(&later).bytes - total(&earlier).bytes);
+        let sums = p.sums(|_| true);
+        assert!(
+            (sums[0] as f64 - change.0).abs() < 1.0 && (sums[1] as f64 - change.1).abs() < 1.0,
+            "{sums:?} {change:?}"
+        );
+    }
+}

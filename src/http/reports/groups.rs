@@ -62,7 +62,8 @@ pub(in super::super) fn groups(call: &Call<'_>) -> Result<Answer, Fault> {
         if let Some(filter) = filter {
             snapshot = snapshot.filter(&filter, names);
         }
-        let groups = snapshot.group_by(by, names).order_by(order).top(rows);
+        let all = snapshot.group_by(by, names).order_by(order);
+        let groups = if order.is_live() { all.held() } else { all }.top(rows);
         let text = groups.to_string();
         Ok((table(&snapshot, &groups), text))
     })
