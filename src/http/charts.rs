@@ -22,6 +22,8 @@ const HEAD: i32 = 22;
 const NAMES: i32 = 74;
 /// How high a line of text is.
 const TEXT: i32 = 14;
+/// More old collections than this are many.
+const MANY: usize = 15;
 /// What the charts show, in seconds: as little as there is, rounded up to one of these.
 const SPANS: [f64; 9] = [30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 3600.0];
 
@@ -104,12 +106,14 @@ pub(crate) fn memory(history: &History, seconds: u64, width: u32) -> String {
     };
     let head = Head { id: "memory", title: "Memory over time", about: &about };
     draw(head, width, span, most, |chart, area| {
-        let live = points.iter().map(|p| (at(p), p.live as f64));
-        chart.draw_series(AreaSeries::new(live, 0.0, LIVE_AREA.filled())).ok()?;
-        for (_, colour, of) in figures {
-            chart.draw_series(LineSeries::new(points.iter().map(|p| (at(p), of(p) as f64)), colour)).ok()?;
-        }
         let last = points.last()?;
+        // What was noted last holds until now.
+        let line =
+            |of: fn(&Point) -> u64| points.iter().map(move |p| (at(p), of(p) as f64)).chain([(0.0, of(last) as f64)]);
+        chart.draw_series(AreaSeries::new(line(|p| p.live), 0.0, LIVE_AREA.filled())).ok()?;
+        for (_, colour, of) in figures {
+            chart.draw_series(LineSeries::new(line(of), colour)).ok()?;
+        }
         let names = figures.map(|(name, _, of)| (name, chart.backend_coord(&(0.0, of(last) as f64)).1));
         name_lines(area, width, names);
         Some(
@@ -139,12 +143,12 @@ pub(crate) fn generations(history: &History, seconds: u64, width: u32) -> String
     };
     let head = Head { id: "generations", title: "Live bytes by generation", about: &about };
     draw(head, width, span, most, |chart, area| {
+        let last = ages.last()?;
         for (generation, colour) in AREAS.into_iter().enumerate() {
             // Each lies on the next one, and is drawn before it: so it need not know where that ends.
-            let top = ages.iter().map(|a| (at(a), upto(a, generation)));
+            let top = ages.iter().map(|a| (at(a), upto(a, generation))).chain([(0.0, upto(last, generation))]);
             chart.draw_series(AreaSeries::new(top, 0.0, colour.filled()).border_style(EDGE)).ok()?;
         }
-        let last = ages.last()?;
         let middle = |i: usize| upto(last, i) - last.bytes[i] / 2.0;
         name_lines(area, width, [0, 1, 2].map(|i| (names[i], chart.backend_coord(&(0.0, middle(i))).1)));
         Some(Vec::new())
@@ -264,6 +268,9 @@ fn name_lines(area: &Area<'_>, width: u32, mut names: [(&str, i32); 3]) {
 fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
     let foot = HEIGHT as i32 - 24;
     let mut free_from = 0;
+    let old = marks.iter().filter(|(_, mark)| mark.generation == Generation::Old).count();
+    // Where they are dense, they stand back behind the lines.
+    let many = if old > MANY { " many" } else { "" };
     for &(x, mark) in marks {
         let name = mark.generation;
         let pause = pause(mark.pause_ns);
@@ -271,7 +278,7 @@ fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
         // Writing to a text does not fail.
         let _ = write!(
             svg,
-            "<g class=\"mark {name}\"><title>{name} collection {}: {pause}, {} purged, {} pinned{asked}</title>",
+            "<g class=\"mark {name}{many}\"><title>{name} collection {}: {pause}, {} purged, {} pinned{asked}</title>",
             mark.number,
             Bytes(mark.reclaimed.purged as usize),
             Bytes(mark.pinned as usize),
@@ -308,10 +315,10 @@ fn classes(svg: &str) -> String {
     svg
 }
 
-/// How far grid lines are apart: at most five of them, at round numbers of KiB, MiB or GiB.
+/// How far grid lines are apart: at most five of them, at round numbers of KiB, MiB or GiB, or quarters of the next.
 fn step(most: f64) -> f64 {
     let units = [10, 20, 30, 40].map(|shift| (1u64 << shift) as f64);
-    let steps = units.into_iter().flat_map(|unit| [1, 2, 5, 10, 20, 50, 100, 200, 500].map(|n| f64::from(n) * unit));
+    let steps = units.into_iter().flat_map(|unit| [1, 2, 5, 10, 20, 50, 100, 256, 512].map(|n| f64::from(n) * unit));
     steps.into_iter().find(|step| most / step <= 5.0).unwrap_or(most)
 }
 
@@ -331,7 +338,7 @@ fn time(seconds: f64) -> String {
 fn short(bytes: f64) -> String {
     let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit as f64) {
-        Some((unit, name)) => format!("{} {name}", (bytes / unit as f64 * 10.0).round() / 10.0),
+        Some((unit, name)) => format!("{} {name}", (bytes / unit as f64 * 100.0).round() / 100.0),
         None => "0".into(),
     }
 }

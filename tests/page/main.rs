@@ -90,7 +90,7 @@ fn a_suspect_comes_first_with_its_evidence() {
     let Some((mut browser, _turn)) = page(endpoints()) else { return };
     browser.until("document.querySelector('.suspect h3')?.textContent.includes('remember')");
     let card = browser.text("document.querySelector('.suspect').innerText");
-    for part in ["tests/page/main.rs", "in its old generation", "a minute", "old collections", "page::work"] {
+    for part in ["tests/page/main.rs:", "in its old generation", "a minute", "old collections", "page::work"] {
         assert!(card.contains(part), "{part}: {card}");
     }
     assert!(
@@ -129,6 +129,8 @@ fn buttons_do_what_they_say() {
     browser.until("document.getElementById('mode').textContent.startsWith('exact, ')");
     browser.until("document.getElementById('exact').textContent.endsWith('s left')");
     assert_eq!(tenure::mode(), Mode::Exact);
+    // Now it is known who survives in pages that are mostly empty.
+    browser.until("document.querySelector('#retention tbody tr .number')?.textContent.trim().length > 0");
     tenure::set_mode(Mode::Sampled { mean: 16 << 10 });
 
     // Automatic ones are `automatic`; the one of the button was asked for.

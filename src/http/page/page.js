@@ -11,12 +11,14 @@ const SVG_REFUSED = new Set(['script', 'foreignObject', 'a', 'animate', 'set', '
 
 /** What a path answers; throws an error with a line for people. */
 async function ask(path, { method = 'GET', body, type = 'application/json' } = {}) {
-  const request = { method, body, cache: 'no-store', headers: { Accept: type }, signal: AbortSignal.timeout(40_000) };
+  const request = { method, body, cache: 'no-store', headers: { Accept: type }, signal: AbortSignal.timeout(120_000) };
   if (body) request.headers['Content-Type'] = 'application/json';
-  const answer = await fetch(path, request).catch(() => {
-    throw Object.assign(new Error('no answer: is the program still running?'), { gone: true });
-  });
-  const text = await answer.text();
+  const lost = ({ name }) => {
+    const why = name === 'TimeoutError' ? 'no answer within two minutes' : 'no answer: is the program still running?';
+    throw Object.assign(new Error(why), { gone: true });
+  };
+  const answer = await fetch(path, request).catch(lost);
+  const text = await answer.text().catch(lost);
   if (answer.ok) return type === 'application/json' ? JSON.parse(text) : text;
   const told = answer.headers.get('Content-Type')?.includes('json') ? JSON.parse(text).error : text;
   const wait = Number(answer.headers.get('Retry-After'));
@@ -155,12 +157,12 @@ const charts = repeat(2, { charts: readCharts });
 // One after the other: the program does one of these readings at a time.
 const tables = repeat(5, {
   suspects: async () => views.suspects(await ask('suspects')),
-  sites: readGroups,
   ages: async () => views.tenuring(await ask('tenuring')),
   routes: async () => views.routes(await ask('routes')),
   figures: async () => views.program(await ask('figures')),
-  flame: readFlame,
+  sites: readGroups,
   retention: async () => views.retention(await ask('retention')),
+  flame: readFlame,
 });
 
 // ---- What a person does ---------------------------------------------------------------------------------------------

@@ -69,19 +69,20 @@ export function place(name, location) {
   return [el('code', { class: 'name' }, name), where(location)];
 }
 
-/** A file and a line. What all files of a registry or of the compiler begin with says nothing, but is there when pointed at. */
+/** A file and a line. Where a crate lies on the disk says nothing, but is there when pointed at. */
 export function where(location) {
   if (!location) return null;
-  const short = location.replace(/^.*\/registry\/src\/[^/]+\//, '').replace(/^\/rustc\/[0-9a-f]+\//, '');
+  const short = location.replace(/^.*\/registry\/src\/[^/]+\//, '').replace(/^\/rustc\/[0-9a-f]+\//, '')
+    .replace(/^\/.*?\/(?=[^/]+\/(src|tests|examples|benches)\/)/, '');
   return el('code', { class: 'location', title: short === location ? null : location }, short);
 }
 
 /** Shares of a whole as a bar: `[class, amount]`. Its label has the figures. */
 export function bar(parts, className, unit = bytes) {
   const whole = parts.reduce((sum, [, amount]) => sum + amount, 0);
-  const label = parts.map(([name, amount]) => `${name} ${unit(amount)}`).join(', ');
+  const label = parts.filter(([, some]) => some > 0).map(([name, amount]) => `${name} ${unit(amount)}`).join(', ');
   const element = el('span', { class: className, role: 'img', 'aria-label': label, title: label });
-  for (const [name, amount] of parts) {
+  for (const [name, amount] of parts.filter(([, some]) => some > 0)) {
     const part = el('span', { class: name });
     // By script, because the policy refuses attributes.
     part.style.flexGrow = whole > 0 ? amount / whole : 0;

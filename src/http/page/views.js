@@ -137,7 +137,7 @@ function card(suspect) {
 
 let showGroups = null;
 let groupedBy = null;
-const ages = ({ young, middle, old }) => bar([['young', value(young)], ['middle', value(middle)], ['old', value(old)]], 'ages');
+const ages = (g) => bar(['young', 'middle', 'old', 'permanent'].map((age) => [age, value(g[age])]), 'ages');
 const heads = { line: 'Line', function: 'Function', module: 'Module', crate: 'Crate', tag: 'Tag', class: 'Size class' };
 
 export function groups(answer, by) {
@@ -188,14 +188,14 @@ export function routes(answer) {
   const all = answer.routes ?? [];
   $('routes').hidden = all.length === 0;
   if (all.length === 0) return;
-  const figure = (label, about, of) => ({ label, about, number: true, by: of, cell: (r) => (of(r) == null ? '–' : bytes(of(r))) });
+  const figure = (label, about, of) => ({ label, about, number: true, by: (r) => (r.exact ? of(r) : -1), cell: (r) => (r.exact ? bytes(of(r)) : '–') });
   showRoutes ??= table($('routes-table'), 'Routes: what their requests allocate and leave', [
     { label: 'Route', by: (r) => r.route, cell: (r) => el('code', { class: 'name' }, r.route) },
     { label: 'Requests', number: true, by: (r) => r.requests, cell: (r) => count(r.requests) },
-    figure('Allocated', 'Bytes a request allocates, on average.', (r) => r.allocated_bytes?.mean),
-    figure('p99', 'What 99 of 100 requests stay below.', (r) => r.allocated_bytes?.p99),
-    figure('Peak', 'The most that a request held at once: p99.', (r) => r.peak_bytes?.p99),
-    figure('Left', 'Still live after the response, on average.', (r) => r.left_bytes?.mean),
+    figure('Allocated', 'Bytes a request allocates, on average.', (r) => r.allocated_bytes.mean),
+    figure('p99', 'What 99 of 100 requests stay below.', (r) => r.allocated_bytes.p99),
+    figure('Peak', 'The most that a request held at once: p99.', (r) => r.peak_bytes.p99),
+    figure('Left', 'Still live after the response, on average.', (r) => r.left_bytes.mean),
     { label: 'Live now', number: true, by: (r) => value(r.live_bytes), cell: (r) => estimate(r.live_bytes) },
   ], { sorted: 'Live now' });
   showRoutes(all);
@@ -252,6 +252,6 @@ export function retention(answer) {
       + `${bytes(empty.kept)}; ${bytes(empty.pinned)} of that no collection can give back.`
     : 'No page is mostly empty.';
   showSurvivors(survivors.slice(0, 8).map((s) => ({
-    name: s.name, location: s.location, blocks: s.keep.blocks, keeps: s.keep.kept,
+    name: s.tag ? `${s.name} in ${s.tag}` : s.name, location: s.location, blocks: s.kept.blocks, keeps: s.kept.kept,
   })));
 }
