@@ -23,7 +23,7 @@ pub(crate) struct App {
     pub(crate) jobs: Jobs,
     pub(crate) contexts: Arc<Pool<Context>>,
     pub(crate) summaries: Arc<Summaries>,
-    /// The words that stand most often, which the first page that needs them counts.
+    /// The words that stand most often, which the first page that needs them looks for.
     frequent: OnceLock<String>,
     pub(crate) lab: Lab,
     pub(crate) request_started: Signal<RequestStarted>,
@@ -73,7 +73,7 @@ impl App {
     /// Built when it is first asked for.
     pub(crate) fn frequent(&self) -> &str {
         self.frequent.get_or_init(|| {
-            let frequent = crate::words::most_frequent(&self.index(), 12);
+            let frequent = crate::words::of_all(&self.index(), 12);
             frequent.into_iter().map(|(word, _)| word).collect::<Vec<_>>().join(" ")
         })
     }

@@ -104,6 +104,11 @@ impl Index {
         fewest.iter().copied().filter(|p| others.iter().all(|places| places.binary_search(p).is_ok())).collect()
     }
 
+    /// All words, and in how many lines they stand.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.places.iter().map(|(word, places)| (word.as_str(), places.len()))
+    }
+
     /// The file that a place stands in, and its line.
     pub(crate) fn text(&self, place: Place) -> (&str, &str) {
         let document = &self.documents[place.document];

@@ -21,7 +21,7 @@ pub(crate) const WORKERS: usize = 2;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Work {
-    /// Counts the words of all documents, and names those that stand there most.
+    /// Names the words that stand in most lines of all documents.
     Words { most: usize },
     /// Waits, as for another service; ten seconds at most.
     Wait { ms: u64 },
@@ -153,7 +153,7 @@ pub(crate) async fn worker(app: Arc<App>) {
 async fn done(app: Arc<App>, work: Work) -> String {
     match work {
         Work::Words { most } => {
-            let words = tenure::inherit(move || crate::words::most_frequent(&app.index(), most));
+            let words = tenure::inherit(move || crate::words::of_all(&app.index(), most));
             match tokio::task::spawn_blocking(words).await {
                 Ok(words) => words.iter().map(|(word, times)| format!("{word} {times}")).collect::<Vec<_>>().join(", "),
                 Err(why) => std::panic::resume_unwind(why.into_panic()),

@@ -1,7 +1,7 @@
 //! Connections that are never closed: the other side has long gone, and nobody has looked.
 
 use super::{About, Lesson};
-use std::io::Result;
+use std::io::{Error, Result};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,7 +42,9 @@ impl Lesson for Connections {
 
     fn leak(&self) {
         if self.held() < MOST {
-            tokio::spawn(leak(self.open.clone()).in_current_scope());
+            let open = self.open.clone();
+            let visit = async move { Ok::<_, Error>(leak(meet().await?, &open)) };
+            tokio::spawn(visit.in_current_scope());
         }
     }
 
@@ -67,11 +69,9 @@ async fn meet() -> Result<TcpStream> {
     Ok(listener.accept().await?.0)
 }
 
-async fn leak(open: Arc<Mutex<Vec<Connection>>>) -> Result<()> {
-    let stream = meet().await?;
+fn leak(stream: TcpStream, open: &Mutex<Vec<Connection>>) {
     let connection = Connection { _stream: stream, _buffer: vec![1; BUFFER] };
     open.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-    Ok(())
 }
 
 async fn right() -> Result<()> {

@@ -41,7 +41,10 @@ impl Lesson for Pinned {
     }
 
     fn leak(&self) {
-        let mut entries: Vec<_> = (0..ENTRIES).map(|_| Entry(Box::new([1; 240]))).collect();
+        let mut entries = Vec::new();
+        for _ in 0..ENTRIES {
+            entries.push(Entry(Box::new([1; 240])));
+        }
         let mut number = 0;
         entries.retain(|_| {
             number += 1;
@@ -52,7 +55,10 @@ impl Lesson for Pinned {
     }
 
     fn right(&self) {
-        let entries: Vec<_> = (0..ENTRIES).map(|_| Entry(Box::new([2; 240]))).collect();
+        let mut entries = Vec::new();
+        for _ in 0..ENTRIES {
+            entries.push(Entry(Box::new([2; 240])));
+        }
         let copied = entries.iter().step_by(KEPT).map(|entry| *entry.0).collect();
         drop(entries);
         keep(&self.together, copied);

@@ -37,13 +37,16 @@ for (const [name, section] of sections) {
 
 function suspects(list) {
   document.getElementById("none").hidden = list.length > 0;
-  const items = list.slice(0, 5).map((suspect) => {
+  // Lines first: a route that leaks says less than the line that does.
+  const lines = list.filter((suspect) => suspect.kind === "line");
+  const items = [...lines, ...list.filter((suspect) => suspect.kind !== "line")].slice(0, 5).map((suspect) => {
     const item = document.createElement("li");
     const name = document.createElement("code");
     name.textContent = suspect.name;
     const more = document.createElement("small");
     const rate = (suspect.per_minute / 1048576).toFixed(1);
-    more.textContent = ` ${suspect.location ?? ""} +${rate} MiB a minute, ${suspect.kind}`;
+    const where = suspect.kind === "line" ? suspect.location.replace(/^.*\/(?=src\/)/, "") : "route or job";
+    more.textContent = ` ${where}, +${rate} MiB a minute`;
     item.append(name, more);
     return item;
   });

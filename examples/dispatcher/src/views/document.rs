@@ -2,7 +2,7 @@
 
 use super::{Problem, aside};
 use crate::app::App;
-use crate::words::counted;
+use crate::words::of_document;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -36,7 +36,7 @@ fn summary(app: &App, id: usize) -> Bytes {
     // Kept inside the lock, so that no summary of an older text is kept after it was forgotten.
     let index = app.index();
     let document = &index.documents[id];
-    let (most_frequent, words) = counted([document], MOST);
+    let (most_frequent, words) = of_document(document, MOST);
     let lines = document.lines.len();
     let summary =
         json!({ "id": id, "path": document.path, "lines": lines, "words": words, "most_frequent": most_frequent });

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The folder that small services serve.
 pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
@@ -24,7 +24,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 pub(crate) fn ended(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the service starts");
     let start = Instant::now();
-    while child.try_wait().expect("its state").is_none() && start.elapsed() < PATIENCE / 6 {
+    while child.try_wait().expect("its state").is_none() && start.elapsed() < PATIENCE / 9 {
         sleep(Duration::from_millis(2));
     }
     // It may have ended already.
