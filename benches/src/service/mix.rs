@@ -30,11 +30,13 @@ impl Mix {
         // How often, in a hundred.
         let all = [
             (25, Request::new("GET", "/search?q=the+memory", "")),
-            (20, Request::new("GET", "/search?q=allocated+block", "")),
+            (15, Request::new("GET", "/search?q=allocated+block", "")),
             (15, Request::new("GET", "/document/1", "")),
             (10, Request::new("GET", "/document/7", "")),
             (15, Request::new("POST", "/group?by=kind", &objects(40))),
             (5, Request::new("POST", "/group?by=kind", &objects(400))),
+            (10, Request::new("GET", "/render/plain?q=memory", "")),
+            (5, Request::new("GET", "/render/pooled?q=memory", "")),
         ];
         let mut order: Vec<usize> = all.iter().enumerate().flat_map(|(i, (times, _))| vec![i; *times]).collect();
         Rng::new(7).shuffle(&mut order);

@@ -4,6 +4,7 @@
 //! watch of its own besides, as [`testing::measure_async`](crate::testing::measure_async) does.
 
 mod histogram;
+mod parted;
 mod row;
 mod span;
 mod table;
@@ -13,6 +14,7 @@ pub(crate) use row::{Distribution, RouteRow};
 pub(crate) use span::Span;
 
 use crate::os;
+use parted::Waiting;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub struct Routes(Arc<Inner>);
 
 struct Inner {
     table: Table,
+    parted: Waiting,
     /// 0: none.
     exact_one_in: AtomicU32,
 }
@@ -44,7 +47,11 @@ struct Inner {
 impl Routes {
     /// No routes yet.
     pub fn new() -> Routes {
-        Routes(Arc::new(Inner { table: Table::new(200), exact_one_in: AtomicU32::new(100) }))
+        Routes(Arc::new(Inner {
+            table: Table::new(200),
+            parted: Waiting::default(),
+            exact_one_in: AtomicU32::new(100),
+        }))
     }
 
     /// Room for so many routes, 1 to 2,000; before the first request. Default: 200. What comes later is counted as `other`.
@@ -82,6 +89,7 @@ impl Routes {
 
     /// All that have had a request, in the order of their first; then `other`, if it has any. Allocates.
     pub(crate) fn table(&self) -> Vec<RouteRow> {
+        self.0.parted.settle(&self.0.table);
         self.0.table.rows().map(|row| row.read()).filter(|row| row.requests > 0).collect()
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct RouteRow {
     pub(crate) allocated_bytes: Distribution,
     /// The most that it held at once.
     pub(crate) peak_bytes: Distribution,
-    /// What of them was live when its response was over.
+    /// What of them was live when its response was over, and its server had a moment to write it.
     pub(crate) left_bytes: Distribution,
 }
 

@@ -1,11 +1,13 @@
 //! A request's stay in its route: its tag, and if it was chosen, its own watch.
 
-use super::Routes;
+use super::parted::Parted;
+use super::{Inner, Routes};
 use crate::scope::watch::{Inside, Watching};
 use crate::testing::is_global;
 use crate::track::watch::Kind;
 use crate::{Scope, Tag};
 use std::sync::LazyLock;
+use std::time::Instant;
 
 /// From a request's beginning to the end of its response, on whichever threads. Dropping it is the end.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ impl Span {
 
     /// Until the guard is dropped, what this thread allocates is the request's.
     pub(crate) fn enter(&self) -> Entered {
-        let inside = self.exact.as_ref().and_then(|exact| exact.watching.handle().enter());
+        let inside = self.exact.as_ref().and_then(|exact| exact.watching.as_ref()?.handle().enter());
         Entered { _inside: inside, _tag: self.tag.enter() }
     }
 }
@@ -37,7 +39,8 @@ pub(crate) struct Entered {
 /// The watch of a request, and where it is counted when it is over.
 #[derive(Debug)]
 struct Exact {
-    watching: Watching,
+    /// `None` only when it is dropped.
+    watching: Option<Watching>,
     routes: Routes,
     row: usize,
 }
@@ -48,7 +51,7 @@ impl Exact {
         // Where another allocator serves the program, a watch would see nothing, and say that nothing was allocated.
         static GLOBAL: LazyLock<bool> = LazyLock::new(is_global);
         match (*GLOBAL).then(|| Watching::open_spare(Kind::Counts)).flatten() {
-            Some(watching) => Some(Exact { watching, routes: routes.clone(), row }),
+            Some(watching) => Some(Exact { watching: Some(watching), routes: routes.clone(), row }),
             None => {
                 routes.0.table.row(row).not_measured();
                 None
@@ -59,7 +62,8 @@ impl Exact {
 
 impl Drop for Exact {
     fn drop(&mut self) {
-        self.watching.close();
-        self.routes.0.table.row(self.row).measured(&self.watching.totals());
+        let Some(watching) = self.watching.take() else { return };
+        let Inner { parted, table, .. } = &*self.routes.0;
+        parted.put(Parted { done: watching.totals(), at: Instant::now(), row: self.row, watching }, table);
     }
 }
