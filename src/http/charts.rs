@@ -85,7 +85,8 @@ pub(crate) fn memory(history: &History, seconds: u64, width: u32) -> String {
     let span = span(history.points.iter().map(|p| p.at_ms), history.now_ms, seconds);
     let points = within(&history.points, |p| p.at_ms, history.now_ms, span);
     let at = |p: &Point| before(p.at_ms, history.now_ms);
-    let figures: [(&str, RGBColor, fn(&Point) -> u64); 3] =
+    type Figure = (&'static str, RGBColor, fn(&Point) -> u64);
+    let figures: [Figure; 3] =
         [("resident", RESIDENT, |p| p.resident), ("committed", COMMITTED, |p| p.committed), ("live", LIVE, |p| p.live)];
     let most = points.iter().flat_map(|p| figures.map(|(.., of)| of(p))).max().unwrap_or(0) as f64;
     let marks: Vec<_> = history.marks.iter().filter(|m| before(m.at_ms, history.now_ms) >= -span).collect();

@@ -78,7 +78,7 @@ mod page;
 mod pprof;
 mod query;
 mod reports;
-#[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "the layer fills them"))]
+#[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "requests come by the layer"))]
 mod routes;
 mod table;
 #[cfg(feature = "tower")]

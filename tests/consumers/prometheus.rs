@@ -28,7 +28,7 @@ impl Prometheus {
     pub(crate) fn watch(jobs: &[(&str, String)]) -> Option<Prometheus> {
         let program = tools::find(&["prometheus"])?;
         let directory = Directory::new("prometheus");
-        let mut config = "global: {scrape_interval: 4s, scrape_timeout: 4s}\nscrape_configs:\n".to_string();
+        let mut config = "global: {scrape_interval: 10s, scrape_timeout: 10s}\nscrape_configs:\n".to_string();
         for (name, address) in jobs {
             config += &format!("- {{job_name: {name}, static_configs: [{{targets: ['{address}']}}]}}\n");
         }
