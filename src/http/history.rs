@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn what_comes_too_soon_is_left_out() {
         let mut series = Series::new(Ages::default());
-        [1000, 1500, 1899, 1900, 2000, 2900].map(|ms| series.push(at(ms)));
+        [1000, 1500, 1899, 1900, 2000, 2900].into_iter().for_each(|ms| series.push(at(ms)));
         assert_eq!(series.all().iter().map(|p| p.at_ms).collect::<Vec<_>>(), [1000, 1900, 2900]);
     }
 
