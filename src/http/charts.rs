@@ -54,6 +54,8 @@ const AREAS: [RGBColor; 3] = [RGBColor(0, 0, 8), RGBColor(0, 0, 9), RGBColor(0, 
 const EDGE: RGBColor = RGBColor(0, 0, 11);
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+/// A line: its name, its colour, and what it is of.
+type Figure = (&'static str, RGBColor, fn(&Point) -> u64);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// An axis that is divided where we say: at round numbers of bytes and seconds, which are not plotters'.
@@ -85,7 +87,6 @@ pub(crate) fn memory(history: &History, seconds: u64, width: u32) -> String {
     let span = span(history.points.iter().map(|p| p.at_ms), history.now_ms, seconds);
     let points = within(&history.points, |p| p.at_ms, history.now_ms, span);
     let at = |p: &Point| before(p.at_ms, history.now_ms);
-    type Figure = (&'static str, RGBColor, fn(&Point) -> u64);
     let figures: [Figure; 3] =
         [("resident", RESIDENT, |p| p.resident), ("committed", COMMITTED, |p| p.committed), ("live", LIVE, |p| p.live)];
     let most = points.iter().flat_map(|p| figures.map(|(.., of)| of(p))).max().unwrap_or(0) as f64;
