@@ -16,3 +16,5 @@ check "gimli libc libm once_cell" --no-default-features
 check "addr2line adler2 backtrace cfg-if gimli libc libm memchr miniz_oxide object once_cell rustc-demangle"
 check "ahash arrayvec bytemuck cfg-if getrandom gimli inferno itoa libc libm log memchr num-format once_cell quick-xml rgb str_stack zerocopy" \
     --no-default-features --features flamegraph
+check "addr2line adler2 ahash arrayvec backtrace bytemuck bytes cfg-if crc32fast flate2 getrandom gimli http inferno itoa libc libm log memchr miniz_oxide num-format num-traits object once_cell plotters plotters-backend plotters-svg proc-macro2 quick-xml quote rgb rustc-demangle serde serde_core serde_derive serde_json simd-adler32 str_stack subtle syn unicode-ident zerocopy zmij" \
+    --no-default-features --features http

@@ -4,6 +4,7 @@ use super::answer::{Answer, Fault, HTML, JSON, TEXT, page};
 use super::endpoints::Inner;
 use super::jobs::Cancel;
 use super::query::{Query, shown};
+use crate::reading::untracked;
 use crate::symbols::Symbols;
 use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
@@ -84,9 +85,14 @@ impl Call<'_> {
         self.inner.jobs.run(f)
     }
 
-    /// A report, in the form that is asked for: as JSON, or as text, in a page perhaps.
+    /// The same for what runs the program's own code, which is tracked: hooks of collections.
+    pub(super) fn job_of_the_program<T>(&self, f: impl FnOnce() -> T) -> Result<T, Fault> {
+        self.inner.jobs.run_tracked(f)
+    }
+
+    /// A report, in the form that is asked for: as JSON, or as text, in a page perhaps. What it allocates is not tracked.
     pub(super) fn report(&self, title: &str, json: &impl Serialize, text: impl FnOnce() -> String) -> Answer {
-        match self.format {
+        untracked(|| match self.format {
             Format::Json => match serde_json::to_vec(json) {
                 Ok(mut body) => {
                     body.push(b'\n');
@@ -98,7 +104,7 @@ impl Call<'_> {
             },
             Format::Text => Answer::new(TEXT, text()),
             Format::Html => Answer::new(HTML, page(title, &text())),
-        }
+        })
     }
 
     /// A report on what takes a snapshot.

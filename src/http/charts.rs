@@ -22,6 +22,8 @@ const HEAD: i32 = 22;
 const NAMES: i32 = 74;
 /// How high a line of text is.
 const TEXT: i32 = 14;
+/// Points further apart than this, in milliseconds, are not joined. An hour's are up to 12 s apart, and the page asks for some each 5 s.
+const GAP_MS: u64 = 45_000;
 /// More old collections than this are many.
 const MANY: usize = 15;
 /// What the charts show, in seconds: as little as there is, rounded up to one of these.
@@ -108,11 +110,14 @@ pub(crate) fn memory(history: &History, seconds: u64, width: u32) -> String {
     draw(head, width, span, most, |chart, area| {
         let last = points.last()?;
         // What was noted last holds until now.
-        let line =
-            |of: fn(&Point) -> u64| points.iter().map(move |p| (at(p), of(p) as f64)).chain([(0.0, of(last) as f64)]);
-        chart.draw_series(AreaSeries::new(line(|p| p.live), 0.0, LIVE_AREA.filled())).ok()?;
-        for (_, colour, of) in figures {
-            chart.draw_series(LineSeries::new(line(of), colour)).ok()?;
+        let now = Point { at_ms: history.now_ms, ..*last };
+        let points: Vec<Point> = points.iter().copied().chain([now]).collect();
+        for run in runs(&points, |p| p.at_ms) {
+            let line = |of: fn(&Point) -> u64| run.iter().map(move |p| (at(p), of(p) as f64));
+            chart.draw_series(AreaSeries::new(line(|p| p.live), 0.0, LIVE_AREA.filled())).ok()?;
+            for (_, colour, of) in figures {
+                chart.draw_series(LineSeries::new(line(of), colour)).ok()?;
+            }
         }
         let names = figures.map(|(name, _, of)| (name, chart.backend_coord(&(0.0, of(last) as f64)).1));
         name_lines(area, width, names);
@@ -144,9 +149,12 @@ pub(crate) fn generations(history: &History, seconds: u64, width: u32) -> String
     let head = Head { id: "generations", title: "Live bytes by generation", about: &about };
     draw(head, width, span, most, |chart, area| {
         let last = ages.last()?;
-        for (generation, colour) in AREAS.into_iter().enumerate() {
+        let now = Ages { at_ms: history.now_ms, ..*last };
+        let ages: Vec<Ages> = ages.iter().copied().chain([now]).collect();
+        let parts = runs(&ages, |a| a.at_ms).flat_map(|run| (0..).zip(AREAS).map(move |area| (run, area)));
+        for (run, (generation, colour)) in parts {
             // Each lies on the next one, and is drawn before it: so it need not know where that ends.
-            let top = ages.iter().map(|a| (at(a), upto(a, generation))).chain([(0.0, upto(last, generation))]);
+            let top = run.iter().map(|a| (at(a), upto(a, generation)));
             chart.draw_series(AreaSeries::new(top, 0.0, colour.filled()).border_style(EDGE)).ok()?;
         }
         let middle = |i: usize| upto(last, i) - last.bytes[i] / 2.0;
@@ -170,6 +178,11 @@ fn span(mut times: impl Iterator<Item = u64>, now_ms: u64, seconds: u64) -> f64 
 /// The points that are shown.
 fn within<T>(all: &[T], at: impl Fn(&T) -> u64, now_ms: u64, span: f64) -> &[T] {
     &all[all.partition_point(|point| before(at(point), now_ms) < -span)..]
+}
+
+/// The points without gaps between them: nobody knows what was where nobody asked.
+fn runs<T>(all: &[T], at: impl Fn(&T) -> u64) -> impl Iterator<Item = &[T]> {
+    all.chunk_by(move |a, b| at(b) - at(a) <= GAP_MS)
 }
 
 /// What stands at the head of the picture, for who cannot see it.
@@ -264,34 +277,39 @@ fn name_lines(area: &Area<'_>, width: u32, mut names: [(&str, i32); 3]) {
     }
 }
 
-/// Old collections as lines through the picture, with their pauses above where there is room; the others as ticks on the axis.
+/// Collections as ticks on the axis, the older the longer. Old ones are lines through the picture, with their pauses above where there
+/// is room; where they are many, only the one with the longest pause is.
 fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
     let foot = HEIGHT as i32 - 24;
+    let old = || marks.iter().filter(|(_, mark)| mark.generation == Generation::Old);
+    let longest = old().map(|(_, mark)| mark.pause_ns).max().filter(|_| old().count() > MANY);
     let mut free_from = 0;
-    let old = marks.iter().filter(|(_, mark)| mark.generation == Generation::Old).count();
-    // Where they are dense, they stand back behind the lines.
-    let many = if old > MANY { " many" } else { "" };
     for &(x, mark) in marks {
-        let name = mark.generation;
-        let pause = pause(mark.pause_ns);
+        let (name, took) = (mark.generation, pause(mark.pause_ns));
         let asked = if mark.automatic { "" } else { ", asked for" };
+        let is_line = mark.generation == Generation::Old && longest.is_none_or(|longest| longest == mark.pause_ns);
+        let length = match mark.generation {
+            Generation::Old if is_line => foot - HEAD,
+            Generation::Old => 18,
+            Generation::Middle => 12,
+            Generation::Young => 6,
+        };
+        let class = if is_line { " line" } else { "" };
         // Writing to a text does not fail.
         let _ = write!(
             svg,
-            "<g class=\"mark {name}{many}\"><title>{name} collection {}: {pause}, {} purged, {} pinned{asked}</title>",
+            "<g class=\"mark {name}{class}\"><title>{name} collection {}: {took}, {} purged, {} pinned{asked}</title>\
+             <path d=\"M{x} {foot}v-{length}\"/>",
             mark.number,
             Bytes(mark.reclaimed.purged as usize),
             Bytes(mark.pinned as usize),
         );
-        let _ = match mark.generation {
-            Generation::Old => {
-                write!(svg, "<path d=\"M{x} {HEAD}V{foot}\"/><circle cx=\"{x}\" cy=\"{HEAD}\" r=\"4\"/>")
-            }
-            Generation::Middle => write!(svg, "<path d=\"M{x} {}V{foot}\"/>", foot - 12),
-            Generation::Young => write!(svg, "<path d=\"M{x} {}V{foot}\"/>", foot - 6),
-        };
-        if mark.generation == Generation::Old && x >= free_from {
-            let _ = write!(svg, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{pause}</text>", HEAD - 8);
+        if is_line {
+            let _ = write!(svg, "<circle cx=\"{x}\" cy=\"{HEAD}\" r=\"4\"/>");
+        }
+        if is_line && x >= free_from {
+            let what = if longest.is_some() { "longest: " } else { "" };
+            let _ = write!(svg, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{what}{took}</text>", HEAD - 8);
             free_from = x + 62;
         }
         svg.push_str("</g>\n");
@@ -336,7 +354,7 @@ fn time(seconds: f64) -> String {
 
 /// Bytes as a label: no more digits than it needs.
 fn short(bytes: f64) -> String {
-    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit as f64) {
         Some((unit, name)) => format!("{} {name}", (bytes / unit as f64 * 100.0).round() / 100.0),
         None => "0".into(),

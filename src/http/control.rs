@@ -65,8 +65,7 @@ pub(super) fn collect(call: &Call<'_>) -> Result<Answer, Fault> {
             return Err(Fault::bad(format!("generation is {}: it must be one of young, middle, old", shown(other))));
         }
     };
-    // No job, because hooks are the program's code, and one collection runs at a time anyway.
-    let collection = generation::collect(generation);
+    let collection = call.job_of_the_program(|| generation::collect(generation))?;
     Ok(call.report("Collection", &collection, || format!("{collection}\n")))
 }
 

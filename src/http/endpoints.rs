@@ -33,7 +33,7 @@ type ReadFigures = Box<dyn Fn(&mut Figures) + Send + Sync>;
 
 pub(super) struct Inner {
     /// What the builder's methods chose. Written while the program sets its endpoints up, read by each request for a moment.
-    chosen: RwLock<Chosen>,
+    chosen: RwLock<Arc<Chosen>>,
     pub(super) jobs: Jobs,
     pub(super) baseline: Baseline,
 }
@@ -124,7 +124,7 @@ impl Endpoints {
     }
 
     fn choose(self, change: impl FnOnce(&mut Chosen)) -> Self {
-        change(&mut self.0.chosen.write().unwrap_or_else(PoisonError::into_inner));
+        change(Arc::make_mut(&mut self.0.chosen.write().unwrap_or_else(PoisonError::into_inner)));
         self
     }
 
@@ -210,18 +210,18 @@ fn refused() -> Fault {
 }
 
 impl Inner {
-    fn chosen(&self) -> Chosen {
+    fn chosen(&self) -> Arc<Chosen> {
         self.chosen.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The statistics by route, if the program has any.
     pub(super) fn routes(&self) -> Option<Routes> {
-        self.chosen().routes
+        self.chosen().routes.clone()
     }
 
     /// Whether anything may be changed.
     pub(super) fn may_change(&self) -> bool {
-        !self.chosen.read().unwrap_or_else(PoisonError::into_inner).read_only
+        !self.chosen().read_only
     }
 
     /// An error unless anything may be changed.
@@ -232,7 +232,7 @@ impl Inner {
     /// Asks the program for its figures.
     pub(super) fn read_figures(&self) -> Figures {
         let mut figures = Figures::default();
-        // Copied, so that no lock is held while the program's code runs.
+        // No lock is held while the program's code runs.
         self.chosen().figures.iter().for_each(|read| read(&mut figures));
         figures
     }

@@ -57,7 +57,13 @@ impl Jobs {
         self.run_within(PATIENCE, f)
     }
 
-    /// The same for whoever had a turn before.
+    /// The same without names, and what it allocates is tracked.
+    pub(super) fn run_tracked<T>(&self, f: impl FnOnce() -> T) -> Result<T, Fault> {
+        let _turn = self.turn(PATIENCE)?;
+        Ok(f())
+    }
+
+    /// The same as [`run`](Jobs::run) for whoever had a turn before.
     pub(super) fn go_on<T>(&self, f: impl FnOnce(&mut Symbols) -> T) -> Result<T, Fault> {
         self.run_within(LONG_PATIENCE, f)
     }

@@ -78,6 +78,7 @@ mod page;
 mod pprof;
 mod query;
 mod reports;
+#[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "the layer fills them"))]
 mod routes;
 mod table;
 #[cfg(feature = "tower")]

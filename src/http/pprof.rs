@@ -42,8 +42,7 @@ fn profile(call: &Call<'_>, name: &str, shown: Shown) -> Result<Answer, Fault> {
     let first = call.query.flag("gc")?;
     if first {
         call.inner.check_change()?;
-        // Outside of a job, because hooks are the program's code.
-        collect(Generation::Old);
+        call.job_of_the_program(|| collect(Generation::Old))?;
     }
     let answer = |names: &mut Symbols, earlier: Option<&Snapshot>| {
         let snapshot = crate::snapshot();

@@ -59,11 +59,30 @@ fn the_lines_say_what_was_noted() {
 #[test]
 fn collections_say_what_they_were() {
     let svg = memory(&history(), 600, 800);
-    let old = "<g class=\"mark old\"><title>old collection 7: 1.2 ms, 0 B purged, 4.0 KiB pinned</title>";
+    let old = "<g class=\"mark old line\"><title>old collection 7: 1.2 ms, 0 B purged, 4.0 KiB pinned</title>";
     assert_eq!((svg.matches(old).count(), svg.matches("<g class=\"mark young\">").count()), (2, 1), "{svg}");
     assert_eq!(svg.matches(">1.2 ms</text>").count(), 1, "no label is written over another");
     let last_minute = memory(&history(), 45, 800);
     assert_eq!((last_minute.matches(old).count(), last_minute.matches("mark young").count()), (0, 1));
+}
+
+#[test]
+fn of_many_the_longest_stands_out() {
+    let mut history = history();
+    history.marks = (1..=60).map(|s| Mark { pause_ns: s % 50 * 100_000, ..mark(Generation::Old, s * 1000) }).collect();
+    let svg = memory(&history, 600, 800);
+    assert_eq!((svg.matches("mark old line").count(), svg.matches("mark old\"").count()), (1, 59));
+    assert!(svg.contains(">longest: 4.9 ms</text>"), "{svg}");
+}
+
+#[test]
+fn where_nobody_asked_there_is_no_line() {
+    let mut history = history();
+    history.points.retain(|p| p.at_ms < 30_000 || p.at_ms > 80_000);
+    history.ages.retain(|a| a.at_ms < 30_000 || a.at_ms > 80_000);
+    let (memory, generations) = (memory(&history, 600, 800), generations(&history, 600, 800));
+    assert_eq!(memory.matches("class=\"live\"").count(), 2);
+    assert_eq!(generations.matches("class=\"old area\"").count(), 2);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn one_at_a_time_and_few_wait() {
 fn patience_ends() {
     let jobs = Arc::new(Jobs::default());
     let (end, job) = hold(&jobs);
-    assert_eq!(status(jobs.run(|_| ())), 429);
+    assert_eq!((status(jobs.run(|_| ())), status(jobs.run_tracked(|| ()))), (429, 429));
     assert_eq!(jobs.line().waiting, 0, "it waits no more");
     end.send(()).expect("it waits");
     job.join().expect("it ends");

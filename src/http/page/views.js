@@ -109,7 +109,9 @@ const FRAMES = 8;
 export function suspects({ suspects: all, waits, notes = [], left_out: leftOut }) {
   $('suspects').classList.toggle('found', all.length > 0);
   $('suspects-none').textContent = all.length > 0 ? '' : waits || notes[0] || 'None: no old generation of any line keeps growing.';
-  const cards = all.map((suspect) => card(suspect));
+  // A line says more than the tag that its blocks have.
+  const lines = all.filter((suspect) => suspect.kind !== 'tag');
+  const cards = [...lines, ...all.filter((suspect) => suspect.kind === 'tag')].map(card);
   if (leftOut) cards.push(el('p', { class: 'quiet' }, `And ${count(leftOut)} more that there was no room for.`));
   $('suspects-list').replaceChildren(...cards);
 }
@@ -120,7 +122,7 @@ function card(suspect) {
     el('li', {}, 'holds ', el('strong', {}, bytes(value(old))), ' in its old generation'),
     el('li', {}, 'grows by ', el('strong', {}, `${bytes(value(minute))} a minute`)),
     el('li', {}, 'for ', el('strong', {}, duration(since)), `, over ${count(collections)} old collections`),
-    el('li', {}, 'sure to ', el('strong', {}, `${(100 * sure).toFixed(sure > 0.999 ? 2 : 1)} %`)),
+    el('li', {}, 'sure to ', el('strong', {}, sure > 0.9999 ? 'more than 99.99 %' : `${(100 * sure).toFixed(2)} %`)),
   ];
   const frame = (f) => el('li', {}, el('code', {}, f.function), ' ', where(f.location));
   const shown = stack.slice(0, FRAMES).map(frame);

@@ -4,7 +4,7 @@
 //! Each block that is of a watch holds its number, and those of all around it; in `held`, which is exact. So a block may
 //! leave its watch as well as die: it becomes one that is tracked on behalf of nobody. Its free, its resize and whoever
 //! forgets may be about that at once: each takes the watch out of the block's word by an exchange
-//! ([`word::take_watch`](crate::track::word::take_watch)), and the one that gets it, and nobody else, may use the number,
+//! ([`word::take_watch`]), and the one that gets it, and nobody else, may use the number,
 //! until it has given up what the block held.
 //!
 //! A watch forgets only if it and all around it are closed: then nothing that could be counted is lost. No number that comes

@@ -6,7 +6,7 @@
 //!
 //! A number is used again only when nothing refers to it: its scope has ended, no thread is in it, no inner watch is
 //! left, and no block of it lives. So a late free never debits a later scope. Watches that are closed can be made to
-//! [forget](forget) what lives.
+//! [forget] what lives.
 //!
 //! **Memory**: 256 bytes for each watch that was in use at once, [`MOST`] at most; and for each one that is open, 64
 //! bytes for each site that allocated in it, rounded up to a power of two, half a MiB at most.
