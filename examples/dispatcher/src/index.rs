@@ -87,7 +87,10 @@ impl Index {
         let lines = std::mem::take(&mut self.documents[document].lines);
         for word in lines.iter().flat_map(|line| words(line)) {
             if let Some(places) = self.places.get_mut(&word) {
-                places.retain(|place| place.document != document);
+                // In ascending order: they stand together.
+                let begin = places.partition_point(|place| place.document < document);
+                let end = places.partition_point(|place| place.document <= document);
+                places.drain(begin..end);
                 if places.is_empty() {
                     self.places.remove(&word);
                 }
