@@ -106,6 +106,12 @@ impl Watching {
         watch::totals(self.0.number)
     }
 
+    /// Counts on, but some frees may come late: no thread is held up for it any more.
+    #[cfg(feature = "http")]
+    pub(crate) fn be_patient(&self) {
+        watch::be_patient(self.0.number);
+    }
+
     /// Counts nothing more.
     pub(crate) fn close(&self) {
         watch::close(self.0.number);

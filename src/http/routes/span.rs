@@ -63,6 +63,7 @@ impl Exact {
 impl Drop for Exact {
     fn drop(&mut self) {
         let Some(watching) = self.watching.take() else { return };
+        watching.be_patient();
         let Inner { parted, table, .. } = &*self.routes.0;
         parted.put(Parted { done: watching.totals(), at: Instant::now(), row: self.row, watching }, table);
     }

@@ -71,6 +71,8 @@ struct Watch {
     /// The watch around it; 0: none.
     parent: u16,
     open: bool,
+    /// Nobody waits for what it counts: it is open, and not counted in [`OPEN`].
+    patient: bool,
     /// The thread that began its scope has left it while it was in an inner one.
     left: bool,
     kind: Kind,
@@ -105,7 +107,7 @@ struct Free {
 static FREE: Lock<Free> =
     Lock::new(Free { first: 0, used: 0, in_use: 0, later: 0, forgetting: false, not_forgotten: 0 });
 static SERIAL: AtomicU64 = AtomicU64::new(0);
-/// How many are open.
+/// How many are open, and not patient.
 static OPEN: AtomicU32 = AtomicU32::new(0);
 static FORBIDDEN: OnceLock<fn(site: u32, requested: u64) -> !> = OnceLock::new();
 
@@ -114,7 +116,7 @@ pub(crate) fn on_forbidden(end: fn(site: u32, requested: u64) -> !) {
     _ = FORBIDDEN.set(end);
 }
 
-/// Whether any watch is open. Whoever has a block of one sees it.
+/// Whether any watch is open that waits for what it counts. Whoever has a block of one sees it.
 #[inline]
 pub(super) fn any() -> bool {
     OPEN.load(Ordering::Relaxed) != 0 // Relaxed: a block came here by something that orders more
@@ -167,7 +169,17 @@ impl Free {
 /// Nothing is counted any more. What was counted can still be read.
 pub(crate) fn close(number: u16) {
     let mut watch = slot(number).watch.lock();
-    if std::mem::replace(&mut watch.open, false) {
+    if std::mem::replace(&mut watch.open, false) && !watch.patient {
+        OPEN.fetch_sub(1, Ordering::Relaxed); // Relaxed: see `any`
+    }
+}
+
+/// It goes on counting, but threads need not count what dies at once for it: some frees may come late, as they do when it is
+/// closed.
+#[cfg(feature = "http")]
+pub(crate) fn be_patient(number: u16) {
+    let mut watch = slot(number).watch.lock();
+    if !std::mem::replace(&mut watch.patient, true) && watch.open {
         OPEN.fetch_sub(1, Ordering::Relaxed); // Relaxed: see `any`
     }
 }
