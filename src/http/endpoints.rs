@@ -11,6 +11,7 @@ use super::query::Query;
 use super::routes::Routes;
 use super::table::{self, Row};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use serde::Serialize;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -44,6 +45,14 @@ struct Chosen {
     read_only: bool,
     figures: Vec<Arc<ReadFigures>>,
     routes: Option<Routes>,
+    links: Vec<Link>,
+}
+
+/// A page of the program's own.
+#[derive(Clone, Serialize)]
+pub(super) struct Link {
+    name: String,
+    path: String,
 }
 
 /// What a request consists of, whatever its body's type.
@@ -121,6 +130,17 @@ impl Endpoints {
     #[must_use]
     pub fn routes(self, routes: &Routes) -> Self {
         self.choose(|chosen| chosen.routes = Some(routes.clone()))
+    }
+
+    /// Shows a link to a page of the program's own in the head of the page, like `("Orders", "/admin/orders")`.
+    ///
+    /// # Panics
+    /// If the path does not begin with one `/`: it is on the same server.
+    #[must_use]
+    pub fn link(self, name: &str, path: &str) -> Self {
+        let own = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\n', '\t', '\r']);
+        assert!(own, "link: {path:?} is no path on this server: begin it with one /");
+        self.choose(|chosen| chosen.links.push(Link { name: name.into(), path: path.into() }))
     }
 
     fn choose(self, change: impl FnOnce(&mut Chosen)) -> Self {
@@ -222,6 +242,11 @@ impl Inner {
     /// Whether anything may be changed.
     pub(super) fn may_change(&self) -> bool {
         !self.chosen().read_only
+    }
+
+    /// Pages of the program's own.
+    pub(super) fn links(&self) -> Vec<Link> {
+        self.chosen().links.clone()
     }
 
     /// An error unless anything may be changed.

@@ -127,6 +127,9 @@ pub struct Estimate {
 /// From so many samples on, an estimate is as good as normally distributed.
 const MANY: f64 = 30.0;
 
+/// A Poisson count of so many is, however few blocks it comes from; and its limits take long to find.
+const VERY_MANY: f64 = 1000.0;
+
 impl Estimate {
     /// Whether nothing was estimated.
     pub fn is_exact(&self) -> bool {
@@ -139,15 +142,16 @@ impl Estimate {
     /// 1936), scaled for unequal weights as by Dobson, Kuulasmaa, Eberle and Scherer (Statistics in Medicine 10, 1991)
     /// and by Fay and Feuer (Statistics in Medicine 16, 1997), whose lower limit it has: with a variance of s², an
     /// estimate x is what n = x²/s² samples of the weight s²/x give. The same if n is below 30, as in a sum that few
-    /// of many samples dominate. The upper limit takes the next, unseen, sample to weigh s²/x too; Fay and Feuer take
-    /// the largest possible weight, which is not known here. With no sample at all, nothing is said: both limits are 0.
+    /// of many samples dominate; from n = 1,000 on, both limits are those of the normal distribution again. The upper limit
+    /// takes the next, unseen, sample to weigh s²/x too; Fay and Feuer take the largest possible weight, which is not
+    /// known here. With no sample at all, nothing is said: both limits are 0.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
         if self.is_exact() || self.value <= 0.0 {
             return (self.value, self.value);
         }
         let weight = self.standard_error * self.standard_error / self.value;
         let count = self.value / weight;
-        if self.samples as f64 >= MANY && count >= MANY {
+        if count >= VERY_MANY || self.samples as f64 >= MANY && count >= MANY {
             let z = quantile::normal(confidence);
             return (self.value - z * self.standard_error, self.value + z * self.standard_error);
         }

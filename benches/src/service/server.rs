@@ -18,9 +18,13 @@ pub(super) const SERVICES: [Service; 5] = [
     Service {
         name: "sampled",
         features: &[],
-        tenure: "sampled=512KiB,young=64MiB,young_per_middle=8,middle_per_old=8,idle=10s",
+        tenure: "sampled=512KiB,depth=64,young=64MiB,young_per_middle=8,middle_per_old=8,idle=10s",
     },
-    Service { name: "exact", features: &[], tenure: "exact,young=64MiB,young_per_middle=8,middle_per_old=8,idle=10s" },
+    Service {
+        name: "exact",
+        features: &[],
+        tenure: "exact,depth=64,young=64MiB,young_per_middle=8,middle_per_old=8,idle=10s",
+    },
     Service { name: "mimalloc", features: &["--no-default-features", "--features", "mimalloc"], tenure: "" },
     Service { name: "jemalloc", features: &["--no-default-features", "--features", "jemalloc"], tenure: "" },
     Service { name: "system", features: &["--no-default-features"], tenure: "" },

@@ -22,7 +22,7 @@ pub(crate) fn around(routes: Router, app: &Arc<App>) -> Router {
             figures.counter(name, help, value);
         }
     };
-    let endpoints = Endpoints::new().routes(&by_route).figures(figures);
+    let endpoints = Endpoints::new().routes(&by_route).figures(figures).link("Leak lab", "/");
     // The endpoints are merged behind the layer: they are not counted among the service's own routes.
     routes.layer(tenure::http::axum::layer(&by_route)).merge(tenure::http::axum::router(endpoints))
 }
@@ -31,6 +31,9 @@ pub(crate) fn around(routes: Router, app: &Arc<App>) -> Router {
 pub(crate) fn around(routes: Router, _: &Arc<App>) -> Router {
     routes
 }
+
+/// What to open in a browser.
+pub(crate) const PAGE: &str = if cfg!(feature = "instruments") { "/debug/tenure/" } else { "/" };
 
 /// What was built at the start is nobody's leak.
 pub(crate) fn started() {

@@ -27,7 +27,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     let address = listener.local_addr().map_err(what)?;
     let app = Arc::new(App::new(index, store, address));
     instruments::started();
-    println!("serving on http://{address}");
+    println!("open http://{address}{} in a browser; ctrl-c ends it", instruments::PAGE);
 
     let mut workers = JoinSet::new();
     take_up(&app);

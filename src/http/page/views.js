@@ -24,6 +24,10 @@ export function header(live) {
   $('process').textContent = `${pid}up ${duration((live.time_ms - live.began_ms) / 1000)} · ${count(live.stats.threads)} threads`;
   $('mode').textContent = modeText(live);
   $('mode').classList.toggle('exact', live.exact_ends_in_s != null);
+  if ($('links').childElementCount !== live.links.length) {
+    const links = live.links.map(({ name, path }) => Object.assign(document.createElement('a'), { href: path, textContent: name }));
+    $('links').replaceChildren(...links);
+  }
 }
 
 /** Bytes and blocks allocated a second, over the last few readings. */

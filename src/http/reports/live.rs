@@ -2,6 +2,7 @@
 
 use super::super::answer::{Answer, Fault};
 use super::super::call::Call;
+use super::super::endpoints::Link;
 use super::super::{baseline, exact, history};
 use crate::config::{Mode, Thresholds};
 use crate::generation::{self, Counts, GenerationStats};
@@ -28,6 +29,7 @@ struct Live {
     collections: Vec<history::Mark>,
     may_change: bool,
     baseline_ms: Option<u64>,
+    links: Vec<Link>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +58,7 @@ pub(in super::super) fn live(call: &Call<'_>) -> Result<Answer, Fault> {
         collections: history::recent(COLLECTIONS),
         may_change: call.inner.may_change(),
         baseline_ms: baseline::time_of(&call.inner.baseline),
+        links: call.inner.links(),
     };
     Ok(call.report("Live", &live, || {
         let Stats { live: bytes, committed, resident, .. } = live.stats;

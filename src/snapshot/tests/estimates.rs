@@ -123,6 +123,18 @@ fn from_thirty_samples_on_estimates_are_unbiased_and_cover_what_they_say() {
 }
 
 #[test]
+fn one_large_block_has_narrow_limits() {
+    // It was a sample almost surely. As a Poisson count this is 40 thousand million, whose limits would take seconds.
+    let one = Estimate { value: 8e5, standard_error: 4.0, samples: 1 };
+    let (low, high) = one.interval(0.95);
+    assert!((low - (8e5 - 7.84)).abs() < 0.01 && (high - (8e5 + 7.84)).abs() < 0.01, "{low} {high}");
+    // The two ways meet where one takes over.
+    let [below, above] =
+        [999.0, 1001.0].map(|n: f64| Estimate { value: n, standard_error: n.sqrt(), samples: 1 }.interval(0.95));
+    assert!((above.0 - below.0).abs() < 4.0 && (above.1 - below.1).abs() < 4.0, "{below:?} {above:?}");
+}
+
+#[test]
 fn below_thirty_samples_the_interval_covers_at_least_what_it_says() {
     for (alpha, blocks_from) in SKEWED {
         let classes = population(40_000, alpha);

@@ -51,7 +51,8 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let first = lines.next().expect("a first line").expect("a line");
         let (_, address) = first.split_once("http://127.0.0.1:").unwrap_or_else(|| panic!("{first} says no address"));
-        Server { child, lines, address: format!("127.0.0.1:{address}") }
+        let (port, _) = address.split_once('/').unwrap_or_else(|| panic!("{first} says no path"));
+        Server { child, lines, address: format!("127.0.0.1:{port}") }
     }
 
     pub(crate) fn connect(&self) -> Connection {
