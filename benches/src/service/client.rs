@@ -3,8 +3,8 @@
 //! Closed (no rate): each asks again as soon as it is answered. Open (a rate): requests have times at which they are due,
 //! and a latency begins there, so that a service that stands still is not asked less for it.
 
+use super::cores;
 use super::mix::{Mix, Request};
-use super::pinned;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
@@ -36,7 +36,7 @@ impl Load {
     }
 
     pub(super) fn start(&self, address: &str) -> Result<Clients, String> {
-        let mut command = pinned::clients()?;
+        let mut command = cores::clients()?;
         let rate = self.rate.unwrap_or(0.0);
         command.arg(address);
         command.args([self.connections as f64, self.warm_up, self.seconds, rate].map(|n| n.to_string()));

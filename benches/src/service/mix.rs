@@ -28,16 +28,19 @@ pub(super) struct Mix {
 impl Mix {
     pub(super) fn new() -> Mix {
         // How often, in a hundred.
-        let all = [
+        let text = "a note of a visitor: what is held is indexed, and what is indexed is held\\n".repeat(20);
+        let note = format!("{{\"path\":\"notes/1.md\",\"text\":\"{text}\"}}");
+        let mut all = vec![
+            (2, Request::new("POST", "/index", &note)),
             (25, Request::new("GET", "/search?q=the+memory", "")),
             (15, Request::new("GET", "/search?q=allocated+block", "")),
-            (15, Request::new("GET", "/document/1", "")),
-            (10, Request::new("GET", "/document/7", "")),
             (15, Request::new("POST", "/group?by=kind", &objects(40))),
             (5, Request::new("POST", "/group?by=kind", &objects(400))),
             (10, Request::new("GET", "/render/plain?q=memory", "")),
             (5, Request::new("GET", "/render/pooled?q=memory", "")),
         ];
+        // More than the cache of summaries always holds.
+        all.extend((0..23).map(|id| (1, Request::new("GET", &format!("/document/{id}"), ""))));
         let mut order: Vec<usize> = all.iter().enumerate().flat_map(|(i, (times, _))| vec![i; *times]).collect();
         Rng::new(7).shuffle(&mut order);
         Mix { requests: all.into_iter().map(|(_, request)| request).collect(), order }

@@ -5,15 +5,15 @@
 //!
 //! | measurement | what |
 //! | --- | --- |
-//! | (none) | requests per second and the 99th percentile, each client asking again as soon as it is answered |
+//! | (none) | requests per second, each client asking again as soon as it is answered; then latencies at a rate that is the same for all |
 //! | `--scrape` | the 99th percentile at a steady rate, alone and while `/metrics` and `/debug/pprof/heap` are scraped |
 //! | `--hour` | resident memory after as many requests as an hour brings, against after the warm-up |
 
 mod client;
+mod cores;
 mod hour;
 mod mix;
 mod options;
-mod pinned;
 mod scrape;
 mod server;
 mod speed;
@@ -27,7 +27,7 @@ pub fn main(room: &'static str) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         // This program again, on the clients' core.
-        Some(pinned::CLIENTS) => client::main(&arguments[1..]),
+        Some(cores::CLIENTS) => client::main(&arguments[1..]),
         _ => Options::parse(arguments.into_iter()).and_then(|options| match options.measurement {
             Measurement::Speed => speed::run(&options, room),
             Measurement::Scrape => scrape::run(&options, room),

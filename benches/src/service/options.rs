@@ -1,10 +1,13 @@
 //! What stands on the command line.
 
+use super::server::SERVICES;
+
 const USAGE: &str = "\
 usage: cargo bench -p tenure-benches --bench service [-- options]
   --rounds N         each service once in each (15)
   --seconds N        of measured load in a round, after one of warm-up (4)
   --connections N    clients (16)
+  --rate N           requests per second for latencies (2500)
   --only A,B         only these services (sampled,exact,mimalloc,jemalloc,system)
   --scrape           what scrapes do to the requests beside them
   --hour             whether resident memory stays, over as many requests as an hour brings
@@ -23,6 +26,7 @@ pub(super) struct Options {
     pub(super) rounds: usize,
     pub(super) seconds: f64,
     pub(super) connections: usize,
+    pub(super) rate: f64,
     pub(super) only: Vec<String>,
     pub(super) seed: u64,
     pub(super) smoke: bool,
@@ -36,6 +40,7 @@ impl Options {
             rounds: 15,
             seconds: 4.0,
             connections: 16,
+            rate: 2500.0,
             only: vec![],
             seed: 1,
             smoke: false,
@@ -49,6 +54,7 @@ impl Options {
                 "--rounds" => options.rounds = number(value()?)? as usize,
                 "--seconds" => options.seconds = number(value()?)? as f64,
                 "--connections" => options.connections = number(value()?)? as usize,
+                "--rate" => options.rate = number(value()?)? as f64,
                 "--seed" => options.seed = number(value()?)?,
                 "--only" => options.only = value()?.split(',').map(String::from).collect(),
                 "--scrape" => options.measurement = Measurement::Scrape,
@@ -62,8 +68,11 @@ impl Options {
         options.smoke |= !from_cargo_bench;
         if options.smoke {
             (options.rounds, options.seconds) = (1, 0.5);
-            options.only = vec!["sampled".into(), "exact".into()];
+            (options.only, options.rate) = (vec!["sampled".into(), "exact".into()], 200.0);
         }
-        Ok(options)
+        match options.only.iter().find(|name| SERVICES.iter().all(|service| service.name != **name)) {
+            Some(name) => Err(format!("there is no service {name:?}\n{USAGE}")),
+            None => Ok(options),
+        }
     }
 }

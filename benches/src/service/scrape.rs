@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 const SCRAPED: [&str; 2] = ["/metrics", "/debug/pprof/heap"];
 
-/// Between two scrapes. Far more often than anybody does, so that they fall on some hundredths of the requests.
-const EVERY: Duration = Duration::from_millis(500);
+/// Between two scrapes. Far more often than anybody does: a percentile does not see what one request in a thousand meets.
+const EVERY: Duration = Duration::from_millis(50);
 
 /// Of what the service can do at most.
 const SHARE: f64 = 0.5;
@@ -34,8 +34,14 @@ pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
             let running = Running::start(service, &program)?;
             let most = Load { seconds: full.seconds.min(1.0), ..full }.run(&running.address)?.per_second;
             let steady = Load { rate: Some(most * SHARE), ..full };
-            let quiet = steady.run(&running.address)?;
-            let (scraped, mut times) = while_scraped(&steady, &running.address, path)?;
+            // In turns, so that what changes with time is no difference.
+            let (quiet, (scraped, mut times)) = if round % 2 == 1 {
+                let quiet = steady.run(&running.address)?;
+                (quiet, while_scraped(&steady, &running.address, path)?)
+            } else {
+                let scraped = while_scraped(&steady, &running.address, path)?;
+                (steady.run(&running.address)?, scraped)
+            };
             eprintln!(
                 "round {round}/{}: {path}: p99 {:.0} µs, then {:.0} µs",
                 options.rounds, quiet.p99_us, scraped.p99_us

@@ -1,6 +1,6 @@
 //! The services: the dispatcher, built with each allocator.
 
-use super::pinned;
+use super::cores;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -35,11 +35,14 @@ impl Service {
         !self.tenure.is_empty()
     }
 
-    /// Builds it, in a place of its own: all have the same name.
+    /// Builds it; peers in places of their own, because all have the same name.
     pub(super) fn build(&self, room: &Path) -> Result<PathBuf, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let target =
-            room.join(if self.is_tenure() { "service-tenure".into() } else { format!("service-{}", self.name) });
+        // `room` is the folder `tmp` of where everything is built.
+        let target = match room.parent() {
+            Some(target) if self.is_tenure() => target.to_path_buf(),
+            _ => room.join(format!("service-{}", self.name)),
+        };
         eprintln!("building the dispatcher for {} ...", self.name);
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .current_dir(root)
@@ -67,7 +70,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(service: &Service, program: &Path) -> Result<Running, String> {
-        let mut command = pinned::service(program);
+        let mut command = cores::service(program);
         // One event loop, whatever the number of cores that it does not have.
         command.args(["--port", "0", "--quiet"]).env("TOKIO_WORKER_THREADS", "1").env("TENURE", service.tenure);
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(|why| format!("{}: {why}", service.name))?;

@@ -1,4 +1,4 @@
-//! Requests per second, and the 99th percentile.
+//! Requests per second; and latencies at a rate that is the same for all, because at saturation they say the same again.
 
 use super::client::{Load, Seen};
 use super::options::Options;
@@ -18,31 +18,34 @@ pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
         rate: None,
     };
     let mut rng = Rng::new(options.seed);
-    let mut seen: Vec<Vec<Seen>> = vec![vec![]; services.len()];
+    let mut seen: Vec<Vec<(Seen, f64)>> = vec![vec![]; services.len()];
     for round in 1..=options.rounds {
         let mut order: Vec<usize> = (0..services.len()).collect();
         rng.shuffle(&mut order);
         for i in order {
             let running = Running::start(services[i], &programs[i])?;
-            let one = load.run(&running.address)?;
+            let most = load.run(&running.address)?;
+            let steady = Load { rate: Some(options.rate), ..load }.run(&running.address)?;
+            let one = Seen { requests: most.requests, per_second: most.per_second, ..steady };
             eprintln!(
                 "round {round}/{}: {:9} {:8.0} requests/s, p50 {:6.0} µs, p99 {:6.0} µs",
                 options.rounds, services[i].name, one.per_second, one.p50_us, one.p99_us
             );
-            seen[i].push(one);
+            seen[i].push((one, running.resident_kib()? as f64 / 1024.0));
         }
     }
-    print(&services, &seen);
+    print(&services, &seen, options.rate);
     Ok(())
 }
 
 /// For the peers: medians. For ours: the median ratio to the best peer of the same figure, with its interval.
 ///
 /// Which peer is best is chosen by all rounds, and compared with in each.
-fn print(services: &[&Service], seen: &[Vec<Seen>]) {
-    println!("| | requests/s | to the best peer, 95 % interval | p50 | p99 | to the best peer, 95 % interval |");
-    println!("| --- | --- | --- | --- | --- | --- |");
-    let of = |i: usize, figure: fn(&Seen) -> f64| seen[i].iter().map(figure).collect::<Vec<f64>>();
+fn print(services: &[&Service], seen: &[Vec<(Seen, f64)>], rate: f64) {
+    let best = "to the best peer, 95 % interval";
+    println!("| | requests/s | {best} | p50 at {rate:.0}/s | p99 | {best} | resident |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    let of = |i: usize, figure: fn(&Seen) -> f64| seen[i].iter().map(|(s, _)| figure(s)).collect::<Vec<f64>>();
     let mid = |i: usize, figure: fn(&Seen) -> f64| median(of(i, figure)).unwrap_or(f64::NAN);
     let peers: Vec<usize> = (0..services.len()).filter(|&i| !services[i].is_tenure()).collect();
     let fastest = peers.iter().copied().max_by(|&a, &b| mid(a, |s| s.per_second).total_cmp(&mid(b, |s| s.per_second)));
@@ -55,13 +58,14 @@ fn print(services: &[&Service], seen: &[Vec<Seen>]) {
             format!("{middle:.3} ({low:.3} to {high:.3}), {}", services[best].name)
         };
         println!(
-            "| {} | {:.0} | {} | {:.0} µs | {:.0} µs | {} |",
+            "| {} | {:.0} | {} | {:.0} µs | {:.0} µs | {} | {:.1} MiB |",
             service.name,
             mid(i, |s| s.per_second),
             ratio(fastest, |s| s.per_second),
             mid(i, |s| s.p50_us),
             mid(i, |s| s.p99_us),
             ratio(steadiest, |s| s.p99_us),
+            median(seen[i].iter().map(|(_, mib)| *mib).collect()).unwrap_or(f64::NAN),
         );
     }
 }
