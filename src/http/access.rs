@@ -16,6 +16,8 @@ pub struct Peer(pub SocketAddr);
 #[derive(Clone, Default)]
 pub(super) struct Access {
     pub(super) trust_caller: bool,
+    /// This machine needs the token, too.
+    pub(super) token_for_all: bool,
     token: Option<Token>,
     hosts: Vec<Authority>,
 }
@@ -61,7 +63,13 @@ impl Access {
         let is_near = peer.map(|peer| peer.0.ip().to_canonical().is_loopback());
         let forwarded = is_forwarded(headers);
         if is_near == Some(true) && !forwarded {
-            return Ok(());
+            return match &self.token {
+                Some(token) if self.token_for_all => token.check(headers),
+                None if self.token_for_all => Err(forbidden(
+                    "these endpoints ask everybody for a token, and have none: have the program call bearer_token(..)",
+                )),
+                _ => Ok(()),
+            };
         }
         if !self.trust_caller {
             return Err(forbidden(match (is_near, forwarded) {
@@ -141,6 +149,7 @@ impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
             .field("trust_caller", &self.trust_caller)
+            .field("token_for_all", &self.token_for_all)
             .field("token", &self.token.as_ref().map(|_| format_args!("(secret)")))
             .field("hosts", &self.hosts)
             .finish()
@@ -215,10 +224,12 @@ impl Authority {
 
 /// Whether a proxy has had the request, by its own word.
 fn is_forwarded(headers: &HeaderMap) -> bool {
+    const OF_PROXIES: [&str; 6] =
+        ["x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "cf-connecting-ip", "x-cluster-client-ip"];
     headers.contains_key(FORWARDED)
         || headers.contains_key(VIA)
-        || headers.contains_key("x-real-ip")
-        || headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"))
+        || OF_PROXIES.iter().any(|name| headers.contains_key(*name))
+        || headers.keys().any(|name| ["x-forwarded", "x-original-"].iter().any(|p| name.as_str().starts_with(p)))
 }
 
 fn forbidden(line: &'static str) -> Fault {

@@ -49,8 +49,11 @@ impl Answer {
         let mut response = Response::new(if method == Method::HEAD { Vec::new() } else { self.body });
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert(header::CONTENT_LENGTH, length);
+        // No content has neither type nor length (RFC 9110, 8.6).
+        if self.status != StatusCode::NO_CONTENT {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+            headers.insert(header::CONTENT_LENGTH, length);
+        }
         let policy = self.policy.unwrap_or_else(|| HeaderValue::from_static(POLICY));
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         for (name, value) in ALWAYS {

@@ -82,7 +82,8 @@ fn prefers_html(headers: &HeaderMap) -> bool {
 impl Call<'_> {
     /// Does something expensive when it is its turn: see [`Jobs`](super::jobs::Jobs).
     pub(super) fn job<T>(&self, f: impl FnOnce(&mut Symbols) -> T) -> Result<T, Fault> {
-        self.inner.jobs.run(f)
+        // Those who wait in line may give up.
+        self.inner.jobs.run(|names| self.cancel.check().map(|()| f(names)))?
     }
 
     /// The same for what runs the program's own code, which is tracked: hooks of collections.

@@ -113,8 +113,10 @@ pub(super) fn set_mode(call: &Call<'_>) -> Result<Answer, Fault> {
     match word {
         "exact" => exact::begin(number("seconds", 1, exact::MOST_SECONDS, exact::MOST_SECONDS)?)?,
         "sampled" => {
+            // Below, nearly each block is a sample, which costs more than exact tracking and would not end by itself.
+            const LEAST: u64 = 4 << 10;
             const MOST: u64 = 1 << 40;
-            exact::end_with(Mode::Sampled { mean: number("mean", 1, MOST, 512 << 10)? });
+            exact::end_with(Mode::Sampled { mean: number("mean", LEAST, MOST, 512 << 10)? });
         }
         "off" => exact::end_with(Mode::Off),
         other => {

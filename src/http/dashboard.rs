@@ -33,7 +33,7 @@ fn chart(call: &Call<'_>, draw: fn(&history::History, u64, u32) -> String) -> Re
     let seconds = call.query.number("seconds", SPAN)?.unwrap_or(DEFAULT_SPAN);
     let widths = u64::from(*charts::WIDTHS.start())..=u64::from(*charts::WIDTHS.end());
     let width = call.query.number("width", widths)?.unwrap_or(DEFAULT_WIDTH);
-    Ok(crate::reading::untracked(|| Answer::new(SVG, draw(&history::read(), seconds, width as u32))))
+    call.job(|_| Answer::new(SVG, draw(&history::read(), seconds, width as u32)))
 }
 
 pub(super) fn flame_json(call: &Call<'_>) -> Result<Answer, Fault> {

@@ -47,18 +47,21 @@ pub(super) fn begin(seconds: u64) -> Result<(), Fault> {
     let mut state = state();
     state.end_if_over();
     let ends = Instant::now() + Duration::from_secs(seconds);
+    if state.asked.is_none() && mode() == Mode::Exact {
+        // The program's own choice is exact: then it does not end.
+        return Ok(());
+    }
+    // In a forked child nobody watches what its parent was asked for.
+    if state.watched_in != std::process::id() {
+        if !process::spawn(watch) {
+            let line = "no thread could be started that ends exact tracking: ask again later";
+            return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, line));
+        }
+        state.watched_in = std::process::id();
+    }
     match &mut state.asked {
         Some(asked) => asked.ends = ends,
-        // The program's own choice is exact: then it does not end.
-        None if mode() == Mode::Exact => return Ok(()),
         None => {
-            if state.watched_in != std::process::id() {
-                if !process::spawn(watch) {
-                    let line = "no thread could be started that ends exact tracking: ask again later";
-                    return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, line));
-                }
-                state.watched_in = std::process::id();
-            }
             state.asked = Some(Asked { ends, before: mode() });
             set_mode(Mode::Exact);
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Where a program puts its figures when it is asked for them: see [`Endpoints::figures`](super::Endpoints::figures).
 ///
 /// A figure `name` is `tenure_program_name` in `/metrics`. Names are of `a` to `z`, `0` to `9` and `_`, 1 to 64 characters, without an
-/// ending that OpenMetrics keeps for itself (`_total`, `_info`, ...). At most 100 are taken. A figure that comes twice is
+/// ending that OpenMetrics keeps for itself (`_total`, `_info`, ...), and not `figures_left_out`. At most 100 are taken. A figure that comes twice is
 /// summed, if it is of the same kind; what is wrong otherwise (a name, a value that is not finite) is left out, and
 /// `/debug/tenure/figures?format=text` says why.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(super) enum FigureKind {
     Counter,
 }
 
+/// Behind it stands how many were left out.
+const LEFT_OUT: &str = "figures_left_out";
 const MOST: usize = 100;
 const LONGEST_NAME: usize = 64;
 const LONGEST_HELP: usize = 200;
@@ -56,6 +58,11 @@ impl Figures {
         }
     }
 
+    /// What reads figures has panicked: what it gave before stays.
+    pub(super) fn panicked(&mut self) {
+        self.notes.push("a function that gives figures has panicked: what it said is on standard error".into());
+    }
+
     fn try_add(&mut self, name: &str, help: &str, kind: FigureKind, value: f64) -> Result<(), &'static str> {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(fits) {
@@ -63,6 +70,9 @@ impl Figures {
         }
         if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
             return Err("OpenMetrics keeps the ending of its name for itself: leave it out");
+        }
+        if name == LEFT_OUT {
+            return Err("that name is taken, for how many are left out");
         }
         if !value.is_finite() {
             return Err("its value is not finite");

@@ -78,7 +78,8 @@ impl Jobs {
     fn turn(&self, patience: Duration) -> Result<Turn<'_>, Fault> {
         let mut line = self.line();
         let begin = Instant::now();
-        if line.busy && line.waiting >= MOST_WAITING {
+        // Whoever had a turn before is not sent away: there is one of them.
+        if line.busy && line.waiting >= MOST_WAITING && patience == PATIENCE {
             return Err(busy("others are waiting already for what is expensive"));
         }
         line.waiting += 1;
@@ -126,6 +127,14 @@ impl Cancel {
     pub(crate) fn cancel(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_all();
+    }
+
+    /// An error if nobody waits for the answer.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        match *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            true => Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "whoever asked has gone")),
+            false => Ok(()),
+        }
     }
 
     /// Waits for so long, or until nobody waits for the answer: `false` then.

@@ -42,9 +42,11 @@
 //! A heap's call stacks, addresses and tags are nobody else's business. So a request is refused unless
 //!
 //! - it comes **from this machine**: the server put [`Peer`] with a loopback address into its extensions, and no proxy has left
-//!   `Forwarded`, `Via`, `X-Real-IP` or `X-Forwarded-...` in it; or the program says [`trust_caller`](Endpoints::trust_caller). Then a
+//!   `Forwarded`, `Via`, `X-Real-IP`, `X-Forwarded-...` or the like in it; or the program says [`trust_caller`](Endpoints::trust_caller). Then a
 //!   request from elsewhere, or through a proxy, needs the [`bearer_token`](Endpoints::bearer_token); one without a `Peer` needs it if
-//!   there is one;
+//!   there is one.
+//!   **A proxy or tunnel that leaves no header cannot be told from this machine**: behind one, call
+//!   [`token_for_all`](Endpoints::token_for_all), with which this machine needs the token, too;
 //! - its **`Host`** is `localhost`, an address of `127.0.0.0/8` or `[::1]`, or one that the program [listed](Endpoints::host), so that no
 //!   other site can lead a browser here by DNS;
 //! - it comes from **no other site**: `Origin` is absent, the request's own or one that is listed, and `Sec-Fetch-Site` is absent, `none`

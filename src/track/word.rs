@@ -77,10 +77,10 @@ pub(crate) fn read(word: &Word) -> Option<Birth> {
 }
 
 /// What was read, if the first half was `again` in the end. A word that changed in between is of a block that died or was born
-/// meanwhile: neither must be seen. One that has only left its watch lives.
+/// meanwhile: neither must be seen. One that has only left its watch, or come back, lives.
 #[inline(always)]
 fn seen(high: u64, low: u64, again: u64) -> Option<Birth> {
-    if again == high || again == exact(high) { unpack(again, low) } else { None }
+    if again == high || exact(again) == exact(high) { unpack(again, low) } else { None }
 }
 
 /// The same, of a block that is tracked on behalf of nobody.
@@ -97,8 +97,9 @@ pub(super) fn take_watch(word: &Word, f: impl Fn(u16) -> bool) -> Option<(u16, B
     let (high, low) = (word.0[0].load(Ordering::Relaxed), word.0[1].load(Ordering::Relaxed));
     let birth = unpack(high, low)?;
     let watch = birth.rate.watch().filter(|&watch| f(watch))?;
-    // Release: whoever sees this half still sees the other. Relaxed: the watch's own lock orders what is counted.
-    let taken = word.0[0].compare_exchange(high, exact(high), Ordering::Release, Ordering::Relaxed);
+    // Acquire: what was counted at the block's birth comes before what is counted here. Release: whoever sees this half still
+    // sees the other. Relaxed: nothing was taken.
+    let taken = word.0[0].compare_exchange(high, exact(high), Ordering::AcqRel, Ordering::Relaxed);
     taken.is_ok().then_some((watch, birth))
 }
 

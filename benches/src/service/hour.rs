@@ -13,7 +13,7 @@ const WARM_UP: f64 = 0.05;
 pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
     let service = SERVICES.iter().find(|s| options.only.first().is_none_or(|name| name == s.name));
     let service = service.ok_or("--only names no service")?;
-    let program = service.build(room)?;
+    let program = service.build(room, options.built)?;
     let running = Running::start(service, &program)?;
     let requests = if options.smoke { 1000.0 } else { REQUESTS };
     let load = Load { connections: options.connections, warm_up: 0.0, seconds: options.seconds, rate: None };

@@ -12,6 +12,7 @@ usage: cargo bench -p tenure-benches --bench service [-- options]
   --scrape           what scrapes do to the requests beside them
   --hour             whether resident memory stays, over as many requests as an hour brings
   --seed N           the order (1)
+  --built            the services as they were built the last time
   --smoke            everything once, for a moment, without other allocators: measures nothing";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub(super) struct Options {
     pub(super) only: Vec<String>,
     pub(super) seed: u64,
     pub(super) smoke: bool,
+    pub(super) built: bool,
 }
 
 impl Options {
@@ -44,6 +46,7 @@ impl Options {
             only: vec![],
             seed: 1,
             smoke: false,
+            built: false,
         };
         let mut from_cargo_bench = false;
         while let Some(argument) = arguments.next() {
@@ -59,6 +62,7 @@ impl Options {
                 "--only" => options.only = value()?.split(',').map(String::from).collect(),
                 "--scrape" => options.measurement = Measurement::Scrape,
                 "--hour" => options.measurement = Measurement::Hour,
+                "--built" => options.built = true,
                 "--smoke" => options.smoke = true,
                 _ if from_cargo_bench => return Err(format!("unknown argument {argument}\n{USAGE}")),
                 _ => (),

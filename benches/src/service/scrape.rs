@@ -21,7 +21,7 @@ const SHARE: f64 = 0.5;
 
 pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
     let service = &SERVICES[0];
-    let program = service.build(room)?;
+    let program = service.build(room, options.built)?;
     let full = Load { connections: options.connections, warm_up: 1.0, seconds: options.seconds, rate: None };
     println!(
         "| scraped every {} ms | p99 alone | p99 beside it | moved by, 95 % interval | a scrape takes |",

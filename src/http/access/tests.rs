@@ -65,7 +65,17 @@ fn only_this_machine_is_answered() {
 
 #[test]
 fn a_proxy_hides_who_asks() {
-    for header in ["forwarded", "x-forwarded-for", "X-Real-IP", "via", "x-forwarded-host", "x-forwarded-proto"] {
+    for header in [
+        "forwarded",
+        "x-forwarded-for",
+        "X-Real-IP",
+        "via",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded",
+        "CF-Connecting-IP",
+        "x-original-host",
+    ] {
         for value in ["for=127.0.0.1", "127.0.0.1", ""] {
             given(&Access::default(), Some(NEAR), &[LOCAL, (header, value)], 403);
             given(&trusting(), Some(NEAR), &[LOCAL, (header, value)], 401);
@@ -74,6 +84,18 @@ fn a_proxy_hides_who_asks() {
             given(&access(|a| a.trust_caller = true), None, &[LOCAL, (header, value)], 403);
         }
     }
+}
+
+#[test]
+fn behind_a_proxy_that_says_nothing() {
+    let all = access(|a| {
+        a.token_for_all = true;
+        a.set_token(TOKEN);
+    });
+    given(&all, Some(NEAR), &[LOCAL], 401);
+    given(&all, Some(NEAR), &[LOCAL, ("authorization", "Bearer s3cret-Token")], 200);
+    given(&all, Some(FAR), &[LOCAL, ("authorization", "Bearer s3cret-Token")], 403);
+    given(&access(|a| a.token_for_all = true), Some(NEAR), &[LOCAL], 403);
 }
 
 #[test]

@@ -33,7 +33,7 @@ const LONGEST: usize = 255;
 /// Routes are never forgotten, so there is room for a number of them, 200 if not said otherwise ([`most`](Routes::most)).
 /// What comes later is counted as `other`, and has its tag.
 ///
-/// **Memory**: 700 bytes for each route, and 32 for each that there is room for.
+/// **Memory**: half a KiB for each route that there is room for, from the first request on.
 #[derive(Clone)]
 pub struct Routes(Arc<Inner>);
 

@@ -9,7 +9,7 @@ use crate::reading::untracked;
 use crate::scope::watch::Watching;
 use crate::track::watch::Totals;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Longer than a server needs to write what it has taken; slow clients are left alone.
@@ -32,7 +32,9 @@ pub(super) struct Waiting(Mutex<VecDeque<Parted>>);
 
 impl Waiting {
     pub(super) fn put(&self, parted: Parted, table: &Table) {
-        let (now, mut waiting) = (parted.at, self.lock());
+        // Who has it may be a thread that a fork has not taken along.
+        let Some(mut waiting) = self.try_lock() else { return settle(Some(parted), table) };
+        let now = parted.at;
         let room = MOST - waiting.len();
         untracked(|| waiting.reserve_exact(room));
         while waiting.front().is_some_and(|first| now.saturating_duration_since(first.at) >= WAITS)
@@ -45,14 +47,18 @@ impl Waiting {
 
     /// Nobody waits any longer.
     pub(super) fn settle(&self, table: &Table) {
-        let mut waiting = self.lock();
+        let Some(mut waiting) = self.try_lock() else { return };
         while !waiting.is_empty() {
             settle(waiting.pop_front(), table);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Parted>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn try_lock(&self) -> Option<MutexGuard<'_, VecDeque<Parted>>> {
+        match self.0.try_lock() {
+            Ok(waiting) => Some(waiting),
+            Err(TryLockError::Poisoned(waiting)) => Some(waiting.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 

@@ -72,7 +72,8 @@ fn is_forgetful(number: u16) -> bool {
     number != 0
 }
 
-/// Takes a block out of its watch, if that may forget it. With the lock of the block's page: a `fork` comes before or after.
+/// Takes a block out of its watch, if that may forget it. With the lock of the block's page, if it has one: a `fork` comes before or
+/// after. Of the few blocks without, one may keep its watch's number in a child that is forked in the middle.
 fn leave(word: &Word) {
     let is_forgotten = |watch: u16| {
         // Relaxed: as above.
