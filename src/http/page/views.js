@@ -198,9 +198,11 @@ export function routes(answer) {
   showRoutes ??= table($('routes-table'), 'Routes: what their requests allocate and leave', [
     { label: 'Route', by: (r) => r.route, cell: (r) => el('code', { class: 'name' }, r.route) },
     { label: 'Requests', number: true, by: (r) => r.requests, cell: (r) => count(r.requests) },
+    { label: 'Measured', number: true, about: 'Requests that the figures in bytes are of.', by: (r) => r.exact, cell: (r) => count(r.exact) },
     figure('Allocated', 'Bytes a request allocates, on average.', (r) => r.allocated_bytes.mean),
-    figure('p99', 'What 99 of 100 requests stay below.', (r) => r.allocated_bytes.p99),
-    figure('Peak', 'The most that a request held at once: p99.', (r) => r.peak_bytes.p99),
+    figure('At most', 'What the largest of them has allocated.', (r) => r.allocated_bytes.max),
+    figure('Peak', 'What a request holds at once at its peak, on average.', (r) => r.peak_bytes.mean),
+    figure('Highest peak', 'The most that any of them held at once.', (r) => r.peak_bytes.max),
     figure('Left', 'Still live after the response, on average.', (r) => r.left_bytes.mean),
     { label: 'Live now', number: true, by: (r) => value(r.live_bytes), cell: (r) => estimate(r.live_bytes) },
   ], { sorted: 'Live now' });

@@ -43,17 +43,21 @@ fn with_live(row: RouteRow, snapshot: &Snapshot) -> Row {
     Row { row, live_bytes: live.bytes().into() }
 }
 
+/// Means and maxima, which are exact; quantiles are known within a factor of four, and are for machines.
 fn text(report: &Report) -> String {
     let mut text = format!(
-        "{:>12} {:>10} {:>11} {:>11} {:>11} {:>11}  route\n",
-        "requests", "exact", "allocated", "p99", "peak p99", "live now"
+        "{:>12} {:>10} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11}  route\n",
+        "requests", "measured", "allocated", "at most", "peak", "highest", "left", "live now"
     );
     for Row { row, live_bytes } in &report.routes {
-        let [mean, p99] = [row.allocated_bytes.mean, row.allocated_bytes.p99].map(|b| Bytes(b as usize));
-        let [peak, live] = [row.peak_bytes.p99, live_bytes.value].map(|b| Bytes(b as usize));
-        let (requests, exact) = (Count(row.requests), Count(row.exact));
+        let RouteRow { allocated_bytes: allocated, peak_bytes: peak, left_bytes: left, .. } = row;
+        let means = [allocated.mean, peak.mean, left.mean, live_bytes.value];
+        let [mean, peak_mean, left, live] = means.map(|b| Bytes(b as usize));
+        let [most, highest] = [allocated.max, peak.max].map(|b| Bytes(b as usize));
+        let (requests, measured) = (Count(row.requests), Count(row.exact));
         let name: String = row.route.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        text += &format!("{requests:>12} {exact:>10} {mean:>11} {p99:>11} {peak:>11} {live:>11}  {name}\n");
+        text += &format!("{requests:>12} {measured:>10} {mean:>11} {most:>11} {peak_mean:>11} {highest:>11} ");
+        text += &format!("{left:>11} {live:>11}  {name}\n");
     }
     text
 }
