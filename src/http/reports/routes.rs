@@ -61,3 +61,26 @@ fn text(report: &Report) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Routes;
+    use crate::snapshot::Sum;
+
+    /// A quantile of a histogram of powers of four would look as exact as a mean.
+    #[test]
+    fn people_see_means_and_maxima() {
+        let routes = Routes::new().exact_one_in(0);
+        drop(routes.begin(Some("/orders")));
+        let mut row = routes.table().remove(0);
+        row.exact = 7;
+        for (of, mean) in [(&mut row.allocated_bytes, 2048.0), (&mut row.peak_bytes, 512.0), (&mut row.left_bytes, 96.0)] {
+            (of.mean, of.max, of.p50, of.p99) = (mean, mean as u64 + 5, 3e9, 5e9);
+        }
+        let live_bytes = Sum::default().bytes().into();
+        let text = text(&Report { one_in: 1, routes: vec![Row { row, live_bytes }] });
+        let last: Vec<_> = text.lines().last().expect("a line").split_whitespace().collect();
+        assert_eq!(last.join(" "), "1 7 2.0 KiB 2.0 KiB 512 B 517 B 96 B 0 B /orders", "{text}");
+    }
+}
