@@ -27,20 +27,21 @@ async function ask(path, { method = 'GET', body, type = 'application/json' } = {
 
 /** What went wrong, by what was asked: it stays until that is answered again. */
 const problems = new Map();
-let notice = '';
-let noticeTimer = 0;
+/** What there is to say for a while, by what it is about: a text and its timer. */
+const notices = new Map();
 
 function showStatus() {
   const lines = problems.has('live') ? [problems.get('live')] : [...new Set(problems.values())];
-  if (notice) lines.push(notice);
-  $('status').textContent = lines.join(' · ');
+  lines.push(...[...notices.values()].map(({ text }) => text));
+  const text = lines.join(' · ');
+  // It is read out whenever it is written.
+  if ($('status').textContent !== text) $('status').textContent = text;
   $('status').classList.toggle('bad', problems.size > 0);
 }
 
-function tell(text) {
-  notice = text;
-  clearTimeout(noticeTimer);
-  noticeTimer = setTimeout(() => { notice = ''; showStatus(); }, 10_000);
+function tell(text, about = 'done') {
+  clearTimeout(notices.get(about)?.timer);
+  notices.set(about, { text, timer: setTimeout(() => { notices.delete(about); showStatus(); }, 10_000) });
   showStatus();
 }
 
@@ -130,6 +131,11 @@ function picture(text) {
   return document.adoptNode(root);
 }
 
+async function readSuspects() {
+  const news = views.suspects(await ask('suspects'));
+  if (news.length) tell(`New ${news.length === 1 ? 'suspect' : 'suspects'}: ${news.join(', ')}.`, 'suspects');
+}
+
 const readGroups = async () => views.groups(await ask(`groups?by=${$('by').value}&n=20`), $('by').value);
 
 let flame = null;
@@ -156,7 +162,7 @@ repeat(1, { live: readLive });
 const charts = repeat(2, { charts: readCharts });
 // One after the other: the program does one of these readings at a time.
 const tables = repeat(5, {
-  suspects: async () => views.suspects(await ask('suspects')),
+  suspects: readSuspects,
   ages: async () => views.tenuring(await ask('tenuring')),
   routes: async () => views.routes(await ask('routes')),
   figures: async () => views.program(await ask('figures')),

@@ -110,31 +110,52 @@ function liveOf(generation) {
 
 const FRAMES = 8;
 
+/** The cards that are shown, by what they say besides figures: who reads in one keeps it. */
+let cards = new Map();
+
+/** Returns the names of suspects that were not there before. */
 export function suspects({ suspects: all, waits, notes = [], left_out: leftOut }) {
   $('suspects').classList.toggle('found', all.length > 0);
   $('suspects-none').textContent = all.length > 0 ? '' : waits || notes[0] || 'None: no old generation of any line keeps growing.';
   // A line says more than the tag that its blocks have.
   const lines = all.filter((suspect) => suspect.kind !== 'tag');
-  const cards = [...lines, ...all.filter((suspect) => suspect.kind === 'tag')].map(card);
-  if (leftOut) cards.push(el('p', { class: 'quiet' }, `And ${count(leftOut)} more that there was no room for.`));
-  $('suspects-list').replaceChildren(...cards);
+  const before = cards;
+  const news = [];
+  cards = new Map();
+  for (const suspect of [...lines, ...all.filter(({ kind }) => kind === 'tag')]) {
+    const { name, location, kind, stack = [] } = suspect;
+    let key = JSON.stringify([kind, name, location, stack]);
+    while (cards.has(key)) key += '+';
+    if (!before.has(key)) news.push(name);
+    const shown = before.get(key) ?? card(suspect);
+    shown.querySelector('.evidence').replaceChildren(...evidence(suspect));
+    cards.set(key, shown);
+  }
+  const list = $('suspects-list');
+  const same = [...cards.values()].every((shown, i) => shown === list.children[i]) && list.childElementCount === cards.size + 1;
+  const rest = leftOut ? `And ${count(leftOut)} more that there was no room for.` : '';
+  if (same) list.lastChild.textContent = rest;
+  else list.replaceChildren(...cards.values(), el('p', { class: 'quiet' }, rest));
+  return news;
 }
 
-function card(suspect) {
-  const { name, location, kind, old_bytes: old, per_minute: minute, growing_for_s: since, collections, sure, stack = [] } = suspect;
-  const evidence = [
+function evidence({ old_bytes: old, per_minute: minute, growing_for_s: since, collections, sure }) {
+  return [
     el('li', {}, 'holds ', el('strong', {}, bytes(value(old))), ' in its old generation'),
     el('li', {}, 'grows by ', el('strong', {}, `${bytes(value(minute))} a minute`)),
     el('li', {}, 'for ', el('strong', {}, duration(since)), `, over ${count(collections)} old collections`),
     el('li', {}, 'sure to ', el('strong', {}, sure > 0.9999 ? 'more than 99.99 %' : `${(100 * sure).toFixed(2)} %`)),
   ];
+}
+
+function card({ name, location, kind, stack = [] }) {
   const frame = (f) => el('li', {}, el('code', {}, f.function), ' ', where(f.location));
   const shown = stack.slice(0, FRAMES).map(frame);
   const rest = stack.slice(FRAMES).map(frame);
   return el('article', { class: 'suspect' },
     el('h3', {}, kind === 'tag' ? 'Tag ' : null, el('code', {}, name)),
     location ? el('p', {}, where(location)) : null,
-    el('ul', { class: 'evidence' }, evidence),
+    el('ul', { class: 'evidence' }),
     shown.length ? el('ol', { class: 'stack', 'aria-label': 'Call stack, innermost first' }, shown) : null,
     rest.length ? el('details', {}, el('summary', {}, `${rest.length} outer frames`), el('ol', { class: 'stack', start: FRAMES + 1 }, rest)) : null);
 }
