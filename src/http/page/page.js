@@ -25,6 +25,17 @@ async function ask(path, { method = 'GET', body, type = 'application/json' } = {
   throw Object.assign(new Error(told || `status ${answer.status}`), { status: answer.status, wait });
 }
 
+/** How often each view was asked for. */
+const asked = new Map();
+
+/** Asks for a view, and shows the answer, unless the view was asked for again meanwhile. */
+async function view(name, path, show) {
+  const turn = (asked.get(name) ?? 0) + 1;
+  asked.set(name, turn);
+  const answer = await ask(path);
+  if (asked.get(name) === turn) show(answer);
+}
+
 /** What went wrong, by what was asked: it stays until that is answered again. */
 const problems = new Map();
 /** What there is to say for a while, by what it is about: a text and its timer. */
@@ -93,8 +104,10 @@ function repeat(seconds, tasks) {
 const rate = views.rate();
 let live = null;
 
-async function readLive() {
-  live = await ask('live');
+const readLive = () => view('live', 'live', showLive);
+
+function showLive(answer) {
+  live = answer;
   views.header(live);
   views.tiles(live, rate(live));
   views.clock(live);
@@ -136,17 +149,23 @@ async function readSuspects() {
   if (news.length) tell(`New ${news.length === 1 ? 'suspect' : 'suspects'}: ${news.join(', ')}.`, 'suspects');
 }
 
-const readGroups = async () => views.groups(await ask(`groups?by=${$('by').value}&n=20`), $('by').value);
+async function readGroups() {
+  const by = $('by').value;
+  await view('sites', `groups?by=${by}&n=20`, (answer) => views.groups(answer, by));
+}
 
 let flame = null;
+/** Whether somebody is looking around in it. */
+const isHeld = () => Boolean(flame?.root) && $('flame').contains(document.activeElement);
 
 async function readFlame() {
-  if ($('flame').contains(document.activeElement) && flame?.root) return; // somebody is looking around in it
+  if (isHeld()) return;
   const value = $('flame-value').value;
-  const tree = await ask(`flame.json?value=${value}`);
-  flame ??= new Flame($('flame'), ({ zoomed }) => { $('flame-reset').disabled = !zoomed; });
-  flame.show(tree, value.endsWith('bytes') ? bytes : views.blocks);
-  search();
+  await view('flame', `flame.json?value=${value}`, (tree) => {
+    flame ??= new Flame($('flame'), ({ zoomed }) => { $('flame-reset').disabled = !zoomed; });
+    flame.show(tree, value.endsWith('bytes') ? bytes : views.blocks);
+    search();
+  });
 }
 
 function search() {
@@ -227,6 +246,10 @@ $('flame-value').addEventListener('change', () => {
   $('flame-keep').href = `flame.svg?value=${$('flame-value').value}`;
   attempt('flame', readFlame);
 });
+for (const event of ['focusin', 'focusout']) {
+  // What has the focus is known when the event is over.
+  $('flame').addEventListener(event, () => setTimeout(() => { $('flame-paused').hidden = !isHeld(); }));
+}
 $('flame-search').addEventListener('input', search);
 $('flame-reset').addEventListener('click', () => flame?.reset());
 
