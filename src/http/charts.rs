@@ -16,7 +16,7 @@ use std::ops::{Range, RangeInclusive};
 /// How wide a chart may be, in CSS pixels.
 pub(crate) const WIDTHS: RangeInclusive<u32> = 280..=2000;
 const HEIGHT: u32 = 260;
-/// Above the axis, in pixels: pauses are written there.
+/// Above the axis, in pixels: what collections took is written there.
 const HEAD: i32 = 22;
 /// Right of it: the lines' names.
 const NAMES: i32 = 74;
@@ -279,15 +279,15 @@ fn name_lines(area: &Area<'_>, width: u32, mut names: [(&str, i32); 3]) {
     }
 }
 
-/// Collections as ticks on the axis, the older the longer. Old ones are lines through the picture, with their pauses above where there
-/// is room; where they are many, only the one with the longest pause is.
+/// Collections as ticks on the axis, the older the longer. Old ones are lines through the picture, with their processor time above where there
+/// is room; where they are many, only the one that took longest is.
 fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
     let foot = HEIGHT as i32 - 24;
     let old = || marks.iter().filter(|(_, mark)| mark.generation == Generation::Old);
     let longest = old().map(|(_, mark)| mark.pause_ns).max().filter(|_| old().count() > MANY);
     let mut free_from = 0;
     for &(x, mark) in marks {
-        let (name, took) = (mark.generation, pause(mark.pause_ns));
+        let (name, took) = (mark.generation, processor_time(mark.pause_ns));
         let asked = if mark.automatic { "" } else { ", asked for" };
         let is_line = mark.generation == Generation::Old && longest.is_none_or(|longest| longest == mark.pause_ns);
         let length = match mark.generation {
@@ -300,7 +300,7 @@ fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
         // Writing to a text does not fail.
         let _ = write!(
             svg,
-            "<g class=\"mark {name}{class}\"><title>{name} collection {}: {took}, {} purged, {} pinned{asked}</title>\
+            "<g class=\"mark {name}{class}\"><title>{name} collection {}: {took} of processor time, {} purged, {} pinned{asked}</title>\
              <path d=\"M{x} {foot}v-{length}\"/>",
             mark.number,
             Bytes(mark.reclaimed.purged as usize),
@@ -364,7 +364,7 @@ fn short(bytes: f64) -> String {
 }
 
 /// Processor time for people.
-fn pause(ns: u64) -> String {
+fn processor_time(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     if ms < 0.1 { format!("{:.0} \u{b5}s", ms * 1e3) } else { format!("{ms:.1} ms") }
 }

@@ -59,7 +59,8 @@ fn the_lines_say_what_was_noted() {
 #[test]
 fn collections_say_what_they_were() {
     let svg = memory(&history(), 600, 800);
-    let old = "<g class=\"mark old line\"><title>old collection 7: 1.2 ms, 0 B purged, 4.0 KiB pinned</title>";
+    let old = "<g class=\"mark old line\"><title>old collection 7: 1.2 ms of processor time, 0 B purged, 4.0 KiB \
+               pinned</title>";
     assert_eq!((svg.matches(old).count(), svg.matches("<g class=\"mark young\">").count()), (2, 1), "{svg}");
     assert_eq!(svg.matches(">1.2 ms</text>").count(), 1, "no label is written over another");
     let last_minute = memory(&history(), 45, 800);
@@ -124,5 +125,5 @@ fn grid_lines_are_at_round_numbers() {
         assert!(label.len() <= 7 && !label.contains('.'), "{label}");
     }
     assert_eq!([short(0.0), short(1536.0), short(5.0 * 1024.0 * 1024.0)], ["0", "1.5 KiB", "5 MiB"]);
-    assert_eq!([pause(999), pause(1_234_567)], ["1 \u{b5}s", "1.2 ms"]);
+    assert_eq!([processor_time(999), processor_time(1_234_567)], ["1 \u{b5}s", "1.2 ms"]);
 }

@@ -1,6 +1,6 @@
 // The dashboard: asks the endpoints beside it, and writes down what they answer. What each part shows stands in `views.js`.
 
-import { bytes, duration, pause as processorTime } from './text.js';
+import { bytes, duration, processorTime } from './text.js';
 import { Flame } from './flame.js';
 import * as views from './views.js';
 
@@ -231,7 +231,7 @@ for (const button of document.querySelectorAll('[data-collect]')) {
     charts.wake();
     tables.wake();
     await readLive();
-    return `Collected ${done.generation} in ${processorTime(done.pause_ns)}: ${bytes(done.reclaimed.purged)} purged, `
+    return `Collected ${done.generation} in ${processorTime(done.pause_ns)} of processor time: ${bytes(done.reclaimed.purged)} purged, `
       + `${bytes(done.pinned)} pinned.`;
   });
 }
