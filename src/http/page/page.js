@@ -1,6 +1,6 @@
 // The dashboard: asks the endpoints beside it, and writes down what they answer. What each part shows stands in `views.js`.
 
-import { bytes, duration, processorTime } from './text.js';
+import { bytes, duration, el, processorTime } from './text.js';
 import { Flame } from './flame.js';
 import * as views from './views.js';
 
@@ -9,15 +9,16 @@ const SVG_REFUSED = new Set(['script', 'foreignObject', 'a', 'animate', 'set', '
 
 // ---- Asking ---------------------------------------------------------------------------------------------------------
 
-/** What a path answers; throws an error with a line for people. */
-async function ask(path, { method = 'GET', body, type = 'application/json' } = {}) {
-  const request = { method, body, cache: 'no-store', headers: { Accept: type }, signal: AbortSignal.timeout(120_000) };
+/** What a path answers: JSON, a text of another type, or what `read` makes of it; throws an error with a line for people. */
+async function ask(path, { method = 'GET', body, type = 'application/json', seconds = 120, read } = {}) {
+  const request = { method, body, cache: 'no-store', headers: { Accept: type }, signal: AbortSignal.timeout(seconds * 1000) };
   if (body) request.headers['Content-Type'] = 'application/json';
   const lost = ({ name }) => {
-    const why = name === 'TimeoutError' ? 'no answer within two minutes' : 'no answer: is the program still running?';
+    const why = name === 'TimeoutError' ? `no answer within ${duration(seconds)}` : 'no answer: is the program still running?';
     throw Object.assign(new Error(why), { gone: true });
   };
   const answer = await fetch(path, request).catch(lost);
+  if (answer.ok && read) return read(answer).catch(lost);
   const text = await answer.text().catch(lost);
   if (answer.ok) return type === 'application/json' ? JSON.parse(text) : text;
   const told = answer.headers.get('Content-Type')?.includes('json') ? JSON.parse(text).error : text;
@@ -29,10 +30,10 @@ async function ask(path, { method = 'GET', body, type = 'application/json' } = {
 const asked = new Map();
 
 /** Asks for a view, and shows the answer, unless the view was asked for again meanwhile. */
-async function view(name, path, show) {
+async function view(name, path, show, options) {
   const turn = (asked.get(name) ?? 0) + 1;
   asked.set(name, turn);
-  const answer = await ask(path);
+  const answer = await ask(path, options);
   if (asked.get(name) === turn) show(answer);
 }
 
@@ -104,7 +105,8 @@ function repeat(seconds, tasks) {
 const rate = views.rate();
 let live = null;
 
-const readLive = () => view('live', 'live', showLive);
+// It takes microseconds: where it does not come, the program hangs.
+const readLive = () => view('live', 'live', showLive, { seconds: 5 });
 
 function showLive(answer) {
   live = answer;
@@ -192,9 +194,10 @@ const tables = repeat(5, {
 
 // ---- What a person does ---------------------------------------------------------------------------------------------
 
-/** A button that does something, and says what came of it. */
+/** A button, or a link in place of one, that does something, and says what came of it. */
 function act(button, task) {
-  button.addEventListener('click', async () => {
+  button.addEventListener('click', async (event) => {
+    event.preventDefault();
     if (button.getAttribute('aria-busy') === 'true') return;
     button.setAttribute('aria-busy', 'true');
     try {
@@ -205,6 +208,20 @@ function act(button, task) {
     button.removeAttribute('aria-busy');
   });
 }
+
+act($('snapshot'), async () => {
+  // A link by itself would fail without a word when the program is at another reading.
+  const { file, name } = await ask('snapshot', {
+    read: async (answer) => ({
+      file: await answer.blob(),
+      name: /filename="([^"]+)"/.exec(answer.headers.get('Content-Disposition'))?.[1] ?? 'tenure.json',
+    }),
+  });
+  const link = el('a', { href: URL.createObjectURL(file), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return `Saved as ${name}: ${bytes(file.size)}.`;
+});
 
 act($('keep'), async () => {
   const kept = await ask('baseline', { method: 'POST' });
