@@ -91,7 +91,8 @@ fn it_shows_figures_and_goes_on() {
     browser.until("document.getElementById('program-table').innerText.includes('2.0 KiB')");
     // What is sampled says how far off it may be.
     browser.until("document.querySelector('#sites-table tbody').innerText.includes('±')");
-    let few = "[...document.querySelectorAll('#sites-table tbody tr')].find(row => row.innerText.includes('page::few'))";
+    let few =
+        "[...document.querySelectorAll('#sites-table tbody tr')].find(row => row.innerText.includes('page::few'))";
     browser.until(&format!("/B to .*B\\)/.test({few}?.innerText)"));
     assert!(browser.text("tiles.innerText").contains("in blocks up to 64 KiB"));
     assert!(browser.text("estimates.textContent").contains("estimates from samples"));

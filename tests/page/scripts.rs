@@ -90,7 +90,8 @@ fn an_answer_that_comes_late_is_not_shown() {
     let head = "document.querySelector('#sites-table thead th').textContent";
     browser.until(&format!("{head} === 'Crate'"));
     browser.value("(late.forEach((go) => go()), new Promise((go) => setTimeout(go, 500)))");
-    let names = browser.text("[...document.querySelectorAll('#sites-table tbody th')].map(th => th.textContent).join(' ')");
+    let names =
+        browser.text("[...document.querySelectorAll('#sites-table tbody th')].map(th => th.textContent).join(' ')");
     assert!(browser.text(head) == "Crate" && !names.contains("::"), "{names}");
     in_peace(&browser);
 }

@@ -75,7 +75,9 @@ mod tests {
         drop(routes.begin(Some("/orders")));
         let mut row = routes.table().remove(0);
         row.exact = 7;
-        for (of, mean) in [(&mut row.allocated_bytes, 2048.0), (&mut row.peak_bytes, 512.0), (&mut row.left_bytes, 96.0)] {
+        for (of, mean) in
+            [(&mut row.allocated_bytes, 2048.0), (&mut row.peak_bytes, 512.0), (&mut row.left_bytes, 96.0)]
+        {
             (of.mean, of.max, of.p50, of.p99) = (mean, mean as u64 + 5, 3e9, 5e9);
         }
         let live_bytes = Sum::default().bytes().into();
