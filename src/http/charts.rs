@@ -16,14 +16,15 @@ use std::ops::{Range, RangeInclusive};
 /// How wide a chart may be, in CSS pixels.
 pub(crate) const WIDTHS: RangeInclusive<u32> = 280..=2000;
 const HEIGHT: u32 = 260;
-/// Above the axis, in pixels: pauses are written there.
+/// Above the axis, in pixels: what collections took is written there.
 const HEAD: i32 = 22;
 /// Right of it: the lines' names.
 const NAMES: i32 = 74;
 /// How high a line of text is.
 const TEXT: i32 = 14;
-/// Points further apart than this, in milliseconds, are not joined. An hour's are up to 12 s apart, and the page asks for some each 5 s.
-const GAP_MS: u64 = 45_000;
+/// Points further apart than this, in milliseconds, are not joined. An hour's are up to 12 s apart; metrics are asked for once a minute
+/// at the least, as a rule.
+const GAP_MS: u64 = 90_000;
 /// More old collections than this are many.
 const MANY: usize = 15;
 /// What the charts show, in seconds: as little as there is, rounded up to one of these.
@@ -263,31 +264,42 @@ fn axes<'m>(
     Ok(marks.unwrap_or_default())
 }
 
-/// Writes the names beside the ends of their lines, apart from each other.
-fn name_lines(area: &Area<'_>, width: u32, mut names: [(&str, i32); 3]) {
-    names.sort_by_key(|(_, y)| *y);
-    // From the lowest upward, each at least a line above the one below it; then none above the picture.
-    let mut below = HEIGHT as i32 - 24;
-    for (_, y) in names.iter_mut().rev() {
-        *y = (*y).min(below);
-        below = *y - TEXT;
-    }
+/// Writes the names beside the ends of their lines.
+fn name_lines(area: &Area<'_>, width: u32, names: [(&str, i32); 3]) {
     let style = ("sans-serif", TEXT).into_font().color(&LABEL).pos(Pos::new(HPos::Left, VPos::Center));
-    for (name, y) in names {
+    for (name, y) in apart(names) {
         // The backend writes into a text: that does not fail.
         let _ = area.draw_text(name, &style, (width as i32 - NAMES + 6, y));
     }
 }
 
-/// Collections as ticks on the axis, the older the longer. Old ones are lines through the picture, with their pauses above where there
-/// is room; where they are many, only the one with the longest pause is.
+/// Names with their heights, highest first, moved apart from each other.
+fn apart(mut names: [(&str, i32); 3]) -> [(&str, i32); 3] {
+    names.sort_by_key(|(_, y)| *y);
+    // From the lowest upward, each at least a line above the one below it.
+    let mut below = HEIGHT as i32 - 24;
+    for (_, y) in names.iter_mut().rev() {
+        *y = (*y).min(below);
+        below = *y - TEXT;
+    }
+    // Then downward: what has come above the picture makes the ones below it give way.
+    let mut above = HEAD;
+    for (_, y) in &mut names {
+        *y = (*y).max(above);
+        above = *y + TEXT;
+    }
+    names
+}
+
+/// Collections as ticks on the axis, the older the longer. Old ones are lines through the picture, with their processor time above where
+/// there is room; where they are many, only the one that took longest is.
 fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
     let foot = HEIGHT as i32 - 24;
     let old = || marks.iter().filter(|(_, mark)| mark.generation == Generation::Old);
     let longest = old().map(|(_, mark)| mark.pause_ns).max().filter(|_| old().count() > MANY);
     let mut free_from = 0;
     for &(x, mark) in marks {
-        let (name, took) = (mark.generation, pause(mark.pause_ns));
+        let (name, took) = (mark.generation, processor_time(mark.pause_ns));
         let asked = if mark.automatic { "" } else { ", asked for" };
         let is_line = mark.generation == Generation::Old && longest.is_none_or(|longest| longest == mark.pause_ns);
         let length = match mark.generation {
@@ -300,7 +312,7 @@ fn add_marks(svg: &mut String, marks: &[(i32, &Mark)]) {
         // Writing to a text does not fail.
         let _ = write!(
             svg,
-            "<g class=\"mark {name}{class}\"><title>{name} collection {}: {took}, {} purged, {} pinned{asked}</title>\
+            "<g class=\"mark {name}{class}\"><title>{name} collection {}: {took} of processor time, {} purged, {} pinned{asked}</title>\
              <path d=\"M{x} {foot}v-{length}\"/>",
             mark.number,
             Bytes(mark.reclaimed.purged as usize),
@@ -364,7 +376,7 @@ fn short(bytes: f64) -> String {
 }
 
 /// Processor time for people.
-fn pause(ns: u64) -> String {
+fn processor_time(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     if ms < 0.1 { format!("{:.0} \u{b5}s", ms * 1e3) } else { format!("{ms:.1} ms") }
 }

@@ -1,4 +1,4 @@
-//! What the dashboard's charts know of the past: figures noted as the page asked for them, and the collections meanwhile.
+//! What the dashboard's charts know of the past: figures noted as the page or `/metrics` was asked for, and the collections meanwhile.
 //!
 //! One history for the process, however many [`Endpoints`](super::Endpoints) there are: some 200 KiB of zeroed memory that
 //! is touched as it fills. Nothing here allocates but [`read`] and [`recent`].

@@ -59,7 +59,8 @@ fn the_lines_say_what_was_noted() {
 #[test]
 fn collections_say_what_they_were() {
     let svg = memory(&history(), 600, 800);
-    let old = "<g class=\"mark old line\"><title>old collection 7: 1.2 ms, 0 B purged, 4.0 KiB pinned</title>";
+    let old = "<g class=\"mark old line\"><title>old collection 7: 1.2 ms of processor time, 0 B purged, 4.0 KiB \
+               pinned</title>";
     assert_eq!((svg.matches(old).count(), svg.matches("<g class=\"mark young\">").count()), (2, 1), "{svg}");
     assert_eq!(svg.matches(">1.2 ms</text>").count(), 1, "no label is written over another");
     let last_minute = memory(&history(), 45, 800);
@@ -78,11 +79,36 @@ fn of_many_the_longest_stands_out() {
 #[test]
 fn where_nobody_asked_there_is_no_line() {
     let mut history = history();
-    history.points.retain(|p| p.at_ms < 30_000 || p.at_ms > 80_000);
-    history.ages.retain(|a| a.at_ms < 30_000 || a.at_ms > 80_000);
+    // What came after the first seconds came a minute and a half later.
+    let late = |at_ms: &mut u64| *at_ms += if *at_ms > 30_000 { GAP_MS } else { 0 };
+    history.points.iter_mut().for_each(|p| late(&mut p.at_ms));
+    history.ages.iter_mut().for_each(|a| late(&mut a.at_ms));
+    history.now_ms += GAP_MS;
     let (memory, generations) = (memory(&history, 600, 800), generations(&history, 600, 800));
     assert_eq!(memory.matches("class=\"live\"").count(), 2);
     assert_eq!(generations.matches("class=\"old area\"").count(), 2);
+}
+
+#[test]
+fn who_asks_once_a_minute_sees_a_line() {
+    let mut history = history();
+    history.now_ms = 200_000;
+    history.points.truncate(3);
+    history.points.iter_mut().zip([70_000, 130_000, 190_000]).for_each(|(p, at_ms)| p.at_ms = at_ms);
+    assert_eq!(points(&memory(&history, 600, 800), "live").len(), 4);
+}
+
+#[test]
+fn names_are_apart_and_inside() {
+    let bottom = HEIGHT as i32 - 24;
+    for (heights, moved) in [
+        ([HEAD; 3], [HEAD, HEAD + TEXT, HEAD + 2 * TEXT]),
+        ([HEAD, HEAD + 1, 100], [HEAD, HEAD + TEXT, 100]),
+        ([bottom; 3], [bottom - 2 * TEXT, bottom - TEXT, bottom]),
+        ([150, 50, 100], [50, 100, 150]),
+    ] {
+        assert_eq!(apart(heights.map(|y| ("name", y))).map(|(_, y)| y), moved, "{heights:?}");
+    }
 }
 
 #[test]
@@ -124,5 +150,5 @@ fn grid_lines_are_at_round_numbers() {
         assert!(label.len() <= 7 && !label.contains('.'), "{label}");
     }
     assert_eq!([short(0.0), short(1536.0), short(5.0 * 1024.0 * 1024.0)], ["0", "1.5 KiB", "5 MiB"]);
-    assert_eq!([pause(999), pause(1_234_567)], ["1 \u{b5}s", "1.2 ms"]);
+    assert_eq!([processor_time(999), processor_time(1_234_567)], ["1 \u{b5}s", "1.2 ms"]);
 }

@@ -1,6 +1,6 @@
 // The dashboard: asks the endpoints beside it, and writes down what they answer. What each part shows stands in `views.js`.
 
-import { bytes, duration, pause as processorTime } from './text.js';
+import { bytes, duration, el, processorTime } from './text.js';
 import { Flame } from './flame.js';
 import * as views from './views.js';
 
@@ -9,15 +9,16 @@ const SVG_REFUSED = new Set(['script', 'foreignObject', 'a', 'animate', 'set', '
 
 // ---- Asking ---------------------------------------------------------------------------------------------------------
 
-/** What a path answers; throws an error with a line for people. */
-async function ask(path, { method = 'GET', body, type = 'application/json' } = {}) {
-  const request = { method, body, cache: 'no-store', headers: { Accept: type }, signal: AbortSignal.timeout(120_000) };
+/** What a path answers: JSON, a text of another type, or what `read` makes of it; throws an error with a line for people. */
+async function ask(path, { method = 'GET', body, type = 'application/json', seconds = 120, read } = {}) {
+  const request = { method, body, cache: 'no-store', headers: { Accept: type }, signal: AbortSignal.timeout(seconds * 1000) };
   if (body) request.headers['Content-Type'] = 'application/json';
   const lost = ({ name }) => {
-    const why = name === 'TimeoutError' ? 'no answer within two minutes' : 'no answer: is the program still running?';
+    const why = name === 'TimeoutError' ? `no answer within ${duration(seconds)}` : 'no answer: is the program still running?';
     throw Object.assign(new Error(why), { gone: true });
   };
   const answer = await fetch(path, request).catch(lost);
+  if (answer.ok && read) return read(answer).catch(lost);
   const text = await answer.text().catch(lost);
   if (answer.ok) return type === 'application/json' ? JSON.parse(text) : text;
   const told = answer.headers.get('Content-Type')?.includes('json') ? JSON.parse(text).error : text;
@@ -25,22 +26,34 @@ async function ask(path, { method = 'GET', body, type = 'application/json' } = {
   throw Object.assign(new Error(told || `status ${answer.status}`), { status: answer.status, wait });
 }
 
+/** How often each view was asked for. */
+const asked = new Map();
+
+/** Asks for a view, and shows the answer, unless the view was asked for again meanwhile. */
+async function view(name, path, show, options) {
+  const turn = (asked.get(name) ?? 0) + 1;
+  asked.set(name, turn);
+  const answer = await ask(path, options);
+  if (asked.get(name) === turn) show(answer);
+}
+
 /** What went wrong, by what was asked: it stays until that is answered again. */
 const problems = new Map();
-let notice = '';
-let noticeTimer = 0;
+/** What there is to say for a while, by what it is about: a text and its timer. */
+const notices = new Map();
 
 function showStatus() {
   const lines = problems.has('live') ? [problems.get('live')] : [...new Set(problems.values())];
-  if (notice) lines.push(notice);
-  $('status').textContent = lines.join(' · ');
+  lines.push(...[...notices.values()].map(({ text }) => text));
+  const text = lines.join(' · ');
+  // It is read out whenever it is written.
+  if ($('status').textContent !== text) $('status').textContent = text;
   $('status').classList.toggle('bad', problems.size > 0);
 }
 
-function tell(text) {
-  notice = text;
-  clearTimeout(noticeTimer);
-  noticeTimer = setTimeout(() => { notice = ''; showStatus(); }, 10_000);
+function tell(text, about = 'done') {
+  clearTimeout(notices.get(about)?.timer);
+  notices.set(about, { text, timer: setTimeout(() => { notices.delete(about); showStatus(); }, 10_000) });
   showStatus();
 }
 
@@ -92,8 +105,11 @@ function repeat(seconds, tasks) {
 const rate = views.rate();
 let live = null;
 
-async function readLive() {
-  live = await ask('live');
+// It takes microseconds: where it does not come, the program hangs.
+const readLive = () => view('live', 'live', showLive, { seconds: 5 });
+
+function showLive(answer) {
+  live = answer;
   views.header(live);
   views.tiles(live, rate(live));
   views.clock(live);
@@ -130,17 +146,28 @@ function picture(text) {
   return document.adoptNode(root);
 }
 
-const readGroups = async () => views.groups(await ask(`groups?by=${$('by').value}&n=20`), $('by').value);
+async function readSuspects() {
+  const news = views.suspects(await ask('suspects'));
+  if (news.length) tell(`New ${news.length === 1 ? 'suspect' : 'suspects'}: ${news.join(', ')}.`, 'suspects');
+}
+
+async function readGroups() {
+  const by = $('by').value;
+  await view('sites', `groups?by=${by}&n=20`, (answer) => views.groups(answer, by));
+}
 
 let flame = null;
+/** Whether somebody is looking around in it. */
+const isHeld = () => Boolean(flame?.root) && $('flame').contains(document.activeElement);
 
 async function readFlame() {
-  if ($('flame').contains(document.activeElement) && flame?.root) return; // somebody is looking around in it
+  if (isHeld()) return;
   const value = $('flame-value').value;
-  const tree = await ask(`flame.json?value=${value}`);
-  flame ??= new Flame($('flame'), ({ zoomed }) => { $('flame-reset').disabled = !zoomed; });
-  flame.show(tree, value.endsWith('bytes') ? bytes : views.blocks);
-  search();
+  await view('flame', `flame.json?value=${value}`, (tree) => {
+    flame ??= new Flame($('flame'), ({ zoomed }) => { $('flame-reset').disabled = !zoomed; });
+    flame.show(tree, value.endsWith('bytes') ? bytes : views.blocks);
+    search();
+  });
 }
 
 function search() {
@@ -156,7 +183,7 @@ repeat(1, { live: readLive });
 const charts = repeat(2, { charts: readCharts });
 // One after the other: the program does one of these readings at a time.
 const tables = repeat(5, {
-  suspects: async () => views.suspects(await ask('suspects')),
+  suspects: readSuspects,
   ages: async () => views.tenuring(await ask('tenuring')),
   routes: async () => views.routes(await ask('routes')),
   figures: async () => views.program(await ask('figures')),
@@ -167,9 +194,10 @@ const tables = repeat(5, {
 
 // ---- What a person does ---------------------------------------------------------------------------------------------
 
-/** A button that does something, and says what came of it. */
+/** A button, or a link in place of one, that does something, and says what came of it. */
 function act(button, task) {
-  button.addEventListener('click', async () => {
+  button.addEventListener('click', async (event) => {
+    event.preventDefault();
     if (button.getAttribute('aria-busy') === 'true') return;
     button.setAttribute('aria-busy', 'true');
     try {
@@ -180,6 +208,20 @@ function act(button, task) {
     button.removeAttribute('aria-busy');
   });
 }
+
+act($('snapshot'), async () => {
+  // A link by itself would fail without a word when the program is at another reading.
+  const { file, name } = await ask('snapshot', {
+    read: async (answer) => ({
+      file: await answer.blob(),
+      name: /filename="([^"]+)"/.exec(answer.headers.get('Content-Disposition'))?.[1] ?? 'tenure.json',
+    }),
+  });
+  const link = el('a', { href: URL.createObjectURL(file), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return `Saved as ${name}: ${bytes(file.size)}.`;
+});
 
 act($('keep'), async () => {
   const kept = await ask('baseline', { method: 'POST' });
@@ -206,7 +248,7 @@ for (const button of document.querySelectorAll('[data-collect]')) {
     charts.wake();
     tables.wake();
     await readLive();
-    return `Collected ${done.generation} in ${processorTime(done.pause_ns)}: ${bytes(done.reclaimed.purged)} purged, `
+    return `Collected ${done.generation} in ${processorTime(done.pause_ns)} of processor time: ${bytes(done.reclaimed.purged)} purged, `
       + `${bytes(done.pinned)} pinned.`;
   });
 }
@@ -221,6 +263,10 @@ $('flame-value').addEventListener('change', () => {
   $('flame-keep').href = `flame.svg?value=${$('flame-value').value}`;
   attempt('flame', readFlame);
 });
+for (const event of ['focusin', 'focusout']) {
+  // What has the focus is known when the event is over.
+  $('flame').addEventListener(event, () => setTimeout(() => { $('flame-paused').hidden = !isHeld(); }));
+}
 $('flame-search').addEventListener('input', search);
 $('flame-reset').addEventListener('click', () => flame?.reset());
 

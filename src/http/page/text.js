@@ -42,8 +42,8 @@ export function count(n) {
   return Math.round(n).toString().replace('-', '−').replace(/\B(?=(\d{3})+(?!\d))/g, '\u202f');
 }
 
-/** With its sign: for differences. */
-export const signed = (text, n) => (n > 0 ? `+${text}` : text);
+/** A unit with its sign: for differences. */
+export const signed = (unit) => (n) => (n > 0 ? `+${unit(n)}` : unit(n));
 
 /** `45 s`, `3 min 20 s`, `2 h 5 min`. */
 export function duration(seconds) {
@@ -53,15 +53,26 @@ export function duration(seconds) {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
-/** Processor time, from nanoseconds. */
-export const pause = (ns) => (ns < 1e5 ? `${(ns / 1e3).toFixed(0)} µs` : `${(ns / 1e6).toFixed(1)} ms`);
+/** Nanoseconds of a processor. */
+export const processorTime = (ns) => (ns < 1e5 ? `${(ns / 1e3).toFixed(0)} µs` : `${(ns / 1e6).toFixed(1)} ms`);
 
-/** An estimate with half the width of its 95 % interval; what was counted has none. */
-export function estimate(of, unit = bytes) {
+/**
+ * An estimate with half the width of its 95 % interval, or with its limits where they are not as far below as above: few samples.
+ * What was counted has none. `width` is the unit of that half, if it is another.
+ */
+export function estimate(of, unit = bytes, width = unit) {
   if (of == null) return '–';
   const { value, low, high, exact } = of;
   if (exact || low == null || high - low < 0.5) return unit(value);
-  return el('span', { title: `95 %: ${unit(low)} to ${unit(high)}` }, unit(value), el('small', {}, ` ± ${unit((high - low) / 2)}`));
+  const limits = `${unit(low)} to ${unit(high)}`;
+  const isUneven = Math.abs(high + low - 2 * value) > (high - low) / 10;
+  return el('span', { title: `95 %: ${limits}` }, unit(value), el('small', {}, isUneven ? ` (${limits})` : ` ± ${width((high - low) / 2)}`));
+}
+
+/** An estimate from a figure that is not negative and its standard error. */
+export function around(value, error) {
+  const half = 1.96 * error;
+  return { value, low: Math.max(0, value - half), high: value + half, exact: half === 0 };
 }
 
 /** A function or tag, and where it stands. */

@@ -1,6 +1,6 @@
 // What each part of the page shows of what the endpoints answer.
 
-import { bar, bytes, count, duration, el, estimate, pause, place, signed, where } from './text.js';
+import { around, bar, bytes, count, duration, el, estimate, place, processorTime, signed, where } from './text.js';
 import { table } from './tables.js';
 
 const $ = (id) => document.getElementById(id);
@@ -52,8 +52,9 @@ export function tiles({ stats }, allocating) {
     ['Due', bytes(stats.due), `${bytes(stats.purged)} given back so far`, 'Free, and about to be given back.'],
     ['Fragmentation', bytes(stats.fragmentation), `${percent(stats.fragmentation, stats.committed)} of committed`,
       'Committed less live.'],
-    ['Allocating', allocating ? `${bytes(allocating.bytes)}/s` : '–', allocating ? `${count(allocating.blocks)} blocks/s` : '',
-      'In blocks of up to 64 KiB; larger ones are counted as blocks only.'],
+    ['Allocating', allocating ? `${bytes(allocating.bytes)}/s` : '–',
+      allocating ? `in blocks up to 64 KiB; ${count(allocating.blocks)} blocks/s of any size` : 'in blocks up to 64 KiB',
+      'Larger blocks are counted as blocks only.'],
   ];
   if ($('tiles').children.length === 0) {
     $('tiles').append(...all.map(([name, , , about]) => el('div', { title: about }, el('dt', {}, name), el('dd'), el('dd', { class: 'note' }))));
@@ -81,8 +82,9 @@ export function clock({ generations: { counts, stats, thresholds }, time_ms: now
     { label: 'To the next', number: true, about: 'How far the next collection is, and its threshold.', cell: (g) => g.next },
     { label: 'Collections', number: true, cell: (g) => count(g.collections) },
     { label: 'Last', number: true, cell: (g) => (g.last ? `${duration((now2 - g.last.began_ns / 1e6) / 1000)} ago` : 'never') },
-    { label: 'Its pause', number: true, about: 'Processor time, all steps together.', cell: (g) => (g.last ? pause(g.last.pause_ns) : '–') },
-    { label: 'Longest step', number: true, about: 'What a thread was kept from its work at once.', cell: (g) => pause(g.longest_pause_ns) },
+    { label: 'Processor time', number: true, about: 'Of the last one, all steps together.',
+      cell: (g) => (g.last ? processorTime(g.last.pause_ns) : '–') },
+    { label: 'Longest step', number: true, about: 'What a thread was kept from its work at once.', cell: (g) => processorTime(g.longest_pause_ns) },
     { label: 'Purged', number: true, cell: (g) => bytes(g.reclaimed.purged) },
     { label: 'Pinned', number: true, about: 'Free memory that survivors keep, at the last one.', cell: (g) => (g.last ? bytes(g.last.pinned) : '–') },
   ]);
@@ -102,39 +104,59 @@ let now2 = 0;
 function liveOf(generation) {
   const sum = generation?.live;
   if (!sum || typeof sum.value === 'number') return sum;
-  const half = 1.96 * Math.sqrt(Math.max(0, sum.bytes_variance ?? 0));
-  return { value: sum.bytes, low: Math.max(0, sum.bytes - half), high: sum.bytes + half, exact: half === 0 };
+  return around(sum.bytes, Math.sqrt(Math.max(0, sum.bytes_variance ?? 0)));
 }
 
 // ---- Suspects -------------------------------------------------------------------------------------------------------
 
 const FRAMES = 8;
 
+/** The cards that are shown, by what they say besides figures: who reads in one keeps it. */
+let cards = new Map();
+
+/** Returns the names of suspects that were not there before. */
 export function suspects({ suspects: all, waits, notes = [], left_out: leftOut }) {
   $('suspects').classList.toggle('found', all.length > 0);
   $('suspects-none').textContent = all.length > 0 ? '' : waits || notes[0] || 'None: no old generation of any line keeps growing.';
   // A line says more than the tag that its blocks have.
   const lines = all.filter((suspect) => suspect.kind !== 'tag');
-  const cards = [...lines, ...all.filter((suspect) => suspect.kind === 'tag')].map(card);
-  if (leftOut) cards.push(el('p', { class: 'quiet' }, `And ${count(leftOut)} more that there was no room for.`));
-  $('suspects-list').replaceChildren(...cards);
+  const before = cards;
+  const news = [];
+  cards = new Map();
+  for (const suspect of [...lines, ...all.filter(({ kind }) => kind === 'tag')]) {
+    const { name, location, kind, stack = [] } = suspect;
+    let key = JSON.stringify([kind, name, location, stack]);
+    while (cards.has(key)) key += '+';
+    if (!before.has(key)) news.push(name);
+    const shown = before.get(key) ?? card(suspect);
+    shown.querySelector('.evidence').replaceChildren(...evidence(suspect));
+    cards.set(key, shown);
+  }
+  const list = $('suspects-list');
+  const same = [...cards.values()].every((shown, i) => shown === list.children[i]) && list.childElementCount === cards.size + 1;
+  const rest = leftOut ? `And ${count(leftOut)} more that there was no room for.` : '';
+  if (same) list.lastChild.textContent = rest;
+  else list.replaceChildren(...cards.values(), el('p', { class: 'quiet' }, rest));
+  return news;
 }
 
-function card(suspect) {
-  const { name, location, kind, old_bytes: old, per_minute: minute, growing_for_s: since, collections, sure, stack = [] } = suspect;
-  const evidence = [
-    el('li', {}, 'holds ', el('strong', {}, bytes(value(old))), ' in its old generation'),
+function evidence({ old_bytes: old, old_bytes_error: error, per_minute: minute, growing_for_s: since, collections, sure }) {
+  return [
+    el('li', {}, 'holds ', el('strong', {}, estimate(around(old, error))), ' in its old generation'),
     el('li', {}, 'grows by ', el('strong', {}, `${bytes(value(minute))} a minute`)),
     el('li', {}, 'for ', el('strong', {}, duration(since)), `, over ${count(collections)} old collections`),
     el('li', {}, 'sure to ', el('strong', {}, sure > 0.9999 ? 'more than 99.99 %' : `${(100 * sure).toFixed(2)} %`)),
   ];
+}
+
+function card({ name, location, kind, stack = [] }) {
   const frame = (f) => el('li', {}, el('code', {}, f.function), ' ', where(f.location));
   const shown = stack.slice(0, FRAMES).map(frame);
   const rest = stack.slice(FRAMES).map(frame);
   return el('article', { class: 'suspect' },
     el('h3', {}, kind === 'tag' ? 'Tag ' : null, el('code', {}, name)),
     location ? el('p', {}, where(location)) : null,
-    el('ul', { class: 'evidence' }, evidence),
+    el('ul', { class: 'evidence' }),
     shown.length ? el('ol', { class: 'stack', 'aria-label': 'Call stack, innermost first' }, shown) : null,
     rest.length ? el('details', {}, el('summary', {}, `${rest.length} outer frames`), el('ol', { class: 'stack', start: FRAMES + 1 }, rest)) : null);
 }
@@ -165,9 +187,10 @@ export function groups(answer, by) {
   showGroups(answer.groups);
   const sampled = answer.groups.some((g) => g.live_bytes.exact === false);
   const others = answer.others?.groups ? ` ${count(answer.others.groups)} others hold ${bytes(value(answer.others.bytes))}.` : '';
+  const counted = { exact: 'Every block is counted.', off: 'No block is tracked now: this is what was tracked before, and lives.' };
   $('estimates').textContent = (sampled
-    ? 'Figures of lines are estimates from samples; ± is half of the 95 % interval.'
-    : 'Every block is counted.') + others;
+    ? 'Figures of lines are estimates from samples: ± is half of the 95 % interval, “to” its limits where samples are few.'
+    : counted[answer.mode] ?? '') + others;
 }
 
 let total = 0;
@@ -176,12 +199,11 @@ const epochs = (n) => (n == null ? '–' : `${count(n)}`);
 let showComparison = null;
 
 export function comparison(answer) {
-  const change = (of, unit) => signed(unit(value(of)), value(of));
   showComparison ??= table($('comparison-table'), 'What changed since the baseline', [
     { label: 'Who', by: (g) => g.name, cell: (g) => place(g.name, g.location) },
-    { label: 'Change', number: true, by: (g) => Math.abs(value(g.change_bytes)), cell: (g) => change(g.change_bytes, bytes) },
-    { label: 'Blocks', number: true, by: (g) => Math.abs(value(g.change_blocks)), cell: (g) => change(g.change_blocks, count) },
-    { label: 'Now', number: true, by: (g) => value(g.to), cell: (g) => bytes(value(g.to)) },
+    { label: 'Change', number: true, by: (g) => Math.abs(value(g.change_bytes)), cell: (g) => estimate(g.change_bytes, signed(bytes), bytes) },
+    { label: 'Blocks', number: true, by: (g) => Math.abs(value(g.change_blocks)), cell: (g) => estimate(g.change_blocks, signed(count), count) },
+    { label: 'Now', number: true, by: (g) => value(g.to), cell: (g) => estimate(g.to) },
   ], { sorted: 'Change', empty: 'Nothing changed.' });
   showComparison(answer.groups);
 }
@@ -198,9 +220,11 @@ export function routes(answer) {
   showRoutes ??= table($('routes-table'), 'Routes: what their requests allocate and leave', [
     { label: 'Route', by: (r) => r.route, cell: (r) => el('code', { class: 'name' }, r.route) },
     { label: 'Requests', number: true, by: (r) => r.requests, cell: (r) => count(r.requests) },
+    { label: 'Measured', number: true, about: 'Requests that the figures in bytes are of.', by: (r) => r.exact, cell: (r) => count(r.exact) },
     figure('Allocated', 'Bytes a request allocates, on average.', (r) => r.allocated_bytes.mean),
-    figure('p99', 'What 99 of 100 requests stay below.', (r) => r.allocated_bytes.p99),
-    figure('Peak', 'The most that a request held at once: p99.', (r) => r.peak_bytes.p99),
+    figure('At most', 'What the largest of them has allocated.', (r) => r.allocated_bytes.max),
+    figure('Peak', 'What a request holds at once at its peak, on average.', (r) => r.peak_bytes.mean),
+    figure('Highest peak', 'The most that any of them held at once.', (r) => r.peak_bytes.max),
     figure('Left', 'Still live after the response, on average.', (r) => r.left_bytes.mean),
     { label: 'Live now', number: true, by: (r) => value(r.live_bytes), cell: (r) => estimate(r.live_bytes) },
   ], { sorted: 'Live now' });
