@@ -4,6 +4,24 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
+# The service prints one address, and there is a page that lives.
+cargo build --quiet --release -p tenure-dispatcher
+cargo run --quiet --release -p tenure-dispatcher -- --port 0 >"$out" &
+service=$!
+trap 'kill "$service" 2>/dev/null; rm -f "$out"' EXIT
+for _ in $(seq 100); do grep -q "http://" "$out" && break; sleep 0.2; done
+cat "$out"
+port=$(grep -o "127.0.0.1:[0-9]*" "$out" | cut -d: -f2)
+get() {
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    printf 'GET /debug/tenure/%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$1" >&3
+    cat <&3
+}
+get "" | grep -q "tenure: where the memory goes" || { echo "there is no dashboard"; exit 1; }
+sleep 5
+get "routes?format=text" | grep -q "/search" || { echo "nobody visits the service"; exit 1; }
+kill -INT "$service"
+wait "$service" || { echo "the service did not end in an orderly way"; exit 1; }
 # An empty output would be no success.
 cargo run --quiet --release --example quickstart | tee "$out"
 grep -q "blocks" "$out" || { echo "no statistics were printed"; exit 1; }
