@@ -46,11 +46,11 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     });
 
     let second = async {
-        second.to_end().await;
-        second.to_end().await;
+        second.wait().await;
+        second.wait().await;
     };
     let first = async {
-        first.to_end().await;
+        first.wait().await;
         // Now, because whoever told it may have no patience.
         keep_jobs(&app);
         // Their connections would be waited for.
@@ -81,7 +81,7 @@ impl Told {
         Ok(Told { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn to_end(&mut self) {
+    async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
