@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A pool of this size serves a few dozen requests at a time; the ones beyond make their own.
-const CONTEXTS: Bounds = Bounds { objects: 64, bytes: 8 << 20 };
+const CONTEXTS: Bounds = Bounds { objects: 64, bytes: 8 << 20, bytes_of_one: 512 << 10 };
 
 pub(crate) struct App {
     index: RwLock<Index>,

@@ -57,8 +57,11 @@ impl Context {
             self.page.push('\n');
         }
     }
+}
 
-    pub(crate) fn page(&self) -> &str {
-        &self.page
+/// The page.
+impl AsRef<[u8]> for Context {
+    fn as_ref(&self) -> &[u8] {
+        self.page.as_bytes()
     }
 }

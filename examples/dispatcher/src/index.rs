@@ -6,6 +6,19 @@ use std::path::{Path, PathBuf};
 
 /// Documents that can be added to those of the folder: what anybody may send has a bound.
 pub(crate) const ADDED: usize = 256;
+/// What they may cost, all together.
+pub(crate) const ADDED_BYTES: usize = 128 << 20;
+/// What a line or a word costs besides its text, about: a document of one-letter lines is little text and a large index.
+const EACH: usize = 128;
+
+/// Why a document is not added.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Refused {
+    /// Its path is one of the folder's.
+    Taken,
+    /// There is no room.
+    Full,
+}
 
 pub(crate) struct Index {
     pub(crate) documents: Vec<Document>,
@@ -13,12 +26,16 @@ pub(crate) struct Index {
     places: HashMap<String, Vec<Place>>,
     /// The first so many are the folder's.
     fixed: usize,
+    /// What the others cost.
+    added: usize,
 }
 
 pub(crate) struct Document {
     /// From the folder on.
     pub(crate) path: String,
     pub(crate) lines: Vec<String>,
+    /// 0 for the folder's.
+    cost: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,20 +47,29 @@ pub(crate) struct Place {
 
 /// Small letters, digits and `_`.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).map(str::to_lowercase)
+    parts(text).map(str::to_lowercase)
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
+/// What a document costs, in bytes, about; if its words come again and again, less.
+fn cost(path: &str, text: &str) -> usize {
+    path.len() + 2 * text.len() + EACH * (text.lines().count() + parts(text).count())
 }
 
 impl Index {
     /// Indexes the `*.rs` and `*.md` files below a folder. An error is a line for the user.
     pub(crate) fn read(folder: &Path) -> Result<Index, String> {
         let shown = folder.display();
-        let mut index = Index { documents: Vec::new(), places: HashMap::new(), fixed: 0 };
+        let mut index = Index { documents: Vec::new(), places: HashMap::new(), fixed: 0, added: 0 };
         let mut files = Vec::new();
         walk(folder, &mut files).map_err(|why| format!("cannot read {shown} ({why}): give a folder with --folder"))?;
         for file in files {
             let Ok(text) = std::fs::read_to_string(&file) else { continue };
             let path = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
-            index.documents.push(Document { path, lines: Vec::new() });
+            index.documents.push(Document { path, lines: Vec::new(), cost: 0 });
             index.add(index.documents.len() - 1, &text);
         }
         index.fixed = index.documents.len();
@@ -53,21 +79,27 @@ impl Index {
         Ok(index)
     }
 
-    /// Adds a document, or puts it in the place of the one with this path, and returns its number. `None` if there is no
-    /// room, or the path is one of the folder's.
-    pub(crate) fn put(&mut self, path: &str, text: &str) -> Option<usize> {
+    /// Adds a document, or puts it in the place of the one with this path, and returns its number.
+    pub(crate) fn put(&mut self, path: &str, text: &str) -> Result<usize, Refused> {
         let known = self.documents.iter().position(|document| document.path == path);
         let document = known.unwrap_or(self.documents.len());
-        if document < self.fixed || document >= self.fixed + ADDED {
-            return None;
+        if document < self.fixed {
+            return Err(Refused::Taken);
         }
+        let (cost, before) = (cost(path, text), known.map_or(0, |known| self.documents[known].cost));
+        let added = self.added - before + cost;
+        if document >= self.fixed + ADDED || added > ADDED_BYTES {
+            return Err(Refused::Full);
+        }
+        self.added = added;
         if known.is_some() {
             self.remove(document);
         } else {
-            self.documents.push(Document { path: path.to_owned(), lines: Vec::new() });
+            self.documents.push(Document { path: path.to_owned(), lines: Vec::new(), cost: 0 });
         }
+        self.documents[document].cost = cost;
         self.add(document, text);
-        Some(document)
+        Ok(document)
     }
 
     fn add(&mut self, document: usize, text: &str) {
@@ -132,4 +164,25 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_is_bounded() {
+        let mut index = Index::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))).unwrap();
+        assert_eq!(index.put("main.rs", ""), Err(Refused::Taken));
+        // Little text, and a large index.
+        let text = "a\n".repeat(ADDED_BYTES / EACH / 8);
+        let room = (0..ADDED).take_while(|n| index.put(&format!("{n}"), &text).is_ok()).count();
+        assert!((2..4).contains(&room), "{room}");
+        // In the place of another it has room, and when that is short, others have.
+        let last = (room - 1).to_string();
+        assert!(index.put(&last, &text).is_ok() && index.put(&last, "").is_ok() && index.put("another", &text).is_ok());
+        let small = (0..ADDED).filter(|n| index.put(&format!("small {n}"), "b").is_ok()).count();
+        assert_eq!(small, ADDED - room - 1);
+        assert!(index.put(&last, "").is_ok() && index.put("more", "") == Err(Refused::Full));
+    }
 }

@@ -36,6 +36,14 @@ pub(crate) enum Priority {
     Low,
 }
 
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    #[serde(default)]
+    pub(crate) priority: Priority,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "state", content = "result")]
 pub(crate) enum State {
@@ -55,7 +63,8 @@ pub(crate) struct Jobs {
 #[derive(Default)]
 struct Inside {
     /// By priority.
-    waiting: [VecDeque<(u64, Work)>; 3],
+    waiting: [VecDeque<(u64, Job)>; 3],
+    running: Vec<(u64, Job)>,
     states: HashMap<u64, State>,
     /// Whose states are remembered, the oldest first.
     order: VecDeque<u64>,
@@ -69,23 +78,21 @@ impl Jobs {
     }
 
     /// Puts a job into the queue and returns its number; `None` if there is no room, or the service ends.
-    pub(crate) fn queue(&self, work: Work, priority: Priority) -> Option<u64> {
+    pub(crate) fn queue(&self, job: Job) -> Option<u64> {
         let mut inside = self.inside();
         if inside.closed || inside.waiting() >= WAITING {
             return None;
         }
-        inside.last += 1;
-        let number = inside.last;
-        inside.waiting[priority as usize].push_back((number, work));
-        inside.states.insert(number, State::Queued);
-        inside.order.push_back(number);
-        if inside.order.len() > REMEMBERED {
-            let oldest = inside.order.pop_front();
-            oldest.and_then(|oldest| inside.states.remove(&oldest));
-        }
+        let number = inside.push(job);
         drop(inside);
         self.changed.notify_one();
         Some(number)
+    }
+
+    /// Puts what the last run has not done into the queue, before there are workers. It was accepted, so there is room.
+    pub(crate) fn take_up(&self, jobs: Vec<Job>) {
+        let mut inside = self.inside();
+        jobs.into_iter().for_each(|job| _ = inside.push(job));
     }
 
     pub(crate) fn state(&self, number: u64) -> Option<State> {
@@ -97,7 +104,7 @@ impl Jobs {
     }
 
     /// The next job; `None` when the queue is closed. Of several that wait, the most urgent; of those, the first.
-    async fn next(&self) -> Option<(u64, Work)> {
+    async fn next(&self) -> Option<(u64, Job)> {
         loop {
             let changed = self.changed.notified();
             {
@@ -107,20 +114,27 @@ impl Jobs {
                     self.changed.notify_one();
                     return None;
                 }
-                if let Some((number, work)) = inside.waiting.iter_mut().find_map(VecDeque::pop_front) {
+                if let Some((number, job)) = inside.waiting.iter_mut().find_map(VecDeque::pop_front) {
                     inside.tell(number, State::Running);
-                    return Some((number, work));
+                    inside.running.push((number, job.clone()));
+                    return Some((number, job));
                 }
             }
             changed.await;
         }
     }
 
-    /// No job is begun any more, and none is taken. Returns those that waited.
-    pub(crate) fn close(&self) -> Vec<Work> {
+    fn ended(&self, number: u64, state: State) {
+        let mut inside = self.inside();
+        inside.running.retain(|job| job.0 != number);
+        inside.tell(number, state);
+    }
+
+    /// No job is begun any more, and none is taken. Returns those that are not done: first those that were begun.
+    pub(crate) fn close(&self) -> Vec<Job> {
         let mut inside = self.inside();
         inside.closed = true;
-        let left = inside.waiting.iter_mut().flat_map(|waiting| waiting.drain(..)).map(|(_, work)| work).collect();
+        let left = inside.running.iter().chain(inside.waiting.iter().flatten()).map(|(_, job)| job.clone()).collect();
         drop(inside);
         self.changed.notify_one();
         left
@@ -128,6 +142,19 @@ impl Jobs {
 }
 
 impl Inside {
+    fn push(&mut self, job: Job) -> u64 {
+        self.last += 1;
+        let number = self.last;
+        self.waiting[job.priority as usize].push_back((number, job));
+        self.states.insert(number, State::Queued);
+        self.order.push_back(number);
+        if self.order.len() > REMEMBERED {
+            let oldest = self.order.pop_front();
+            oldest.and_then(|oldest| self.states.remove(&oldest));
+        }
+        number
+    }
+
     fn waiting(&self) -> usize {
         self.waiting.iter().map(VecDeque::len).sum()
     }
@@ -142,11 +169,10 @@ impl Inside {
 
 /// Does jobs, one after the other, until the queue is closed.
 pub(crate) async fn worker(app: Arc<App>) {
-    while let Some((number, work)) = app.jobs.next().await {
+    while let Some((number, job)) = app.jobs.next().await {
         // On its own task, whose panic is not this one's.
-        let done = tokio::spawn(done(app.clone(), work).in_scope("jobs")).await;
-        let state = done.map_or_else(|why| State::Failed(why.to_string()), State::Done);
-        app.jobs.inside().tell(number, state);
+        let done = tokio::spawn(done(app.clone(), job.work).in_scope("jobs")).await;
+        app.jobs.ended(number, done.map_or_else(|why| State::Failed(why.to_string()), State::Done));
     }
 }
 
@@ -173,25 +199,32 @@ mod tests {
     #[tokio::test]
     async fn the_most_urgent_comes_first_and_there_is_an_end() {
         let jobs = Jobs::default();
-        let queue = |ms, priority| jobs.queue(Work::Wait { ms }, priority);
+        let queue = |ms, priority| jobs.queue(Job { work: Work::Wait { ms }, priority });
         let low = queue(1, Priority::Low).unwrap();
         let normal = queue(2, Priority::Normal).unwrap();
         let high = queue(3, Priority::High).unwrap();
-        assert_eq!(jobs.next().await.unwrap(), (high, Work::Wait { ms: 3 }));
+        assert_eq!(jobs.next().await.unwrap(), (high, Job { work: Work::Wait { ms: 3 }, priority: Priority::High }));
+        jobs.ended(high, State::Done(String::new()));
         assert_eq!(jobs.next().await.unwrap().0, normal);
         assert_eq!((jobs.state(normal), jobs.state(low)), (Some(State::Running), Some(State::Queued)));
         let taken = (0..WAITING + 10).filter(|_| queue(4, Priority::High).is_some()).count();
         assert_eq!((taken, jobs.waiting()), (WAITING - 1, WAITING));
         let left = jobs.close();
-        assert_eq!((left.len(), left.last()), (WAITING, Some(&Work::Wait { ms: 1 })));
         assert_eq!((jobs.next().await, jobs.next().await, queue(5, Priority::High)), (None, None, None));
+        // Begun and not done: the normal one. What was accepted has room in the next run, and its turn.
+        assert_eq!(left.len(), 1 + WAITING);
+        assert_eq!((left[0].priority, left[WAITING].priority), (Priority::Normal, Priority::Low));
+        let again = Jobs::default();
+        again.take_up(left);
+        assert_eq!(again.next().await.unwrap().1, Job { work: Work::Wait { ms: 4 }, priority: Priority::High });
+        assert_eq!(again.close().len(), 1 + WAITING);
     }
 
     #[tokio::test]
     async fn states_are_forgotten_in_time() {
         let jobs = Jobs::default();
         for _ in 0..REMEMBERED + 5 {
-            jobs.queue(Work::Wait { ms: 1 }, Priority::Normal).unwrap();
+            jobs.queue(Job { work: Work::Wait { ms: 1 }, priority: Priority::Normal }).unwrap();
             jobs.next().await.unwrap();
         }
         assert_eq!((jobs.state(5), jobs.state(6)), (None, Some(State::Running)));

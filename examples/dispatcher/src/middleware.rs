@@ -1,14 +1,16 @@
 //! What happens to each request, whichever view answers it: from the outside in, headers, signals,
-//! panics and time. Around all of them are the instruments.
+//! other sites, panics and time. Around all of them are the instruments.
 
 use crate::app::App;
 use crate::events::{RequestFinished, RequestStarted};
 use crate::views::Problem;
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,11 +22,25 @@ pub(crate) const TIME: Duration = Duration::from_secs(20);
 
 /// Tells whoever wants to know.
 pub(crate) async fn signals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let start = Instant::now();
     app.request_started.send(&RequestStarted);
+    let mut under_way = UnderWay { app, start: Instant::now(), status: None };
     let response = next.run(request).await;
-    app.request_finished.send(&RequestFinished { status: response.status().as_u16(), took: start.elapsed() });
+    under_way.status = Some(response.status());
     response
+}
+
+/// A request that has come. When it is dropped, the request is over: a client that goes takes its future along.
+struct UnderWay {
+    app: Arc<App>,
+    start: Instant,
+    status: Option<StatusCode>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let status = self.status.map(|status| status.as_u16());
+        self.app.request_finished.send(&RequestFinished { status, took: self.start.elapsed() });
+    }
 }
 
 /// A view that panics fails alone.
@@ -48,14 +64,32 @@ pub(crate) async fn time(request: Request, next: Next) -> Response {
     }
 }
 
-/// Pages of other sites change nothing here: a browser says where a request comes from.
-pub(crate) async fn same_site(request: Request, next: Next) -> Response {
-    let from = request.headers().get("sec-fetch-site").map(|value| value.as_bytes());
+/// Pages of other sites read and change nothing here: a browser says where a request comes from, and by which name it
+/// asked. A name that its owner has pointed at this machine would make his pages this service's own.
+pub(crate) async fn own_site(request: Request, next: Next) -> Response {
+    let (host, from) = (request.headers().get(header::HOST), request.headers().get("sec-fetch-site"));
+    if host.is_some_and(|host| !host.to_str().is_ok_and(is_this_machine)) {
+        let line = "asked for by a name that is not this machine's: use localhost".into();
+        return Problem(StatusCode::MISDIRECTED_REQUEST, line).into_response();
+    }
+    let from = from.map(|value| value.as_bytes());
     if request.method() != Method::GET && !matches!(from, None | Some(b"same-origin" | b"none")) {
         let line = "asked for by another site: use this service's own page".into();
         return Problem(StatusCode::FORBIDDEN, line).into_response();
     }
     next.run(request).await
+}
+
+/// localhost, or an address of this machine only, with a port or without.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    // What is not a port is not left over, and nor is a user.
+    let port = authority.port().map_or(String::new(), |port| format!(":{port}"));
+    let name = authority.host();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    host.len() == name.len() + port.len()
+        && (name.eq_ignore_ascii_case("localhost")
+            || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()))
 }
 
 /// Answers that a browser may keep, frame or guess at are none of ours.
@@ -73,11 +107,53 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
+// The page's icon is empty, and stands in its address.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers what no route matches.
 pub(crate) async fn unmatched(uri: Uri) -> Problem {
     let path = uri.path();
     Problem(StatusCode::NOT_FOUND, format!("{path} is no route: the first page, /, lists them"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Counters;
+    use crate::index::Index;
+    use crate::store::Store;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use std::net::SocketAddr;
+    use std::path::Path;
+
+    #[test]
+    fn a_request_is_over_when_its_client_has_gone() {
+        let index = Index::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))).unwrap();
+        let app = Arc::new(App::new(index, Store::open(None).unwrap(), SocketAddr::from(([127, 0, 0, 1], 0))));
+        let counters = Counters::connect(&app);
+        let count = || {
+            let (started, finished, failed, _) = counters.read();
+            (started, finished, failed)
+        };
+        let routes = Router::new()
+            .route("/waits", get(std::future::pending::<()>))
+            .route("/fails", get(async || StatusCode::INTERNAL_SERVER_ERROR))
+            .layer(axum::middleware::from_fn_with_state(app.clone(), signals));
+        let ask = |path: &str| {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            // What does not answer at once is dropped.
+            TowerToHyperService::new(routes.clone()).call(request).now_or_never()
+        };
+        assert!(ask("/fails").is_some());
+        assert_eq!(count(), (1, 1, 1));
+        assert!(ask("/waits").is_none());
+        assert_eq!(count(), (2, 2, 1));
+        drop(counters);
+        assert!(ask("/fails").is_some());
+    }
 }

@@ -25,15 +25,15 @@ pub(crate) struct Options {
 impl Options {
     /// `None` if help is asked for. An error is a line for the user.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into();
-        let mut options = Options { port: 8080, folder, data: None, load: None, quiet: false };
+        let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into();
+        let mut options = Options { port: 8080, folder: repository, data: None, load: None, quiet: false };
         while let Some(option) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_default();
             match option.to_str() {
                 Some("--help" | "-h") => return Ok(None),
                 Some("--port") => options.port = number(&value(), "--port needs a number from 0 to 65535")?,
-                Some("--folder") => options.folder = value().into(),
-                Some("--data") => options.data = Some(value()).filter(|path| !path.is_empty()).map(PathBuf::from),
+                Some("--folder") => options.folder = folder(value(), "--folder")?,
+                Some("--data") => options.data = Some(folder(value(), "--data")?),
                 Some("--quiet") => options.quiet = true,
                 Some("--load") => {
                     let seconds: u32 = number(&value(), "--load needs a whole number of seconds")?;
@@ -42,8 +42,15 @@ impl Options {
                 _ => return Err(format!("{option:?} is no option; --help lists those there are")),
             }
         }
+        if options.load.is_some() && options.quiet {
+            return Err("--load asks and --quiet does not: give one of them".into());
+        }
         Ok(Some(options))
     }
+}
+
+fn folder(value: OsString, option: &str) -> Result<PathBuf, String> {
+    if value.is_empty() { Err(format!("{option} needs a folder, not nothing")) } else { Ok(value.into()) }
 }
 
 fn number<T: FromStr>(value: &OsString, needs: &str) -> Result<T, String> {

@@ -16,8 +16,10 @@ pub(crate) trait Reuse: Default {
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) objects: usize,
-    /// Of all objects. One that was used for something huge is not kept: it would hold that for ever.
+    /// Of all objects.
     pub(crate) bytes: usize,
+    /// Of one. If it was used for something huge, it is not kept: it would hold that for ever.
+    pub(crate) bytes_of_one: usize,
 }
 
 pub(crate) struct Pool<T> {
@@ -94,7 +96,8 @@ impl<T: Reuse> Drop for Pooled<T> {
         object.reset();
         let (bytes, bounds) = (object.bytes(), self.home.bounds);
         let mut kept = self.home.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.objects.len() < bounds.objects && kept.bytes + bytes <= bounds.bytes {
+        let fits = bytes <= bounds.bytes_of_one && kept.bytes + bytes <= bounds.bytes;
+        if fits && kept.objects.len() < bounds.objects {
             kept.objects.push(object);
             kept.bytes += bytes;
         }
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_reset_and_bounded() {
-        let pool = Pool::<Page>::new(Bounds { objects: 3, bytes: 1000 });
+        let pool = Pool::<Page>::new(Bounds { objects: 3, bytes: 1000, bytes_of_one: 700 });
         let page = |bytes: usize| {
             let mut page = pool.take();
             assert!(page.0.is_empty(), "what was used is not reset");
@@ -132,7 +135,7 @@ mod tests {
         assert_eq!(pool.usage(), Usage { taken: 1, reused: 0, kept: 1, bytes: 200 });
         drop(page(100));
         assert_eq!(pool.usage(), Usage { taken: 2, reused: 1, kept: 1, bytes: 200 });
-        drop(page(5000));
+        drop(page(800));
         assert_eq!(pool.usage(), Usage { taken: 3, reused: 2, kept: 0, bytes: 0 });
         drop([100, 100, 100, 100].map(page));
         assert_eq!(pool.usage(), Usage { taken: 7, reused: 2, kept: 3, bytes: 300 });

@@ -30,6 +30,7 @@ pub(crate) fn all(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(middleware::BODY))
         .layer(from_fn(middleware::time))
         .layer(from_fn(middleware::panics))
+        .layer(from_fn(middleware::own_site))
         .layer(from_fn_with_state(app.clone(), middleware::signals))
         .layer(from_fn(middleware::headers))
         .with_state(app.clone());

@@ -54,9 +54,14 @@ impl Connections {
         self.most.load(Relaxed)
     }
 
-    /// Waits for room for one more. It is free again when the permit is dropped.
-    async fn one_more(&self) -> OwnedSemaphorePermit {
-        let room = self.room.clone().acquire_owned().await.expect("it is never closed");
+    /// Waits until there is room for one more.
+    async fn has_room(&self) {
+        drop(self.room.acquire().await.expect("it is never closed"));
+    }
+
+    /// Takes the room for one. It is free again when the permit is dropped.
+    fn one_more(&self) -> OwnedSemaphorePermit {
+        let room = self.room.clone().try_acquire_owned().expect("nobody else takes what was waited for");
         self.most.fetch_max(self.open(), Relaxed);
         room
     }
@@ -73,10 +78,10 @@ pub(crate) async fn serve(
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
-            let room = room.one_more().await;
-            (listener.accept().await, room)
+            room.has_room().await;
+            listener.accept().await
         };
-        let (accepted, room) = tokio::select! {
+        let accepted = tokio::select! {
             next = next => next,
             () = &mut stop => break,
         };
@@ -85,6 +90,7 @@ pub(crate) async fn serve(
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
+        let room = room.one_more();
         let connection = graceful.watch(connection(stream, peer, routes.clone()));
         tokio::spawn(async move {
             // A client that vanished, or did not speak HTTP: there is nobody to tell.

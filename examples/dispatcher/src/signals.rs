@@ -31,7 +31,6 @@ impl<E> Signal<E> {
     }
 
     /// The receiver hears no more. Whether it was connected.
-    #[cfg(test)]
     pub(crate) fn disconnect(&self, receiver: &Arc<Receiver<E>>) -> bool {
         self.change(|receivers| {
             let (before, old) = (receivers.len(), Arc::downgrade(receiver));

@@ -1,13 +1,13 @@
 //! What must not be lost: records in an embedded store, on disk before anybody is told that they are.
 
-use crate::jobs::Work;
+use crate::jobs::Job;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde_json::Value;
 use std::path::Path;
 
 /// Keys, and their values as JSON.
 const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
-/// Jobs that nobody had begun when the service ended, in their order.
+/// Jobs that were not done when the service ended, in their order.
 const JOBS: TableDefinition<u64, &str> = TableDefinition::new("jobs");
 
 /// What the store may keep of itself in memory.
@@ -65,11 +65,12 @@ impl Store {
         Ok(self.database.begin_read()?.open_table(RECORDS)?.len()?)
     }
 
-    /// Keeps jobs for the next start.
-    pub(crate) fn keep_jobs(&self, jobs: &[Work]) -> Stored<()> {
+    /// Keeps these jobs for the next run, in the place of those that were kept before.
+    pub(crate) fn keep_jobs(&self, jobs: &[Job]) -> Stored<()> {
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(JOBS)?;
+            table.retain(|_, _| false)?;
             for (number, job) in (0..).zip(jobs) {
                 table.insert(number, serde_json::json!(job).to_string().as_str())?;
             }
@@ -77,19 +78,13 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// The jobs that were kept, once.
-    pub(crate) fn take_jobs(&self) -> Stored<Vec<Work>> {
-        let transaction = self.database.begin_write()?;
+    /// The jobs that were kept. They stay until others are: after a crash they are done once more rather than never.
+    pub(crate) fn kept_jobs(&self) -> Stored<Vec<Job>> {
         let mut jobs = Vec::new();
-        {
-            let mut table = transaction.open_table(JOBS)?;
-            for row in table.iter()? {
-                // What an older program wrote and this one does not know is not done.
-                jobs.extend(serde_json::from_str::<Work>(row?.1.value()));
-            }
-            table.retain(|_, _| false)?;
+        for row in self.database.begin_read()?.open_table(JOBS)?.iter()? {
+            // What an older program wrote and this one does not know is not done.
+            jobs.extend(serde_json::from_str::<Job>(row?.1.value()));
         }
-        transaction.commit()?;
         Ok(jobs)
     }
 }
@@ -104,6 +99,7 @@ fn make_tables(database: &Database) -> Stored<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::{Priority, Work};
     use serde_json::json;
 
     #[test]
@@ -112,12 +108,14 @@ mod tests {
         let records = [("a".to_owned(), json!({ "n": 1 })), ("b".to_owned(), json!([]))];
         let store = Store::open(Some(folder.path())).unwrap();
         store.write(&records).unwrap();
-        store.keep_jobs(&[Work::Wait { ms: 7 }]).unwrap();
+        let jobs = [Priority::Low, Priority::High].map(|priority| Job { work: Work::Wait { ms: 7 }, priority });
+        store.keep_jobs(&jobs).unwrap();
         drop(store);
         let store = Store::open(Some(folder.path())).unwrap();
         assert_eq!(store.read("a").unwrap().as_deref(), Some("{\"n\":1}"));
         assert_eq!((store.read("c").unwrap(), store.count().unwrap()), (None, 2));
-        assert_eq!(store.take_jobs().unwrap(), [Work::Wait { ms: 7 }]);
-        assert_eq!(store.take_jobs().unwrap(), []);
+        assert_eq!(store.kept_jobs().unwrap(), jobs);
+        store.keep_jobs(&jobs[1..]).unwrap();
+        assert_eq!(store.kept_jobs().unwrap(), jobs[1..]);
     }
 }

@@ -22,7 +22,7 @@ static ABOUT: About = About {
 
 /// What each connection has for what it receives.
 const BUFFER: usize = 48 << 10;
-/// A connection costs a file at each end. Beyond so many the leak would end the service for want of files.
+/// Each keeps a file open at the server's end. Beyond so many the leak would end the service for want of files.
 const MOST: usize = 1500;
 
 struct Connection {

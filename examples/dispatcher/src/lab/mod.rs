@@ -7,17 +7,18 @@ mod cache;
 mod callbacks;
 mod connections;
 mod cycle;
+mod exact;
 mod pinned;
 mod planted;
 mod tasks;
 
 use crate::visitors;
+use exact::Exact;
 use planted::Planted;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tenure::Mode;
 
 /// Seconds that visitors come for at most: at their pace, some hundred MiB.
 pub(crate) const LONGEST: u64 = 60;
@@ -82,14 +83,8 @@ const EXACT: &str =
 pub(crate) struct Lab {
     address: SocketAddr,
     lessons: Vec<Box<dyn Lesson>>,
-    planted: Mutex<Inside>,
-}
-
-struct Inside {
     /// For each lesson.
-    planted: Vec<Option<Planted>>,
-    /// The mode that comes back when nobody needs exact tracking any more.
-    before: Option<Mode>,
+    planted: Mutex<Vec<Option<Planted>>>,
 }
 
 impl Lab {
@@ -103,20 +98,20 @@ impl Lab {
             Box::<pinned::Pinned>::default(),
         ];
         let planted = lessons.iter().map(|_| None).collect();
-        Lab { address, lessons, planted: Mutex::new(Inside { planted, before: None }) }
+        Lab { address, lessons, planted: Mutex::new(planted) }
     }
 
     pub(crate) fn lessons(&self) -> &[Box<dyn Lesson>] {
         &self.lessons
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+    fn planted(&self) -> MutexGuard<'_, Vec<Option<Planted>>> {
         self.planted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn status(&self, n: usize) -> Status {
         let about = self.lessons[n].about();
-        let seconds_left = self.inside().planted[n].as_ref().map_or(0, Planted::seconds_left);
+        let seconds_left = self.planted()[n].as_ref().map_or(0, Planted::seconds_left);
         let note = if about.exact { EXACT } else { "" };
         Status { about, seconds_left, held: self.lessons[n].held(), note }
     }
@@ -124,34 +119,29 @@ impl Lab {
     /// Has visitors come for so long, to the leak and to its twin alike. False if there are some.
     pub(crate) fn plant(&self, n: usize, seconds: u64) -> bool {
         let about = self.lessons[n].about();
-        let mut inside = self.inside();
-        if inside.planted[n].as_ref().is_some_and(|planted| planted.seconds_left() > 0) {
+        let mut planted = self.planted();
+        if planted[n].as_ref().is_some_and(|planted| planted.seconds_left() > 0) {
             return false;
         }
-        if about.exact && inside.before.is_none() {
-            inside.before = Some(tenure::mode());
-            tenure::set_mode(Mode::Exact);
-        }
+        let exact = about.exact.then(Exact::begin);
         let paths = ["leak", "right"].map(|end| format!("/lab/{}/{end}", about.name));
         let visits = visitors::of_lab(self.address, paths, about.pause);
-        inside.planted[n] = Some(Planted::new(visits, Duration::from_secs(seconds)));
+        let visits = async move {
+            // It goes with the visitors, whatever ends them.
+            let _exact = exact;
+            visits.await;
+        };
+        planted[n] = Some(Planted::new(visits, Duration::from_secs(seconds)));
         true
     }
 
     /// Sends the visitors home and frees what leaked. Returns when that is done.
     pub(crate) async fn stop(&self, n: usize) {
-        let (planted, mode) = {
-            let mut inside = self.inside();
-            let mode = if self.lessons[n].about().exact { inside.before.take() } else { None };
-            (inside.planted[n].take(), mode)
-        };
+        let planted = self.planted()[n].take();
         if let Some(planted) = planted {
             planted.stop().await;
         }
         self.lessons[n].free();
-        if let Some(mode) = mode {
-            tenure::set_mode(mode);
-        }
     }
 
     pub(crate) async fn stop_all(&self) {

@@ -53,13 +53,21 @@ function suspects(list) {
   document.getElementById("suspects").replaceChildren(...items);
 }
 
+// Written only when it changes: it is read aloud then.
+function say(text) {
+  const status = document.getElementById("status");
+  if (status.textContent !== text) status.textContent = text;
+}
+
 async function renew() {
   if (!document.hidden) {
     try {
       (await ask("GET", "/lab/")).forEach(show);
       suspects((await ask("GET", "/debug/tenure/suspects")).suspects);
-    } catch {
-      // The service has ended, or is busy: the next time.
+      say("");
+    } catch (why) {
+      // The service has ended, or is busy.
+      say(`This is not up to date; tried again every two seconds: ${why.message}`);
     }
   }
   setTimeout(renew, 2000);

@@ -3,7 +3,7 @@
 use super::{Problem, aside, json};
 use crate::app::App;
 use crate::events::DocumentIndexed;
-use crate::index::ADDED;
+use crate::index::{ADDED, ADDED_BYTES, Refused};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -28,16 +28,29 @@ pub(crate) async fn index(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Document { path, text } = json(body, "/index", BODY)?;
-    let put = {
-        let app = app.clone();
-        // It stays when the request has gone: it is the index's.
-        async { aside(move || app.index_mut().put(&path, &text)).await }.in_scope("index")
+    let put = move || {
+        let id = app.index_mut().put(&path, &text)?;
+        // Here, because nobody comes back from here to a client that has gone.
+        app.document_indexed.send(&DocumentIndexed { id });
+        Ok::<_, Refused>(id)
     };
-    let Some(id) = put.await? else {
-        let line =
-            format!("/index: no room: there are {ADDED} documents, or this is one of the folder's; use another path");
-        return Err(Problem(StatusCode::CONFLICT, line));
-    };
-    app.document_indexed.send(&DocumentIndexed { id });
+    // It stays when the request has gone: it is the index's.
+    let id = async { aside(put).await }.in_scope("index").await?.map_err(problem)?;
     Ok(Json(json!({ "id": id })))
+}
+
+fn problem(why: Refused) -> Problem {
+    match why {
+        Refused::Taken => {
+            let line = "/index: this is one of the folder's documents: use another path";
+            Problem(StatusCode::CONFLICT, line.into())
+        }
+        Refused::Full => {
+            let most = ADDED_BYTES >> 20;
+            let line = format!(
+                "/index: no room: {ADDED} documents can be added, and {most} MiB of index: put it in the place of another"
+            );
+            Problem(StatusCode::INSUFFICIENT_STORAGE, line)
+        }
+    }
 }

@@ -2,45 +2,30 @@
 
 use super::{Problem, json};
 use crate::app::App;
-use crate::jobs::{Priority, State as Progress, WAITING, Work};
+use crate::jobs::{Job, State as Progress, WAITING};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 
 const BODY: &str =
     "send {\"work\":{\"words\":{\"most\":10}},\"priority\":\"high\"}, or {\"work\":{\"wait\":{\"ms\":100}}}";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Order {
-    work: Work,
-    #[serde(default)]
-    priority: Priority,
-}
-
 pub(crate) async fn queue(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let Order { work, priority } = json(body, "/jobs", BODY)?;
-    match app.jobs.queue(work, priority) {
-        Some(number) => {
-            let at = [(header::LOCATION, format!("/jobs/{number}"))];
-            Ok((StatusCode::ACCEPTED, at, Json(json!({ "job": number }))).into_response())
-        }
-        None => {
-            let line = format!("/jobs: {WAITING} jobs wait already, or the service ends: come back in a second");
-            let mut response = Problem(StatusCode::SERVICE_UNAVAILABLE, line).into_response();
-            response.headers_mut().insert(header::RETRY_AFTER, 1.into());
-            Ok(response)
-        }
-    }
+    let job: Job = json(body, "/jobs", BODY)?;
+    let number = app.jobs.queue(job).ok_or_else(|| {
+        let line = format!("/jobs: {WAITING} jobs wait already, or the service ends: come back in a second");
+        Problem(StatusCode::SERVICE_UNAVAILABLE, line)
+    })?;
+    let at = [(header::LOCATION, format!("/jobs/{number}"))];
+    Ok((StatusCode::ACCEPTED, at, Json(json!({ "job": number }))).into_response())
 }
 
 pub(crate) async fn state(

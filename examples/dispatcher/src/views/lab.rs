@@ -3,7 +3,6 @@
 use super::{Asked, Problem, Question};
 use crate::app::App;
 use crate::lab::{LONGEST, Lesson, Status};
-use crate::middleware;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -49,7 +48,7 @@ pub(crate) fn routes(app: &App) -> Router<Arc<App>> {
             .route(&format!("/lab/{name}/plant"), post(plant))
             .route(&format!("/lab/{name}/stop"), post(stop));
     }
-    routes.layer(axum::middleware::from_fn(middleware::same_site))
+    routes
 }
 
 async fn status(State(app): State<Arc<App>>) -> Json<Vec<Status>> {

@@ -15,9 +15,10 @@ pub(crate) mod search;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Query};
-use axum::http::{StatusCode, request::Parts};
+use axum::http::{StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 /// An answer that says in one line what is wrong, where, and what to do.
 pub(crate) struct Problem(pub(crate) StatusCode, pub(crate) String);
@@ -32,7 +33,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // What came with the request is quoted, and may hold anything.
         let line: String = self.1.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        (self.0, line + "\n").into_response()
+        let mut response = (self.0, line + "\n").into_response();
+        if self.0 == StatusCode::SERVICE_UNAVAILABLE {
+            // In seconds.
+            response.headers_mut().insert(header::RETRY_AFTER, 1.into());
+        }
+        response
     }
 }
 
@@ -73,8 +79,40 @@ pub(crate) fn json<T: DeserializeOwned>(
     serde_json::from_slice(&body).map_err(|why| Problem::bad(format!("{path}: the body is not read ({why}): {send}")))
 }
 
+/// As many as the event loop has threads for. More would wait in a queue without a bound.
+const ASIDE: usize = 512;
+static ROOM: Semaphore = Semaphore::const_new(ASIDE);
+
 /// Runs what takes long where it holds up no other request, in the tag of this one.
 pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(tenure::inherit(work)).await;
-    done.map_err(|why| Problem(StatusCode::INTERNAL_SERVER_ERROR, format!("this request failed ({why}); report it")))
+    let Ok(room) = ROOM.try_acquire() else {
+        let line = format!("{ASIDE} requests are worked at: come back in a second");
+        return Err(Problem(StatusCode::SERVICE_UNAVAILABLE, line));
+    };
+    let work = tenure::inherit(work);
+    let done = tokio::task::spawn_blocking(move || {
+        // The work goes on when the client has gone.
+        let _room = room;
+        work()
+    });
+    done.await
+        .map_err(|why| Problem(StatusCode::INTERNAL_SERVER_ERROR, format!("this request failed ({why}); report it")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_finds_no_room_is_told_to_come_back() {
+        {
+            let _all = ROOM.acquire_many(ASIDE as u32).await.unwrap();
+            let response = aside(|| ()).await.unwrap_err().into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
+        assert_eq!(aside(|| 1).await.ok(), Some(1));
+        assert!(aside::<()>(|| panic!("a planted panic")).await.is_err());
+        assert_eq!(ROOM.available_permits(), ASIDE);
+    }
 }

@@ -20,7 +20,8 @@ struct Record {
     value: Value,
 }
 
-/// Answered when all are on disk; if it is not answered with a 200, none is.
+/// Answered with a 200 when all are on disk. What is answered otherwise, or not at all, may be written or not, all of it or
+/// none: a client that was told nothing, or that it took too long, sends the same again, which its keys make safe.
 pub(crate) async fn write(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,

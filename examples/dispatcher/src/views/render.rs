@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::pool::Pooled;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::{HeaderName, header};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -20,23 +21,30 @@ impl Question for RenderQuestion {
     const TRY: &'static str = "/render/pooled?q=the";
 }
 
-/// A page that is sent from where it was rendered. When it is sent, its context goes back to the pool.
-struct Page(Pooled<Context>);
+type Answer = ([(HeaderName, &'static str); 1], Bytes);
 
-impl AsRef<[u8]> for Page {
+/// A page is sent from where it was rendered.
+fn answer(context: impl AsRef<[u8]> + Send + 'static) -> Answer {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Bytes::from_owner(context))
+}
+
+/// When its page is sent, it goes back to the pool.
+struct OnLoan(Pooled<Context>);
+
+impl AsRef<[u8]> for OnLoan {
     fn as_ref(&self) -> &[u8] {
-        self.0.page().as_bytes()
+        Context::as_ref(&self.0)
     }
 }
 
 pub(crate) async fn pooled(
     State(app): State<Arc<App>>,
     Asked(RenderQuestion { q }): Asked<RenderQuestion>,
-) -> Result<Bytes, Problem> {
+) -> Result<Answer, Problem> {
     aside(move || {
         let mut context = app.contexts.take();
         context.render(&app, &q);
-        Bytes::from_owner(Page(context))
+        answer(OnLoan(context))
     })
     .await
 }
@@ -44,11 +52,11 @@ pub(crate) async fn pooled(
 pub(crate) async fn plain(
     State(app): State<Arc<App>>,
     Asked(RenderQuestion { q }): Asked<RenderQuestion>,
-) -> Result<Bytes, Problem> {
+) -> Result<Answer, Problem> {
     aside(move || {
         let mut context = Context::default();
         context.render(&app, &q);
-        Bytes::copy_from_slice(context.page().as_bytes())
+        answer(context)
     })
     .await
 }

@@ -3,6 +3,8 @@
 use crate::support::{SOURCES, Server, command, wait_for};
 use serde_json::Value;
 use std::ops::Range;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// The lines of the function that leaks, in its file, and of its twin.
 struct Source {
@@ -36,11 +38,14 @@ impl Source {
         self.line(row).is_some_and(|line| self.leak.contains(&line)) && row["name"].as_str().unwrap().contains("::leak")
     }
 
+    fn names_twin(&self, rows: &[Value]) -> bool {
+        let twin = |row: &Value| self.line(row).is_some_and(|line| self.right.contains(&line));
+        rows.iter().any(|row| twin(row) || row["name"].as_str().unwrap().contains("/right"))
+    }
+
     /// No row is of the twin.
     fn acquit(&self, rows: &[Value]) {
-        let twin = |row: &&Value| self.line(row).is_some_and(|line| self.right.contains(&line));
-        let named = rows.iter().find(|row| twin(row) || row["name"].as_str().unwrap().contains("/right"));
-        assert!(named.is_none(), "the twin is named: {rows:#?}");
+        assert!(!self.names_twin(rows), "the twin is named: {rows:#?}");
     }
 }
 
@@ -124,25 +129,81 @@ fn a_cache() {
     is_suspect("cache");
 }
 
+/// As it is shipped, where the clock goes by time, too:
+/// `cargo test --release -p tenure-dispatcher -- --ignored`.
+#[test]
+#[ignore = "depends on time: needs a machine of its own"]
+fn a_leak_is_named_within_a_minute() {
+    let (server, source) = (Server::start(&mut command(&["--port", "0"])), Source::read("cycle"));
+    let seen = old_collections(&server);
+    sleep(Duration::from_secs(30));
+    let collections = old_collections(&server) - seen;
+    assert!(collections >= 20, "{collections} old collections in 30 s");
+    server.post("/lab/cycle/plant?seconds=60", "").ok();
+    let start = Instant::now();
+    let named = wait_for("the line that leaks", || {
+        let found = suspects(&server);
+        source.acquit(&found);
+        match found.iter().find(|suspect| suspect["kind"] == "line") {
+            Some(first) if source.is_leak(first) => Ok(start.elapsed()),
+            _ => Err(format!("{found:#?} after {} old collections", old_collections(&server))),
+        }
+    });
+    println!("{collections} old collections in 30 s; named after {named:.0?}");
+    assert!(named < Duration::from_secs(60), "named after {named:?}");
+}
+
 #[test]
 fn pinned_pages() {
     let (server, source) = (server(), Source::read("pinned"));
     let planted = server.post("/lab/pinned/plant", "").ok().json();
     assert!(planted["note"].as_str().unwrap().contains("every allocation is tracked"), "{planted}");
+    assert_eq!(mode(&server), "exact");
     wait_for("the survivors", || {
         let retention = server.json("/debug/tenure/retention");
         let survivors = retention["survivors"].as_array().unwrap();
-        source.acquit(survivors);
         source.acquit(&suspects(&server));
+        // In the middle of a burst, of which the twin's blocks live for a moment, too: later.
+        if source.names_twin(survivors) {
+            return Err(format!("{survivors:#?}"));
+        }
+        if server.post("/lab/pinned/plant", "").status() == 200 {
+            println!("pinned: planted once more");
+        }
         let keeps = |row: &Value, what: &str| row["kept"][what].as_u64().unwrap();
         match survivors.first() {
             Some(first) if source.is_leak(first) && keeps(first, "kept") > 4 * keeps(first, "bytes") => Ok(()),
             _ => Err(format!("{survivors:#?}")),
         }
     });
-    assert_eq!(server.json("/debug/tenure/mode")["mode"], "exact");
     server.post("/lab/pinned/stop", "").ok();
-    assert_eq!(server.json("/debug/tenure/mode")["mode"], "sampled");
+    assert_eq!(mode(&server), "sampled");
+}
+
+fn mode(server: &Server) -> String {
+    server.json("/debug/tenure/mode")["mode"].as_str().unwrap().to_owned()
+}
+
+/// Exact tracking ends with the visitors, though nobody sends them home, unless it was there before them.
+#[test]
+fn the_mode_comes_back() {
+    for (tenure, before) in [("", "sampled"), ("exact", "exact")] {
+        let server = Server::small(tenure);
+        for _ in 0..2 {
+            server.post("/lab/pinned/plant?seconds=1", "").ok();
+            wait_for("the end of the visits", || {
+                let lab = server.json("/lab/");
+                let pinned = lab.as_array().unwrap().iter().find(|leak| leak["name"] == "pinned").unwrap();
+                if pinned["seconds_left"] == 0 { Ok(()) } else { Err(lab.to_string()) }
+            });
+        }
+        wait_for("the mode", || match mode(&server) {
+            mode if mode == before => Ok(()),
+            other => Err(other),
+        });
+        server.post("/lab/pinned/stop", "").ok();
+        assert_eq!(mode(&server), before);
+    }
 }
 
 /// One visit to each, without visitors.

@@ -78,7 +78,7 @@ fn what_the_pool_saves_is_seen() {
         };
         row("/render/pooled").zip(row("/render/plain")).ok_or_else(|| routes.to_string())
     });
-    let allocated = |row: &Value| number(&row["allocated_bytes"]["p50"]);
+    let allocated = |row: &Value| number(&row["allocated_bytes"]["mean"]);
     assert!(allocated(&row.0) * 2.0 < allocated(&row.1), "{row:#?}");
 }
 

@@ -74,10 +74,18 @@ impl Server {
         self.connect().send("POST", path, &[], body)
     }
 
-    /// Asks it to end, as ctrl-c does.
-    pub(crate) fn interrupt(&self) {
+    /// What it counts of itself.
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        let figures = self.json("/debug/tenure/figures");
+        let mut all = figures["figures"].as_array().expect("a list").iter();
+        let figure = all.find(|figure| figure["name"] == name).unwrap_or_else(|| panic!("no {name} in {figures}"));
+        figure["value"].as_f64().expect("a number")
+    }
+
+    /// Sends it a signal: INT, as ctrl-c does, or TERM.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
     }
 }
 
