@@ -55,6 +55,6 @@ mod tests {
         // One of another test's may have come a moment before.
         let history = history::read();
         let last = history.points.last().expect("a point");
-        assert!(last.committed > 0 && history.now_ms - last.at_ms < 60_000, "{last:?} at {}", history.now_ms);
+        assert!(history.now_ms - last.at_ms < 60_000, "{last:?} at {}", history.now_ms);
     }
 }
