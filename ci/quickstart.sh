@@ -20,7 +20,7 @@ get() {
 get "" | grep -q "tenure: where the memory goes" || { echo "there is no dashboard"; exit 1; }
 sleep 5
 get "routes?format=text" | grep -q "/search" || { echo "nobody visits the service"; exit 1; }
-kill -INT "$service"
+kill "$service"
 wait "$service" || { echo "the service did not end in an orderly way"; exit 1; }
 # An empty output would be no success.
 cargo run --quiet --release --example quickstart | tee "$out"
