@@ -160,6 +160,31 @@ fn ages_cost_only_what_grows_old() {
     });
 }
 
+/// Threads that are exact for a scope at a time share what guesses take: a service measures one request in a hundred, on whichever of
+/// its threads.
+#[test]
+fn threads_share_predictors() {
+    alone("threads_share_predictors", || {
+        const THREADS: usize = 24;
+        let (turn, all) = (std::sync::Mutex::new(()), std::sync::Barrier::new(THREADS));
+        let before = own();
+        let work = || {
+            for path in 0..64 {
+                let _one = turn.lock().expect("no panic");
+                let _exact = tenure::exact_scope();
+                (0..4).for_each(|_| tree(path, 20));
+            }
+            // None of them ends before all have done it.
+            all.wait();
+        };
+        std::thread::scope(|threads| (0..THREADS).for_each(|_| _ = threads.spawn(work)));
+        let grown = own() - before;
+        println!("{grown} bytes for {THREADS} threads");
+        // The table of one predictor alone is more than 64 KiB; of each thread's own there would be as many as threads.
+        assert!(grown <= PREDICTOR + PIECES + THREADS * 64 * KIB, "{grown}");
+    });
+}
+
 /// However many stacks come again and again.
 #[test]
 fn predictors_are_bounded() {

@@ -14,8 +14,9 @@
 //! under the first three return addresses, of which two are found by their rules. (One address tells the stacks of a
 //! parser apart in 40 % of all cases, three do in 86 %, and more add little.)
 //!
-//! One predictor for each thread that tracks every block, in the allocator's own memory, and bounded: the record that was
-//! not right for longest gives its place to a new one.
+//! One predictor for each thread that tracks every block now, in the allocator's own memory, and bounded: the record that was
+//! not right for longest gives its place to a new one. When a thread's last exact scope is over, or it ends, the next one that is exact
+//! goes on with its predictor.
 
 use super::last::{Last, Walker};
 use super::unwind::{self, By, Frame, Kind, Registers, load};
@@ -119,7 +120,7 @@ fn mix(hash: usize, word: usize) -> usize {
 }
 
 impl Predictor {
-    /// One that an ended thread has left, or a new one. Null if memory is out.
+    /// One that a thread has left, or a new one. Null if memory is out.
     #[cold]
     pub(super) fn adopt() -> *mut Predictor {
         let mut parked = PARKED.lock();
@@ -144,7 +145,7 @@ impl Predictor {
         p
     }
 
-    /// The thread ends: the next one goes on with its predictor.
+    /// The thread needs it no more: the next one goes on with it.
     ///
     /// # Safety
     /// It is the caller's, who forgets it.

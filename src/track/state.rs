@@ -43,6 +43,11 @@ impl State {
     /// One scope more, or one less, that wants every block of this thread tracked.
     pub(crate) fn want_exact(&mut self, on: bool) {
         self.0[EXACT] = if on { self.0[EXACT] + 1 } else { self.0[EXACT].saturating_sub(1) };
+        // Megabytes: many threads that are exact now and then share a few. Not while a stack is captured with it: a signal's handler
+        // may have had the scope.
+        if !super::is_exact(self) && self.0[CAPTURING] == 0 {
+            self.park_predictor();
+        }
     }
 
     #[inline]
@@ -138,15 +143,21 @@ impl State {
         std::ptr::with_exposed_provenance_mut(self.0[PREDICTOR] as usize)
     }
 
+    /// Leaves the predictor, if there is one, to whoever needs one next.
+    fn park_predictor(&mut self) {
+        if self.0[PREDICTOR] != 0 {
+            // SAFETY: it is this thread's, and forgotten here.
+            unsafe { Predictor::park(self.predictor()) };
+            self.0[PREDICTOR] = 0;
+        }
+    }
+
     /// The thread ends: what it used is left for the next one.
     pub(crate) fn end(&mut self) {
         if let Some(table) = self.table() {
             table.park();
         }
-        if self.0[PREDICTOR] != 0 {
-            // SAFETY: it is this thread's, and forgotten below.
-            unsafe { Predictor::park(self.predictor()) };
-        }
+        self.park_predictor();
         watch::release(self.watch());
         self.0 = [0; 8];
     }
