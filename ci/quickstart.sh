@@ -8,7 +8,7 @@ trap 'rm -f "$out"' EXIT
 cargo build --quiet --release -p tenure-dispatcher
 cargo run --quiet --release -p tenure-dispatcher -- --port 0 >"$out" &
 service=$!
-trap 'kill "$service" 2>/dev/null; rm -f "$out"' EXIT
+trap 'kill "$service" 2>/dev/null || true; rm -f "$out"' EXIT
 for _ in $(seq 100); do grep -q "http://" "$out" && break; sleep 0.2; done
 cat "$out"
 port=$(grep -o "127.0.0.1:[0-9]*" "$out" | cut -d: -f2)
