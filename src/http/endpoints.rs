@@ -31,7 +31,7 @@ pub(crate) const LONGEST_BODY: usize = 64 << 10;
 pub struct Endpoints(Arc<Inner>);
 
 /// Reads the program's figures.
-type ReadFigures = Box<dyn Fn(&mut Figures) + Send + Sync>;
+type ReadFigures = Arc<dyn Fn(&mut Figures) + Send + Sync>;
 
 pub(super) struct Inner {
     /// What the builder's methods chose. Written while the program sets its endpoints up, read by each request for a moment.
@@ -44,7 +44,7 @@ pub(super) struct Inner {
 struct Chosen {
     access: Access,
     read_only: bool,
-    figures: Vec<Arc<ReadFigures>>,
+    figures: Vec<ReadFigures>,
     routes: Option<Routes>,
     links: Vec<Link>,
 }
@@ -131,7 +131,7 @@ impl Endpoints {
     /// ```
     #[must_use]
     pub fn figures(self, read: impl Fn(&mut Figures) + Send + Sync + 'static) -> Self {
-        self.choose(|chosen| chosen.figures.push(Arc::new(Box::new(read))))
+        self.choose(|chosen| chosen.figures.push(Arc::new(read)))
     }
 
     /// Shows these statistics by route, in `/metrics` and on the page.

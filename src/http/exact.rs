@@ -1,5 +1,5 @@
-//! Exact tracking for a while: it ends by itself, because whoever asked for it over HTTP may be gone, and it costs the program a
-//! tenth of its speed.
+//! Exact tracking for a while: it ends by itself, because whoever asked for it over HTTP may be gone, and it may cost the program
+//! half of its speed (`benches/README.md`).
 //!
 //! The mode is the process', so this is, too.
 

@@ -131,17 +131,17 @@ impl Cancel {
 
     /// An error if nobody waits for the answer.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        match *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        self.wait(Duration::ZERO)
+    }
+
+    /// Waits for so long, or until nobody waits for the answer: an error then.
+    pub(super) fn wait(&self, time: Duration) -> Result<(), Fault> {
+        let cancelled = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.0.1.wait_timeout_while(cancelled, time, |cancelled| !*cancelled);
+        match *waited.unwrap_or_else(PoisonError::into_inner).0 {
             true => Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "whoever asked has gone")),
             false => Ok(()),
         }
-    }
-
-    /// Waits for so long, or until nobody waits for the answer: `false` then.
-    pub(super) fn wait(&self, time: Duration) -> bool {
-        let cancelled = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.1.wait_timeout_while(cancelled, time, |cancelled| !*cancelled);
-        !*waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

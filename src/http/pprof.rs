@@ -6,7 +6,7 @@ use crate::export::{Shown, pprof_with};
 use crate::generation::{Generation, collect};
 use crate::snapshot::{By, Snapshot};
 use crate::symbols::Symbols;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use std::time::Duration;
 
 /// The longest time of which one can ask for the difference.
@@ -51,10 +51,7 @@ fn profile(call: &Call<'_>, name: &str, shown: Shown) -> Result<Answer, Fault> {
     let Some(seconds) = seconds else { return call.job(|names| answer(names, None)) };
     let _between = call.inner.jobs.between()?;
     let earlier = call.job(|_| crate::snapshot())?;
-    if !call.cancel.wait(Duration::from_secs(seconds)) {
-        // Nobody reads this.
-        return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "whoever asked has gone"));
-    }
+    call.cancel.wait(Duration::from_secs(seconds))?;
     call.inner.jobs.go_on(|names| answer(names, Some(&earlier)))
 }
 
