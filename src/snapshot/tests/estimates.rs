@@ -128,6 +128,9 @@ fn one_large_block_has_narrow_limits() {
     let one = Estimate { value: 8e5, standard_error: 4.0, samples: 1 };
     let (low, high) = one.interval(0.95);
     assert!((low - (8e5 - 7.84)).abs() < 0.01 && (high - (8e5 + 7.84)).abs() < 0.01, "{low} {high}");
+    // Below, the limits of a Poisson count, as printed in tables: it is not as good as normally distributed.
+    let (low, high) = Estimate { value: 100.0, standard_error: 10.0, samples: 1 }.interval(0.95);
+    assert!((low - 81.364).abs() < 0.001 && (high - 121.627).abs() < 0.001, "{low} {high}");
     // The two ways meet where one takes over.
     let [below, above] =
         [999.0, 1001.0].map(|n: f64| Estimate { value: n, standard_error: n.sqrt(), samples: 1 }.interval(0.95));
