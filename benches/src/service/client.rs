@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub(super) struct Load {
     pub(super) connections: usize,
-    pub(super) warm_up: f64,
     pub(super) seconds: f64,
     /// Requests per second of all; none for as many as can be.
     pub(super) rate: Option<f64>,
@@ -39,7 +38,7 @@ impl Load {
         let mut command = cores::clients()?;
         let rate = self.rate.unwrap_or(0.0);
         command.arg(address);
-        command.args([self.connections as f64, self.warm_up, self.seconds, rate].map(|n| n.to_string()));
+        command.args([self.connections as f64, self.seconds, rate].map(|n| n.to_string()));
         let child = command.stdout(Stdio::piped()).spawn().map_err(|why| format!("the clients: {why}"))?;
         Ok(Clients(child))
     }
@@ -64,16 +63,15 @@ impl Clients {
 pub(super) fn main(arguments: &[String]) -> Result<(), String> {
     let [address, numbers @ ..] = arguments else { return Err("no address".into()) };
     let numbers: Vec<f64> = numbers.iter().filter_map(|text| text.parse().ok()).collect();
-    let [connections, warm_up, seconds, rate] = numbers[..] else { return Err("not four numbers".into()) };
-    let begin = Instant::now() + Duration::from_secs_f64(warm_up);
-    let end = begin + Duration::from_secs_f64(seconds);
+    let [connections, seconds, rate] = numbers[..] else { return Err("not three numbers".into()) };
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
     let mix = Mix::new();
     let clients: Vec<_> = std::thread::scope(|threads| {
         let one = |i| {
             let mix = &mix;
             threads.spawn(move || {
                 let pace = (rate > 0.0).then(|| Duration::from_secs_f64(connections / rate));
-                one(address, mix, i, begin, end, pace).map_err(|why| format!("client {i}: {why}"))
+                one(address, mix, i, end, pace).map_err(|why| format!("client {i}: {why}"))
             })
         };
         let all: Vec<_> = (0..connections as usize).map(one).collect();
@@ -89,12 +87,11 @@ pub(super) fn main(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// One connection, until the end. Latencies in nanoseconds of what was asked after the beginning.
+/// One connection, until the end. Latencies in nanoseconds.
 fn one(
     address: &str,
     mix: &Mix,
     number: usize,
-    begin: Instant,
     end: Instant,
     pace: Option<Duration>,
 ) -> Result<Vec<u64>, std::io::Error> {
@@ -115,9 +112,7 @@ fn one(
             break;
         }
         send(&mut stream, request, &mut body)?;
-        if asked >= begin {
-            nanos.push(asked.elapsed().as_nanos() as u64);
-        }
+        nanos.push(asked.elapsed().as_nanos() as u64);
     }
     Ok(nanos)
 }

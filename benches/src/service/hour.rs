@@ -16,7 +16,7 @@ pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
     let program = service.build(room, options.built)?;
     let running = Running::start(service, &program)?;
     let requests = if options.smoke { 1000.0 } else { REQUESTS };
-    let load = Load { connections: options.connections, warm_up: 0.0, seconds: options.seconds, rate: None };
+    let load = Load { connections: options.connections, seconds: options.seconds, rate: None };
     let (mut done, mut warm) = (0.0, None);
     println!("| requests | resident |\n| --- | --- |");
     while done < requests {

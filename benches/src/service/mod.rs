@@ -1,7 +1,7 @@
 //! The dispatcher under load: with tenure, and, without any instruments, with other allocators.
 //!
-//! The service has one core and its clients the other, so that neither takes time from the other. A round starts each
-//! service anew, in shuffled order, so that a ratio compares neighbours in time.
+//! The service has one core and its clients the other, so that neither takes time from the other. Services that are compared
+//! take short turns, so that a ratio compares neighbours in time.
 //!
 //! | measurement | what |
 //! | --- | --- |

@@ -4,11 +4,11 @@ use super::server::SERVICES;
 
 const USAGE: &str = "\
 usage: cargo bench -p tenure-benches --bench service [-- options]
-  --rounds N         each service once in each (15)
-  --seconds N        of measured load in a round, after one of warm-up (4)
+  --rounds N         each service once in each (60; of scrapes 30)
+  --seconds N        of measured load in a turn (0.5; of scrapes 1, of an hour 10)
   --connections N    clients (16)
   --rate N           requests per second for latencies (2500)
-  --only A,B         only these services (sampled,exact,mimalloc,jemalloc,system)
+  --only A,B         only these services (sampled,exact,off,mimalloc,jemalloc,system)
   --scrape           what scrapes do to the requests beside them
   --hour             whether resident memory stays, over as many requests as an hour brings
   --seed N           the order (1)
@@ -39,8 +39,8 @@ impl Options {
     pub(super) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
         let mut options = Options {
             measurement: Measurement::Speed,
-            rounds: 15,
-            seconds: 4.0,
+            rounds: 0,
+            seconds: 0.0,
             connections: 16,
             rate: 2500.0,
             only: vec![],
@@ -67,6 +67,17 @@ impl Options {
                 _ if from_cargo_bench => return Err(format!("unknown argument {argument}\n{USAGE}")),
                 _ => (),
             }
+        }
+        let (rounds, seconds) = match options.measurement {
+            Measurement::Speed => (60, 0.5),
+            Measurement::Scrape => (30, 1.0),
+            Measurement::Hour => (1, 10.0),
+        };
+        if options.rounds == 0 {
+            options.rounds = rounds;
+        }
+        if options.seconds == 0.0 {
+            options.seconds = seconds;
         }
         // `cargo test --benches` passes the arguments of a test harness, and no `--bench`.
         options.smoke |= !from_cargo_bench;

@@ -22,7 +22,7 @@ const SHARE: f64 = 0.5;
 pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
     let service = &SERVICES[0];
     let program = service.build(room, options.built)?;
-    let full = Load { connections: options.connections, warm_up: 1.0, seconds: options.seconds, rate: None };
+    let full = Load { connections: options.connections, seconds: options.seconds, rate: None };
     println!(
         "| scraped every {} ms | p99 alone | p99 beside it | moved by, 95 % interval | a scrape takes |",
         EVERY.as_millis()
@@ -30,10 +30,10 @@ pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
     println!("| --- | --- | --- | --- | --- |");
     for path in SCRAPED {
         let (mut alone, mut beside, mut took) = (vec![], vec![], vec![]);
+        let running = Running::start(service, &program)?;
+        let most = Load { seconds: 5.0 * full.seconds, ..full }.run(&running.address)?.per_second;
+        let steady = Load { rate: Some(most * SHARE), ..full };
         for round in 1..=options.rounds {
-            let running = Running::start(service, &program)?;
-            let most = Load { seconds: full.seconds.min(1.0), ..full }.run(&running.address)?.per_second;
-            let steady = Load { rate: Some(most * SHARE), ..full };
             // In turns, so that what changes with time is no difference.
             let (quiet, (scraped, mut times)) = if round % 2 == 1 {
                 let quiet = steady.run(&running.address)?;
@@ -42,10 +42,9 @@ pub(super) fn run(options: &Options, room: &Path) -> Result<(), String> {
                 let scraped = while_scraped(&steady, &running.address, path)?;
                 (steady.run(&running.address)?, scraped)
             };
-            eprintln!(
-                "round {round}/{}: {path}: p99 {:.0} µs, then {:.0} µs",
-                options.rounds, quiet.p99_us, scraped.p99_us
-            );
+            if round % 10 == 0 || round == options.rounds {
+                eprintln!("{path}: round {round}/{}", options.rounds);
+            }
             alone.push(quiet.p99_us);
             beside.push(scraped.p99_us);
             // The first one looks names up.

@@ -14,7 +14,7 @@ pub(super) struct Service {
     tenure: &'static str,
 }
 
-pub(super) const SERVICES: [Service; 5] = [
+pub(super) const SERVICES: [Service; 6] = [
     Service {
         name: "sampled",
         features: &[],
@@ -25,6 +25,8 @@ pub(super) const SERVICES: [Service; 5] = [
         features: &[],
         tenure: "exact,depth=64,young=64MiB,young_per_middle=8,middle_per_old=8,idle=10s",
     },
+    // The allocator alone, to tell what the instruments cost from what it costs itself.
+    Service { name: "off", features: &[], tenure: "off,collect=off" },
     Service { name: "mimalloc", features: &["--no-default-features", "--features", "mimalloc"], tenure: "" },
     Service { name: "jemalloc", features: &["--no-default-features", "--features", "jemalloc"], tenure: "" },
     Service { name: "system", features: &["--no-default-features"], tenure: "" },
