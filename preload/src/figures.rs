@@ -56,9 +56,8 @@ pub extern "C" fn mallinfo2() -> Mallinfo2 {
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo() -> Mallinfo {
     let m = mallinfo2();
-    let all = [
-        m.arena, m.ordblks, m.smblks, m.hblks, m.hblkhd, m.usmblks, m.fsmblks, m.uordblks, m.fordblks, m.keepcost,
-    ];
+    let all =
+        [m.arena, m.ordblks, m.smblks, m.hblks, m.hblkhd, m.usmblks, m.fsmblks, m.uordblks, m.fordblks, m.keepcost];
     Mallinfo { fields: all.map(|n| c_int::try_from(n).unwrap_or(c_int::MAX)) }
 }
 

@@ -243,7 +243,8 @@ pub fn trim() -> bool {
 #[inline(never)]
 fn die_of(what: &str, p: *mut u8) -> ! {
     if marks::segment(p) != Segment::Marked || p.addr() % arena::SEGMENT >= arena::USABLE * SLICE {
-        let inside = if slices::contains(p) { "is no block's beginning" } else { "lies outside of this allocator's memory" };
+        let inside =
+            if slices::contains(p) { "is no block's beginning" } else { "lies outside of this allocator's memory" };
         die!("{what} of {p:p}, which {inside}");
     }
     // SAFETY: a segment with marks has metadata. What is read without a lock is printed only.
@@ -262,7 +263,10 @@ fn die_of(what: &str, p: *mut u8) -> ! {
             if block == p {
                 die!("{what} of {p:p}, which nobody holds: it was freed before, or never handed out ({size} bytes)");
             }
-            die!("{what} of {p:p}, {} bytes after the beginning of a block of {size} bytes at {block:p}", p.addr() - block.addr())
+            die!(
+                "{what} of {p:p}, {} bytes after the beginning of a block of {size} bytes at {block:p}",
+                p.addr() - block.addr()
+            )
         }
     }
 }
