@@ -1,7 +1,7 @@
 // Blocks that one thread allocates, others resize and free.
 #include "check.h"
 
-enum { THREADS = 8, SLOTS = 4096, ROUNDS = 200000 };
+enum { THREADS = 8, SLOTS = 4096, ROUNDS = 30000 };
 static void *slots[SLOTS];
 
 typedef struct {
