@@ -36,6 +36,55 @@ global_asm!(
     nothing = sym NOTHING,
 );
 
+// Before a program's own code runs, while the loader still joins program and libraries, functions that choose other functions
+// (IFUNC) are called, and may allocate. The loader's thread has zeroes for thread-local variables then. This is such a
+// function, of ours: it is called when the rest of the library is joined, and before the program is, and writes the pop words. Later
+// the loader writes the variables' initial values over everything: `thread::attach` knows of that.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+global_asm!(
+    ".pushsection .text.tenure_begin,\"ax\",@progbits",
+    ".p2align 4",
+    ".type tenure_begin, @gnu_indirect_function",
+    "tenure_begin:",
+    "mov rax, qword ptr [rip + tenure_words@gottpoff]",
+    "add rax, qword ptr fs:[0]",
+    "lea rcx, [rip + {nothing}]",
+    "mov edx, {pop}",
+    "2:",
+    "mov qword ptr [rax + rdx * 8 - 8], rcx",
+    "dec edx",
+    "jnz 2b",
+    // What was chosen: nobody calls it.
+    "lea rax, [rip + tenure_words_begun]",
+    "tenure_words_begun:",
+    "ret",
+    ".size tenure_begin, . - tenure_begin",
+    ".popsection",
+    // The loader calls it to write down here what it chose.
+    ".pushsection .data.rel.ro.tenure_begin,\"aw\",@progbits",
+    ".p2align 3",
+    ".globl tenure_begins",
+    ".hidden tenure_begins",
+    "tenure_begins:",
+    ".quad tenure_begin",
+    ".popsection",
+    pop = const POP,
+    nothing = sym NOTHING,
+);
+
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+unsafe extern "C" {
+    static tenure_begins: usize;
+}
+
+/// Keeps the linker from leaving it out.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+#[used]
+static BEGINS: &usize = {
+    // SAFETY: the word is there, and is written before anybody reads it. Nobody does.
+    unsafe { &tenure_begins }
+};
+
 /// In place of what `thread_local!` makes.
 pub(super) struct Here;
 pub(super) static WORDS: Here = Here;

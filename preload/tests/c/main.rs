@@ -46,6 +46,15 @@ fn constructors_threads_libraries_and_exit() {
 }
 
 #[test]
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn before_the_program_is_joined() {
+    for now in ["-Wl,-z,lazy", "-Wl,-z,now"] {
+        let Some(program) = compile("ifunc", "ifunc.c", &[now]) else { return };
+        MODES.iter().for_each(|mode| Program::new(&program).tenure(mode).passes());
+    }
+}
+
+#[test]
 fn forks_while_threads_allocate() {
     let Some(program) = compile("forks", "forks.c", &[]) else { return };
     // More by hand: TENURE_FORKS=20000.
