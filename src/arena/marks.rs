@@ -56,6 +56,21 @@ pub(super) unsafe fn commit(base: *mut u8) -> bool {
     unsafe { os::commit(base.wrapping_add(AT), SLICES * SLICE) }
 }
 
+/// Gives back the memory of marks that are all 0.
+///
+/// # Safety
+/// The range lies in a segment that has marks, and no block in it is anybody's.
+pub(super) unsafe fn purge(from: *mut u8, len: usize) {
+    let os_page = os::page_size();
+    // SAFETY: by the caller's promise.
+    let marks = unsafe { at(from) } as *const AtomicU8;
+    let (first, end) = (marks.addr().next_multiple_of(os_page), (marks.addr() + len / GRAIN) & !(os_page - 1));
+    if first < end {
+        // SAFETY: committed, and read as 0 before and after.
+        unsafe { os::purge(marks.cast_mut().cast::<u8>().with_addr(first), end - first) };
+    }
+}
+
 /// A segment is this from now on.
 pub(super) fn note(base: *mut u8, segment: Segment) {
     // Release because whoever finds it marked reads marks. It finds so at an address that it was given, which came later.

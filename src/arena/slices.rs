@@ -303,6 +303,11 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Result<usize, Unpurged> {
     drop(arena);
     // SAFETY: the run is committed, and nobody's.
     let done = unsafe { os::purge(at, n * SLICE) };
+    #[cfg(feature = "c-interface")]
+    // SAFETY: as above: no block is in the run, and none will be before it is back.
+    unsafe {
+        marks::purge(at, n * SLICE)
+    };
     let mut arena = ARENA.lock();
     arena.purging = None;
     // SAFETY: as above.
