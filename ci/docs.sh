@@ -5,4 +5,4 @@ cd "$(dirname "$0")/.."
 export RUSTDOCFLAGS="-D warnings"
 cargo doc --quiet --no-deps
 cargo doc --quiet --no-deps -p tenure --features cli,axum
-cargo doc --quiet --no-deps -p tenure --document-private-items --features internals,cli,axum
+cargo doc --quiet --no-deps -p tenure --document-private-items --features internals,cli,axum,c-interface

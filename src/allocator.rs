@@ -1,5 +1,8 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
+#[cfg(feature = "c-interface")]
+pub mod c;
+
 use crate::arena;
 use crate::config::{self, Config, Dumps, HugePages, Limits, Mode, Thresholds, bounds};
 use crate::generation::{self, clock, collector, helper, limits, pressure, relief};
@@ -276,6 +279,10 @@ pub(crate) struct Hooks;
 
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
+        // A library that programs are loaded with serves other libraries' first allocations before it is told that it is
+        // there, and those have call stacks, too. Nobody else runs yet, nor waits for the loader.
+        #[cfg(feature = "c-interface")]
+        unwind::init();
         track::configure(config);
         generation::begin(config);
         limits::set(config.limits);

@@ -366,16 +366,39 @@ fn boot<S: SlowPath>(config: &Config, registry: &mut Registry) {
     registry.booted = true;
 }
 
+#[cfg(feature = "c-interface")]
+impl Registry {
+    /// The only heap that there is has these words, and they know nothing of it: the loader has written the initial values of
+    /// thread-local variables over them, see `initial_exec`. Its magazines are left alone, as those of a thread that a fork left behind.
+    fn forget_the_loaders(&mut self, words: &Words) {
+        // SAFETY: heaps live for ever.
+        if let Some(only) = unsafe { self.first.as_ref() }
+            && only.next.load(Ordering::Relaxed).is_null()
+            && std::ptr::eq(only.words.load(Ordering::Relaxed), words)
+        {
+            only.words.store(null_mut(), Ordering::Relaxed); // Relaxed, all of it: under the lock
+            shard::leave(only.shard.get());
+            self.threads -= 1;
+        }
+    }
+}
+
 #[cold]
 fn attach<S: SlowPath>(config: &Config, words: &Words) -> Option<&'static Heap> {
+    // What is called here for the first time may itself allocate, where this is the C library's allocator, too. It is served
+    // like a thread that has ended.
+    words.heap.store(Heap::ENDED, Ordering::Relaxed); // Relaxed: this thread's own
     let mut registry = REGISTRY.lock();
     if !registry.booted {
         boot::<S>(config, &mut registry);
     }
+    #[cfg(feature = "c-interface")]
+    registry.forget_the_loaders(words);
     let mut heap = registry.parked;
     if heap.is_null() {
         heap = private::take(size_of::<Heap>()).cast();
         if heap.is_null() {
+            words.heap.store(null_mut(), Ordering::Relaxed); // Relaxed: as above
             return None;
         }
         // Zeroed memory is a heap without a thread, but for the pop words.
