@@ -56,10 +56,10 @@ pub(crate) mod objects;
 pub(crate) mod owned;
 #[cfg(not(loom))]
 pub(crate) mod process;
-#[cfg(all(feature = "c-interface", not(loom)))]
-pub(crate) mod startup;
 #[cfg(not(loom))]
 pub(crate) mod relatives;
+#[cfg(all(feature = "c-interface", not(loom)))]
+pub(crate) mod startup;
 #[cfg(not(loom))]
 mod unix;
 

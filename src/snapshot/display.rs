@@ -168,6 +168,7 @@ impl fmt::Display for Part<'_> {
         match self {
             Part::Table(groups) => {
                 groups.heading(f)?;
+                writeln!(f)?;
                 groups.table(f, false)
             }
             Part::Stacks(groups) => {

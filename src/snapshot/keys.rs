@@ -182,16 +182,34 @@ impl Naming<'_> {
     /// The frame that a site is put down to. The stack is named no further than that.
     fn line(&mut self, site: &Site) -> Option<Frame> {
         let (mut inner, mut on_behalf): (Option<Frame>, Option<Frame>) = (None, None);
-        for &address in &site.stack {
+        for (at, &address) in site.stack.iter().enumerate() {
             let frames = self.names.frames(&Place::new(address, &self.snapshot.parts.modules));
             let said = self.own.entry(address).or_insert_with(|| Said::of(&frames, inner.as_ref()));
             if let Some(frame) = said.what.and_then(|i| frames.get(i)) {
-                return Some(frame.clone());
+                return Some(self.named(frame.clone(), &site.stack[at + 1..]));
             }
             on_behalf = said.on_behalf.and_then(|i| frames.get(i)).cloned().or(on_behalf);
             inner = frames.last().cloned();
         }
         on_behalf.or_else(|| trim::line(&frames(self.snapshot, site, self.names)).cloned())
+    }
+
+    /// A frame without a name, of a library whose symbols were left out, stands for the function with one that is not far
+    /// out, if there is one in its module: that says more, and its place in the table is where it is.
+    fn named(&mut self, frame: Frame, outer: &[u64]) -> Frame {
+        /// Farther out, many things have the same name: it says nothing.
+        const FAR: usize = 3;
+        if frame.named || frame.module.is_none() {
+            return frame;
+        }
+        for &address in outer.iter().take(FAR) {
+            let frames = self.names.frames(&Place::new(address, &self.snapshot.parts.modules));
+            let one = frames.iter().find(|f| f.named && trim::says(f, None) == Says::What);
+            if let Some(outer) = one.filter(|outer| outer.module == frame.module) {
+                return Frame { module: Some(frame.function), ..outer.clone() };
+            }
+        }
+        frame
     }
 
     /// The number of the group that a site belongs to.

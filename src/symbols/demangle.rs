@@ -39,13 +39,13 @@ impl Write for Bounded {
 /// A name for people: without the compiler's hash, and of the parts that an optimizer has made of a function, the
 /// function's.
 pub(super) fn demangled(name: &[u8]) -> String {
-    let name = without_part(name);
     let rust = std::str::from_utf8(name).ok().and_then(|name| rustc_demangle::try_demangle(name).ok());
     if let Some(rust) = rust {
         let mut short = Bounded::new(LONGEST);
         let whole = write!(short, "{rust:#}").is_ok();
         return short.finish(whole);
     }
+    let name = without_part(name);
     #[cfg(feature = "cpp")]
     if let Some(cpp) = super::cpp::demangled(name) {
         return cpp;
@@ -82,6 +82,8 @@ mod tests {
     fn rust_and_c() {
         assert_eq!(name("_ZN4shop4cart3add17h0123456789abcdefE"), "shop::cart::add");
         assert_eq!(name("_ZN4shop4cart3add17h0123456789abcdefE.llvm.1234"), "shop::cart::add");
+        let clone = "_ZN67_$LT$alloc..vec..Vec$LT$T$C$A$GT$$u20$as$u20$core..clone..Clone$GT$5clone17h0123456789abcdefE";
+        assert_eq!(name(clone), "<alloc::vec::Vec<T,A> as core::clone::Clone>::clone");
         assert_eq!(name("_RNvNtCs1234_4shop4cart3add"), "shop::cart::add");
         assert_eq!(name("main"), "main");
         assert_eq!(demangled(b"in\xFFvalid"), "in\u{FFFD}valid");
