@@ -39,10 +39,12 @@ const BARE: &[&str] = &[
     "rust_eh_personality",
 ];
 const BARE_BEGINS: &[&str] = &["__rust_", "__rg_", "__rdl_", "__rustc"];
-/// What the files' names begin with of the C and C++ libraries, the loader, and our own library for programs that were
-/// not made for it. What `getline` or `fopen` allocates is held by whoever called it.
+/// The library for programs that were not made for this allocator.
+const OURS: &str = "libtenure_preload";
+/// What the files' names begin with of the C and C++ libraries, the loader, and that library. What `getline` or `fopen` allocates is held by whoever called it. Of C++'s library, the most is in
+/// headers.
 const LIBRARIES: &[&str] = &[
-    "libtenure_preload",
+    OURS,
     "libc.so",
     "libc-2.",
     "libpthread",
@@ -93,7 +95,8 @@ pub(super) fn says(frame: &Frame, inner: Option<&Frame>) -> Says {
     if &*frame.function == "main" && !inner.is_some_and(starts_rust) {
         return Says::What;
     }
-    let of_library = frame.module.as_ref().is_some_and(|module| LIBRARIES.iter().any(|name| module.starts_with(name)));
+    let of_library = frame.module.as_ref().is_some_and(|module| LIBRARIES.iter().any(|name| module.starts_with(name)))
+        || frame.file.as_ref().is_some_and(|file| file.contains("/include/c++/"));
     if of_library || is_runtime(&frame.function) {
         Says::How
     } else if frame.named && is_wrapper(&frame.function) {
@@ -142,7 +145,8 @@ pub(crate) fn line(frames: &[Frame]) -> Option<&Frame> {
     if let Some(at) = at(frames) {
         return frames.get(at);
     }
-    let library = |f: &&Frame| path::krate(&f.function) == "std" || !is_runtime(&f.function);
+    let ours = |f: &Frame| f.module.as_ref().is_some_and(|module| module.starts_with(OURS));
+    let library = |f: &&Frame| path::krate(&f.function) == "std" || !is_runtime(&f.function) && !ours(f);
     let with_path = |f: &&Frame| !path::krate(&f.function).is_empty();
     frames.iter().find(library).or_else(|| frames.iter().rev().find(with_path)).or(frames.last())
 }
@@ -307,6 +311,9 @@ mod tests {
         assert_eq!(trimmed(&frames), [frames[2].clone(), frames[4].clone()]);
         // Nobody called it: its own function is said.
         assert_eq!(line(&frames[..2]).map(|f| &*f.function), Some("fopen64"));
+        let early =
+            [of("tenure_preload::exports::malloc", "libtenure_preload.so"), of("_dl_new", "ld-linux-x86-64.so.2")];
+        assert_eq!(line(&early), Some(&early[1]));
     }
 
     #[test]

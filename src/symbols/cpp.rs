@@ -33,6 +33,15 @@ pub(super) fn demangled(name: &[u8]) -> Option<String> {
     Some(if is_rust_runtime(&name) { format!("::{name}") } else { name })
 }
 
+/// Whether a name is another one with its namespaces and classes. Debug information has functions that only their own file
+/// can call, as those of a namespace without a name, by their last name.
+pub(super) fn is_whole(last: &str, whole: &str) -> bool {
+    fn plain(name: &str) -> &str {
+        name.split('<').next().filter(|name| !name.ends_with("operator")).unwrap_or(name)
+    }
+    whole.rsplit_once("::").is_some_and(|(_, name)| plain(name) == plain(last))
+}
+
 /// A name without what is there by default.
 fn tidy(name: &str) -> String {
     const STRING: &str = "std::basic_string<char, std::char_traits<char>, std::allocator<char> >";
@@ -124,6 +133,15 @@ mod tests {
         ] {
             assert_eq!(name(mangled), plain, "{mangled}");
         }
+    }
+
+    #[test]
+    fn last_names() {
+        assert!(is_whole("index", "shop::(anonymous namespace)::index"));
+        assert!(is_whole("operator()", "main::{lambda()#1}::operator()"));
+        assert!(is_whole("make<long int>", "shop::make<long>"));
+        assert!(!is_whole("index", "shop::reindex") && !is_whole("main", "main") && !is_whole("f", "index"));
+        assert!(is_whole("operator<", "shop::operator<") && !is_whole("operator<", "shop::operator<<"));
     }
 
     #[test]

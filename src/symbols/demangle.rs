@@ -82,7 +82,8 @@ mod tests {
     fn rust_and_c() {
         assert_eq!(name("_ZN4shop4cart3add17h0123456789abcdefE"), "shop::cart::add");
         assert_eq!(name("_ZN4shop4cart3add17h0123456789abcdefE.llvm.1234"), "shop::cart::add");
-        let clone = "_ZN67_$LT$alloc..vec..Vec$LT$T$C$A$GT$$u20$as$u20$core..clone..Clone$GT$5clone17h0123456789abcdefE";
+        let clone =
+            "_ZN67_$LT$alloc..vec..Vec$LT$T$C$A$GT$$u20$as$u20$core..clone..Clone$GT$5clone17h0123456789abcdefE";
         assert_eq!(name(clone), "<alloc::vec::Vec<T,A> as core::clone::Clone>::clone");
         assert_eq!(name("_RNvNtCs1234_4shop4cart3add"), "shop::cart::add");
         assert_eq!(name("main"), "main");

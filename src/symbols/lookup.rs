@@ -104,6 +104,13 @@ impl Object {
             let whole = self.symbol(address);
             qualify::qualify(&mut frames, whole.as_deref(), crates);
         }
+        #[cfg(feature = "cpp")]
+        if let Some(outer) = frames.last_mut().filter(|outer| outer.named && !outer.function.contains("::"))
+            && let Some(whole) = self.symbol(address)
+            && super::cpp::is_whole(&outer.function, &whole)
+        {
+            outer.function = whole.into();
+        }
         frames
     }
 

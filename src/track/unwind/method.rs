@@ -35,8 +35,7 @@ pub(crate) fn init() {
     objects::begin();
     cache::begin();
     // Relaxed: the loader calls this before there are other threads. An empty table is not touched for nothing.
-    // What a library's first allocations decided, which the loader itself may have made, they decided without its rules.
-    if METHOD.swap(0, Ordering::Relaxed) != 0 {
+    if METHOD.load(Ordering::Relaxed) != 0 {
         cache::forget();
     }
 }
