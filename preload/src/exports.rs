@@ -128,7 +128,7 @@ pub unsafe extern "C" fn posix_memalign(to: *mut *mut c_void, align: size_t, siz
 /// A block at a multiple of `align`, a power of two.
 #[unsafe(no_mangle)]
 pub extern "C" fn aligned_alloc(align: size_t, size: size_t) -> *mut c_void {
-    if align.is_power_of_two() { given(c::aligned(&ALLOC, align, size)) } else { fails(EINVAL) }
+    if align.is_power_of_two() { c::aligned(&ALLOC, align, size).cast() } else { fails(EINVAL) }
 }
 
 /// The same; another number than a power of two is rounded up to one.
