@@ -24,10 +24,12 @@ const FEW: u64 = 35;
 ///
 /// Takes a [`snapshot`] and looks names up: it takes a fraction of a second, and allocates, untracked.
 pub fn leaks() -> String {
-    untracked(|| report(&snapshot()))
+    untracked(|| report(snapshot()))
 }
 
-fn report(snapshot: &Snapshot) -> String {
+fn report(mut snapshot: Snapshot) -> String {
+    // What is no more needs no names: of a compiler, most stacks, and some hundred MiB for their frames.
+    snapshot.parts.sites.retain(|site| site.live.samples > 0);
     let mut symbols = Symbols::new();
     let lines = snapshot.group_by(By::Line, &mut symbols).held();
     let with_line = |groups: &Groups| -> f64 {
@@ -42,10 +44,12 @@ fn report(snapshot: &Snapshot) -> String {
     let total = table.total();
     let table = table.top(LINES);
     let stacks = snapshot.group_by(By::Folded, &mut symbols).held().top(STACKS).innermost(FRAMES);
-    // The same again if nothing was called by anything.
-    let mut text = if stacks.iter().any(|group| group.stack.len() > 1) {
+    let mut text = if total.samples == 0 {
+        Part::Heading(&table).to_string()
+    } else if stacks.iter().any(|group| group.stack.len() > 1) {
         format!("{}\n{}", Part::Table(&table), Part::Stacks(&stacks))
     } else {
+        // The other table would say the same again.
         table.to_string()
     };
     if let Mode::Sampled { .. } = snapshot.mode()
@@ -64,7 +68,7 @@ pub(super) fn print(at: &str) {
         let snapshot = snapshot();
         // A file's name may hold orders to a terminal.
         let program = snapshot.modules().first().map_or("", |m| m.file_name()).replace(char::is_control, "?");
-        format!("tenure: held at {at} by {program}, process {}: {}", snapshot.pid(), report(&snapshot))
+        format!("tenure: held at {at} by {program}, process {}: {}", snapshot.pid(), report(snapshot))
     });
     // Past the lock of `std::io::stderr`: a thread that runs on may hold it, or one that a fork has left behind. If it
     // fails, there is nobody to be told.

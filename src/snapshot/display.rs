@@ -157,6 +157,8 @@ fn short_path(path: &str) -> String {
 /// What of a report stands in another one, which has two tables of one snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part<'a> {
+    /// What there is in all.
+    Heading(&'a Groups),
     /// With its heading and without its notes.
     Table(&'a Groups),
     /// With the frames of its stacks and its notes, and without its heading.
@@ -166,6 +168,7 @@ pub(crate) enum Part<'a> {
 impl fmt::Display for Part<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Part::Heading(groups) => groups.heading(f),
             Part::Table(groups) => {
                 groups.heading(f)?;
                 writeln!(f)?;
