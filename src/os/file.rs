@@ -128,10 +128,18 @@ fn write_all(fd: libc::c_int, mut bytes: &[u8]) -> Result<(), Errno> {
             1.. => bytes = &bytes[n as usize..],
             0 => return Err(Errno(libc::EIO)),
             _ if Errno::last() == Errno(libc::EINTR) => (),
+            _ if Errno::last() == Errno(libc::EAGAIN) && is_writable_soon(fd) => (),
             _ => return Err(Errno::last()),
         }
     }
     Ok(())
+}
+
+/// Waits a second at most until somebody reads what was written before: programs have descriptors that do not wait.
+fn is_writable_soon(fd: libc::c_int) -> bool {
+    let mut one = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one struct is there.
+    unsafe { libc::poll(&mut one, 1, 1000) > 0 }
 }
 
 /// Writes to standard error, without anybody's lock, if that [is still there](is_stderr).
