@@ -300,4 +300,28 @@ mod tests {
         assert!(!dir.join("part").exists());
         std::fs::remove_dir_all(&dir).expect("gone");
     }
+
+    #[test]
+    fn a_full_pipe_that_does_not_wait_is_waited_for() {
+        use std::io::Read;
+        use std::os::fd::FromRawFd;
+        let mut ends = [0; 2];
+        // SAFETY: two numbers are written; the descriptors are ours, and each is closed once.
+        let (mut from, to) = unsafe {
+            assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC), 0);
+            libc::fcntl(ends[0], libc::F_SETFL, 0);
+            (std::fs::File::from_raw_fd(ends[0]), std::fs::File::from_raw_fd(ends[1]))
+        };
+        // SAFETY: so many bytes are there.
+        while unsafe { libc::write(ends[1], [0u8; 4096].as_ptr().cast(), 4096) } > 0 {}
+        let reader = std::thread::spawn(move || {
+            // So that the pipe is full at first, which is what this is about; it passes without, too.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let mut all = Vec::new();
+            from.read_to_end(&mut all).map(|_| all)
+        });
+        write_all(ends[1], b"the end").expect("written");
+        drop(to);
+        assert!(reader.join().expect("no panic").expect("bytes").ends_with(b"the end"));
+    }
 }

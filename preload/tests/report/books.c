@@ -1,6 +1,5 @@
 /* A library of books, which holds on to what it reads. */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,13 +76,6 @@ int main(int argc, char **argv) {
         fflush(stdout);
         if (!fgets(line, sizeof line, stdin)) return 1;
         _exit(0);
-    }
-    if (!strcmp(how, "full")) {
-        /* Standard error is a full pipe that does not wait. */
-        char page[4096] = {0};
-        fcntl(2, F_SETPIPE_SZ, sizeof page);
-        fcntl(2, F_SETFL, O_WRONLY | O_NONBLOCK);
-        while (write(2, page, sizeof page) > 0) {}
     }
     if (!strcmp(how, "close")) {
         /* Descriptor 2 becomes a file of the program's own. */
