@@ -7,8 +7,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// The library, which cargo builds before these tests.
+/// The library, which cargo builds before these tests; or another one, to see what they say of it.
 fn library() -> PathBuf {
+    if let Some(other) = std::env::var_os("TENURE_PRELOAD_LIBRARY") {
+        return other.into();
+    }
     let test = std::env::current_exe().expect("the test's path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
     let found = [profile.to_path_buf(), profile.join("deps")].map(|dir| dir.join("libtenure_preload.so"));
