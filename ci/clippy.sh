@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 cargo clippy --quiet -p tenure --all-targets -- -D warnings
 cargo clippy --quiet -p tenure --all-targets --features internals,cli,axum -- -D warnings
 cargo clippy --quiet -p tenure --all-targets --no-default-features -- -D warnings
-for feature in symbols serde json pprof flamegraph http tower; do
+for feature in symbols cpp serde json pprof flamegraph http tower; do
     cargo clippy --quiet -p tenure --no-default-features --features "$feature" -- -D warnings
 done
 cargo clippy --quiet -p tenure --all-targets --features c-interface -- -D warnings

@@ -117,7 +117,7 @@ impl Tenure {
     /// The report is [`dump::leaks`](crate::dump::leaks); names of functions are looked up for it. Exits that run no code
     /// (`_exit`, `abort`, a signal) print none.
     pub const fn leaks(mut self, wanted: bool) -> Self {
-        self.config.leaks = wanted;
+        self.config.leaks.exit = wanted;
         self
     }
 

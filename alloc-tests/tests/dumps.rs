@@ -251,7 +251,7 @@ fn at_exit_and_at_a_peak() {
         lines[0].contains("in use, more than 64.0 MiB: wrote ") && lines[1].contains("in use, more than "),
         "{lines:?}"
     );
-    assert!(lines[2].starts_with("exit: wrote ") && lines[3].starts_with("held at exit: "), "{lines:?}");
+    assert!(lines[2].starts_with("exit: wrote ") && lines[3].starts_with("held at exit by dumps-"), "{lines:?}");
     // The block that passes the peak is in it.
     assert_eq!(tagged(&read(dir.path("d.1.%")), "grown").1, (80 << 20) as f64);
     assert_eq!(tagged(&read(dir.path("d.2.%")), "grown").1, (130 << 20) as f64);

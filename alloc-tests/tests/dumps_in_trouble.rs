@@ -130,7 +130,7 @@ fn the_report_takes_no_lock_of_others() {
         });
     let Some(outcome) = outcome else { return };
     assert!(outcome.status.success() && outcome.completed, "{outcome:?}");
-    assert!(said(&outcome).iter().any(|line| line.starts_with("held at exit: ")), "{outcome:?}");
+    assert!(said(&outcome).iter().any(|line| line.starts_with("held at exit by dumps_in_trouble-")), "{outcome:?}");
 }
 
 /// What an allocation does beside its work is nobody's error.

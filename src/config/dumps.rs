@@ -135,6 +135,19 @@ impl Default for Dumps {
     }
 }
 
+/// When a report of what is held is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reports {
+    pub(crate) exit: bool,
+    /// At the exit of short and small children too, where this allocator is a library: see `dump::leaks`.
+    pub(crate) children: bool,
+    pub(crate) signal: Option<Signal>,
+}
+
+impl Reports {
+    pub(crate) const NEVER: Reports = Reports { exit: false, children: false, signal: None };
+}
+
 /// A signal that a program may use for its own ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

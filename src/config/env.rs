@@ -3,7 +3,7 @@
 //! Read once, before the process' first allocation; ignored where the process runs with more rights than its caller.
 //! It overrides the builder, which can lock it out. Nothing here allocates.
 
-use super::dumps::{self, Dumps, Signal};
+use super::dumps::{self, Dumps, Reports, Signal};
 use super::limits::{Contradiction, Hard, LEAST, Soft};
 use super::{Config, HugePages, Mode, Size, Thresholds, bounds};
 use std::ffi::CStr;
@@ -24,6 +24,7 @@ pub(crate) enum Wrong {
 const NUMBER: &str = "a whole number in the range that `TENURE=help` shows";
 const SIZE: &str = "a size in bytes, or with KiB, MiB or GiB";
 const DUMP: &str = "never, exit, failure, peak:SIZE, every:TIME (30s, 5min, 1h) or signal:NAME (USR2)";
+const LEAKS: &str = "on, off, all (small children too) or signal:NAME (USR2)";
 const PATTERN: &str = "a path, with %p for the process, %n for the number and %% for a %";
 const SWITCH: &str = "on or off";
 const YOUNG: &str = "a size of 1MiB to 1024GiB";
@@ -83,13 +84,7 @@ impl Parsed {
         match (key, value) {
             ("off", None) => config.mode = Mode::Off,
             ("exact", None) => config.mode = Mode::Exact,
-            ("leaks", value) => {
-                config.leaks = match value {
-                    None | Some("on") => true,
-                    Some("off") => false,
-                    _ => return Err(Wrong::Value(SWITCH)),
-                }
-            }
+            ("leaks", value) => leaks(&mut config.leaks, value).ok_or(Wrong::Value(LEAKS))?,
             ("trace", value) => {
                 config.trace = match value {
                     None | Some("on") => true,
@@ -184,6 +179,18 @@ fn dump(dumps: &mut Dumps, when: &str) -> Option<()> {
         Some(("peak", value)) => dumps.peak = size(value).filter(|&bytes| bytes > 0)?,
         Some(("every", value)) => dumps.every_secs = seconds(value).filter(|&secs| secs > 0)?,
         Some(("signal", value)) => dumps.signal = Some(Signal::named(value)?),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// One more occasion to print a report.
+fn leaks(reports: &mut Reports, when: Option<&str>) -> Option<()> {
+    match when.map(|when| when.split_once(':').ok_or(when)) {
+        None | Some(Err("on")) => reports.exit = true,
+        Some(Err("all")) => (reports.exit, reports.children) = (true, true),
+        Some(Err("off")) => *reports = Reports::NEVER,
+        Some(Ok(("signal", name))) => reports.signal = Some(Signal::named(name)?),
         _ => return None,
     }
     Some(())
@@ -290,7 +297,7 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
     let limits = config.limits;
     line(format_args!("  limit={:<16} allocations beyond it fail: {LIMIT}", limits.hard));
     line(format_args!("  soft_limit={:<11} collections near it: {SOFT_LIMIT}", limits.soft));
-    line(format_args!("  leaks={:<16} what is held is printed at exit: on | off", switch(config.leaks)));
+    line(format_args!("  leaks={:<16} what is held is printed at exit or on a signal: {LEAKS}", Told(config.leaks)));
     let Thresholds { young_bytes, young_per_middle, middle_per_old, free_percent, idle_ms } = config.thresholds;
     line(format_args!(
         "  young={}            bytes of an epoch, from one young collection to the next: 1MiB to 1024GiB",
@@ -332,6 +339,24 @@ impl fmt::Display for Occasions {
             say(true, format_args!("signal:{}", signal.name()))?;
         }
         if first { write!(f, "dump=never") } else { Ok(()) }
+    }
+}
+
+/// When reports are printed, likewise.
+struct Told(Reports);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exit = match self.0 {
+            Reports { children: true, .. } => "all",
+            Reports { exit: true, .. } => "on",
+            _ => "off",
+        };
+        match self.0.signal {
+            None => f.pad(exit),
+            Some(signal) if exit == "off" => write!(f, "signal:{}", signal.name()),
+            Some(signal) => write!(f, "{exit},leaks=signal:{}", signal.name()),
+        }
     }
 }
 
@@ -400,11 +425,11 @@ mod tests {
         assert_eq!(wrong, []);
         let right =
             Dumps::new().at_exit().at_peak(2 << 30).every_secs(300).on_signal(Signal::Usr2).path("/tmp/%p-%n").keep(3);
-        assert_eq!((p.config.leaks, p.config.dumps), (true, right.max_bytes(40 << 20)));
+        assert_eq!((p.config.leaks.exit, p.config.dumps), (true, right.max_bytes(40 << 20)));
         assert_eq!(Occasions(p.config.dumps).to_string(), "dump=exit,dump=peak:2GiB,dump=every:300s,dump=signal:USR2");
         assert_eq!(Occasions(Dumps::new()).to_string(), "dump=never");
         let (p, wrong) = parsed("leaks,dump=exit,dump=peak:1GiB,dump_keep=2,dump=never,leaks=off");
-        assert_eq!((wrong.len(), p.config.leaks, p.config.dumps), (0, false, Dumps::new().keep(2)));
+        assert_eq!((wrong.len(), p.config.leaks, p.config.dumps), (0, Reports::NEVER, Dumps::new().keep(2)));
         assert_eq!(
             Occasions(Dumps::new().on_failure().on_signal(Signal::Hup)).to_string(),
             "dump=failure,dump=signal:HUP"
@@ -431,9 +456,29 @@ mod tests {
             "dump_keep=257",
             "dump_size=1MiB",
             "leaks=1",
+            "leaks=",
+            "leaks=signal",
+            "leaks=signal:KILL",
+            "leaks=exit:1",
         ] {
             let (p, wrong) = parsed(word);
             assert_eq!((wrong.len(), p.config.dumps), (1, Dumps::new()), "{word}");
+            assert_eq!(p.config.leaks, Reports::NEVER, "{word}");
+        }
+    }
+
+    #[test]
+    fn reports() {
+        for (text, exit, children, signal, shown) in [
+            ("leaks", true, false, None, "on"),
+            ("leaks=all", true, true, None, "all"),
+            ("leaks=signal:USR1", false, false, Some(Signal::Usr1), "signal:USR1"),
+            ("leaks,leaks=signal:SIGHUP", true, false, Some(Signal::Hup), "on,leaks=signal:HUP"),
+            ("leaks=all,leaks=signal:HUP,leaks=off", false, false, None, "off"),
+        ] {
+            let (p, wrong) = parsed(text);
+            assert_eq!((p.config.leaks, wrong), (Reports { exit, children, signal }, vec![]), "{text}");
+            assert_eq!(Told(p.config.leaks).to_string(), shown);
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod env;
 pub(crate) mod limits;
 mod thresholds;
 
+pub(crate) use dumps::Reports;
 pub use dumps::{Dumps, Signal};
 pub use limits::Limits;
 #[cfg_attr(loom, allow(unreachable_pub, reason = "`generation` exports it"))]
@@ -87,8 +88,7 @@ pub(crate) struct Config {
     pub(crate) depth: u32,
     pub(crate) sites: u32,
     pub(crate) tags: u32,
-    /// Whether a report of what is held is printed at exit.
-    pub(crate) leaks: bool,
+    pub(crate) leaks: Reports,
     pub(crate) dumps: Dumps,
     pub(crate) limits: Limits,
     pub(crate) thresholds: Thresholds,
@@ -120,7 +120,7 @@ impl Config {
         depth: 64,
         sites: 1 << 18,
         tags: 1024,
-        leaks: false,
+        leaks: Reports::NEVER,
         dumps: Dumps::new(),
         limits: Limits::new(),
         thresholds: Thresholds::DEFAULT,
@@ -134,20 +134,19 @@ impl Config {
 #[cfg(not(loom))]
 pub(crate) mod current {
     use super::dumps::LONGEST_PATH;
-    use super::{Config, Dumps, HugePages};
+    use super::{Config, Dumps, HugePages, Reports};
     use crate::sync::{AtomicBool, AtomicU8, Ordering};
     use std::cell::UnsafeCell;
 
     static HUGE_PAGES: AtomicU8 = AtomicU8::new(HugePages::Auto as u8);
     static NO_HELPER: AtomicBool = AtomicBool::new(false);
-    static LEAKS: AtomicBool = AtomicBool::new(false);
     static TRACE: AtomicBool = AtomicBool::new(false);
 
     /// Written once, before `DUMPS_CHOSEN` is set, and never again.
     struct Chosen<T>(UnsafeCell<T>);
     // SAFETY: see above; who reads it has seen that it is set.
     unsafe impl<T: Sync> Sync for Chosen<T> {}
-    static DUMPS: Chosen<Dumps> = Chosen(UnsafeCell::new(Dumps::new()));
+    static DUMPS: Chosen<(Dumps, Reports)> = Chosen(UnsafeCell::new((Dumps::new(), Reports::NEVER)));
     /// The path's own place: that of the environment is the program's to overwrite.
     static PATH: Chosen<[u8; LONGEST_PATH]> = Chosen(UnsafeCell::new([0; LONGEST_PATH]));
     static DUMPS_CHOSEN: AtomicBool = AtomicBool::new(false);
@@ -157,7 +156,6 @@ pub(crate) mod current {
         // Relaxed: independent switches, read on slow paths; a thread that misses one for a moment does no harm.
         HUGE_PAGES.store(config.huge_pages as u8, Ordering::Relaxed);
         NO_HELPER.store(!config.helper_thread, Ordering::Relaxed);
-        LEAKS.store(config.leaks, Ordering::Relaxed);
         TRACE.store(config.trace, Ordering::Relaxed);
         // SAFETY: nobody reads them yet, and nobody writes them again; the bytes are those of a text.
         unsafe {
@@ -169,7 +167,7 @@ pub(crate) mod current {
                     std::str::from_utf8_unchecked(own)
                 }
             };
-            *DUMPS.0.get() = Dumps { path, ..config.dumps };
+            *DUMPS.0.get() = (Dumps { path, ..config.dumps }, config.leaks);
         }
         DUMPS_CHOSEN.store(true, Ordering::Release); // Release: who sees this sees what was chosen
     }
@@ -186,19 +184,24 @@ pub(crate) mod current {
         !NO_HELPER.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn leaks() -> bool {
-        LEAKS.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn trace() -> bool {
         TRACE.load(Ordering::Relaxed)
     }
 
     /// None before the process' first operation.
     pub(crate) fn dumps() -> Dumps {
+        chosen().0
+    }
+
+    /// Likewise.
+    pub(crate) fn leaks() -> Reports {
+        chosen().1
+    }
+
+    fn chosen() -> (Dumps, Reports) {
         // Acquire: see `set`.
         if !DUMPS_CHOSEN.load(Ordering::Acquire) {
-            return Dumps::new();
+            return (Dumps::new(), Reports::NEVER);
         }
         // SAFETY: written before it was set, and never again.
         unsafe { *DUMPS.0.get() }

@@ -1,9 +1,12 @@
-//! When a dump is written without being asked for: at exit, before a failure, at a peak, on a signal, again and again.
+//! When a dump is written without being asked for: at exit, before a failure, at a peak, on a signal, again and again. And
+//! when a report is printed.
 
 use crate::allocator::{self, Listener};
 use crate::arena::{SLICE, slices};
-use crate::config::{Dumps, current};
-use crate::os::{self, lock::Futex, process};
+use crate::config::{Dumps, Reports, Signal, current};
+use crate::os::{self, file, lock::Futex, process};
+use crate::reading::untracked;
+use crate::stats;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::units::Bytes;
 use std::ffi::c_void;
@@ -23,33 +26,51 @@ const BETWEEN_FAILURES: u64 = 60_000;
 static PEAK: AtomicU64 = AtomicU64::new(u64::MAX);
 /// When the last dump before a failure was written, by [`os::uptime_ms`]; 0: never.
 static FAILED: AtomicU64 = AtomicU64::new(0);
-/// 1 if the signal came.
+/// What the signals ask for that came.
 static SIGNALLED: Futex = Futex::new(0);
+const DUMP: u32 = 1;
+const REPORT: u32 = 2;
 /// Whether this process, or one that it was forked from, has seen to its exit and its signal.
 static ARMED: AtomicBool = AtomicBool::new(false);
 
 /// What was chosen is known, or this is a forked child. Handlers are inherited, threads are not.
 fn begin() {
-    let dumps = current::dumps();
+    let (dumps, reports) = (current::dumps(), current::leaks());
     if !ARMED.swap(true, Ordering::Relaxed) {
         if dumps.peak > 0 {
             PEAK.store(dumps.peak, Ordering::Relaxed); // Relaxed, throughout: independent switches
         }
-        if (dumps.exit || current::leaks()) && !process::at_exit(at_exit) {
+        if reports != Reports::NEVER {
+            file::note_stderr();
+        }
+        if (dumps.exit || reports.exit) && !process::at_exit(at_exit) {
             os::warn(format_args!("the system takes no function for the exit: nothing will be written then"));
         }
-        if let Some(signal) = dumps.signal {
+        for signal in signals() {
             // SAFETY: the handler sets a flag and makes a system call, which leaves `errno` alone.
             if !unsafe { process::on_signal(signal, on_signal) } {
-                os::warn(format_args!("the system takes no handler for {}: it will cause no dump", signal.name()));
+                os::warn(format_args!("the system takes no handler for {}: it will cause nothing", signal.name()));
             }
         }
     } else {
         FAILED.store(0, Ordering::Relaxed); // what failed in the parent did not fail here
     }
-    if dumps.needs_thread() && !process::spawn(wait) {
-        os::warn(format_args!("no thread could be started: there will be no dumps on a signal or after a time"));
+    /// Reports look names up, which dumps do not.
+    const REPORTS_STACK: usize = 2 << 20;
+    let started = match (reports.signal, dumps.needs_thread()) {
+        (Some(_), _) => process::spawn_with(REPORTS_STACK, wait),
+        (None, true) => process::spawn(wait),
+        (None, false) => true,
+    };
+    if !started {
+        os::warn(format_args!("no thread could be started: nothing will be written on a signal or after a time"));
     }
+}
+
+/// Those that something is to be written on.
+fn signals() -> impl Iterator<Item = Signal> {
+    let (dump, report) = (current::dumps().signal, current::leaks().signal);
+    dump.into_iter().chain(report.filter(|_| report != dump))
 }
 
 /// How long an allocation waits for a dump of another thread. Not for ever: that thread may wait for a lock of the loader, under
@@ -79,9 +100,17 @@ extern "C" fn at_exit() {
     if current::dumps().exit {
         write(AT_EXIT, format_args!("exit"));
     }
-    if current::leaks() {
-        super::leaks::print();
+    let reports = current::leaks();
+    if reports.exit && (reports.children || !is_minor()) {
+        super::leaks::print("exit");
     }
+}
+
+/// Whether this is one of the many short processes that scripts and compilers start: it runs with the library of the process
+/// that started it, and holds little. Nobody has asked for its report.
+fn is_minor() -> bool {
+    const LITTLE: usize = 1 << 20;
+    untracked(|| stats::stats().live < LITTLE && os::relatives::parent_has_this_library())
 }
 
 fn allocated() {
@@ -108,23 +137,30 @@ fn failed(bytes: usize) {
     }
 }
 
-extern "C" fn on_signal(_: i32) {
-    SIGNALLED.store(1, Ordering::Relaxed);
+extern "C" fn on_signal(number: i32) {
+    let is_it = |signal: Option<Signal>| signal.is_some_and(|signal| process::number(signal) == number);
+    let dump = if is_it(current::dumps().signal) { DUMP } else { 0 };
+    let report = if is_it(current::leaks().signal) { REPORT } else { 0 };
+    SIGNALLED.fetch_or(dump | report, Ordering::Relaxed);
     os::futex_wake(&SIGNALLED, 1);
 }
 
-/// Waits for the signal and for the time.
+/// Waits for the signals and for the time.
 extern "C" fn wait(_: *mut c_void) -> *mut c_void {
     let Dumps { signal, every_secs, .. } = current::dumps();
-    process::receive(signal, c"tenure-dump");
+    process::receive(signals(), c"tenure-dump");
     let every = u64::from(every_secs) * 1000;
     let mut next = os::uptime_ms() + every;
     loop {
         // 0 is no limit.
         let left = if every == 0 { 0 } else { next.saturating_sub(os::uptime_ms()).max(1) };
         os::futex_wait(&SIGNALLED, 0, left);
-        if SIGNALLED.swap(0, Ordering::Relaxed) != 0 {
+        let asked = SIGNALLED.swap(0, Ordering::Relaxed);
+        if asked & DUMP != 0 {
             write(None, format_args!("signal {}", signal.map_or("", |signal| signal.name())));
+        }
+        if asked & REPORT != 0 {
+            super::leaks::print("the signal");
         }
         if every > 0 && os::uptime_ms() >= next {
             write(None, format_args!("every {every_secs} s"));

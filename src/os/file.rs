@@ -1,5 +1,6 @@
 //! Files that are made where nothing may be allocated: they appear whole, or not at all.
 
+use crate::sync::{AtomicU64, Ordering};
 use std::ffi::CStr;
 use std::fmt;
 
@@ -127,15 +128,64 @@ fn write_all(fd: libc::c_int, mut bytes: &[u8]) -> Result<(), Errno> {
             1.. => bytes = &bytes[n as usize..],
             0 => return Err(Errno(libc::EIO)),
             _ if Errno::last() == Errno(libc::EINTR) => (),
+            _ if Errno::last() == Errno(libc::EAGAIN) && is_writable_soon(fd) => (),
             _ => return Err(Errno::last()),
         }
     }
     Ok(())
 }
 
-/// Writes to standard error, without anybody's lock.
+/// Waits a second at most until somebody reads what was written before: programs have descriptors that do not wait.
+fn is_writable_soon(fd: libc::c_int) -> bool {
+    let mut one = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one struct is there.
+    unsafe { libc::poll(&mut one, 1, 1000) > 0 }
+}
+
+/// Writes to standard error, without anybody's lock, if that [is still there](is_stderr).
 pub(crate) fn to_stderr(bytes: &[u8]) -> Result<(), Errno> {
-    write_all(libc::STDERR_FILENO, bytes)
+    if is_stderr() { write_all(libc::STDERR_FILENO, bytes) } else { Err(Errno(libc::EBADF)) }
+}
+
+/// What standard error was when the process began, as far as [`note_stderr`] was called then.
+static STDERR_DEVICE: AtomicU64 = AtomicU64::new(0);
+static STDERR_INODE: AtomicU64 = AtomicU64::new(0);
+
+/// Remembers what standard error is.
+pub(crate) fn note_stderr() {
+    if let Some((_, device, inode)) = stderr() {
+        STDERR_DEVICE.store(device, Ordering::Relaxed); // Relaxed: before there are threads, and no harm later
+        STDERR_INODE.store(inode, Ordering::Relaxed);
+    }
+}
+
+/// Kind, device and inode of what is open as standard error.
+#[allow(clippy::unnecessary_cast, reason = "the types differ from target to target")]
+fn stderr() -> Option<(u32, u64, u64)> {
+    // SAFETY: zeroes are a valid struct.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        (libc::fstat(libc::STDERR_FILENO, &mut stat) == 0).then_some((
+            stat.st_mode as u32 & libc::S_IFMT as u32,
+            stat.st_dev as u64,
+            stat.st_ino as u64,
+        ))
+    }
+}
+
+/// Whether descriptor 2 is for messages. A program that has closed it gets the number for the next file or connection that
+/// it opens, and a report in a database or on somebody's connection does harm: a socket, or a file that can be read too, must
+/// be what was there at the start.
+fn is_stderr() -> bool {
+    let Some((kind, device, inode)) = stderr() else { return false };
+    let same = (device, inode) == (STDERR_DEVICE.load(Ordering::Relaxed), STDERR_INODE.load(Ordering::Relaxed));
+    // SAFETY: no preconditions.
+    let can_read = || unsafe { libc::fcntl(libc::STDERR_FILENO, libc::F_GETFL) } & libc::O_ACCMODE == libc::O_RDWR;
+    same || match kind {
+        libc::S_IFSOCK => false,
+        libc::S_IFREG => !can_read(),
+        _ => true,
+    }
 }
 
 /// Gives a file another name, unless there is something of that name.
@@ -249,5 +299,29 @@ mod tests {
         remove(&part);
         assert!(!dir.join("part").exists());
         std::fs::remove_dir_all(&dir).expect("gone");
+    }
+
+    #[test]
+    fn a_full_pipe_that_does_not_wait_is_waited_for() {
+        use std::io::Read;
+        use std::os::fd::FromRawFd;
+        let mut ends = [0; 2];
+        // SAFETY: two numbers are written; the descriptors are ours, and each is closed once.
+        let (mut from, to) = unsafe {
+            assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC), 0);
+            libc::fcntl(ends[0], libc::F_SETFL, 0);
+            (std::fs::File::from_raw_fd(ends[0]), std::fs::File::from_raw_fd(ends[1]))
+        };
+        // SAFETY: so many bytes are there.
+        while unsafe { libc::write(ends[1], [0u8; 4096].as_ptr().cast(), 4096) } > 0 {}
+        let reader = std::thread::spawn(move || {
+            // So that the pipe is full at first, which is what this is about; it passes without, too.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let mut all = Vec::new();
+            from.read_to_end(&mut all).map(|_| all)
+        });
+        write_all(ends[1], b"the end").expect("written");
+        drop(to);
+        assert!(reader.join().expect("no panic").expect("bytes").ends_with(b"the end"));
     }
 }

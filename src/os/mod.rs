@@ -32,6 +32,7 @@
 //! | [`file::Reading`] | a file that is read without allocation |
 //! | [`file::File`] | a file that nobody else may read, which is made new and written without allocation |
 //! | [`mapped::Mapped`] | a file's bytes, read in place; off the hot path, it allocates |
+//! | [`relatives`] | whether the parent runs with the same library; off the hot path, it allocates |
 //! | [`end`], `die!` | one line to standard error, then abort |
 //!
 //! Locks sleep in the kernel, so they stand here too: [`lock::Lock`]; and [`owned::Owned`], for what is held for long.
@@ -55,6 +56,8 @@ pub(crate) mod objects;
 pub(crate) mod owned;
 #[cfg(not(loom))]
 pub(crate) mod process;
+#[cfg(not(loom))]
+pub(crate) mod relatives;
 #[cfg(all(feature = "c-interface", not(loom)))]
 pub(crate) mod startup;
 #[cfg(not(loom))]

@@ -111,7 +111,8 @@ pub(crate) fn at_exit(f: extern "C" fn()) -> bool {
     unsafe { libc::atexit(f) == 0 }
 }
 
-fn number(signal: Signal) -> libc::c_int {
+/// The system's number of a signal.
+pub(crate) fn number(signal: Signal) -> libc::c_int {
     match signal {
         Signal::Hup => libc::SIGHUP,
         Signal::Quit => libc::SIGQUIT,
@@ -164,12 +165,12 @@ pub(crate) fn without_signals_for_writing<T>(f: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Lets a signal reach this thread, which [`spawn`] has shut off from all, and gives the thread a name.
-pub(crate) fn receive(signal: Option<Signal>, name: &CStr) {
+/// Lets signals reach this thread, which [`spawn`] has shut off from all, and gives the thread a name.
+pub(crate) fn receive(signals: impl IntoIterator<Item = Signal>, name: &CStr) {
     // SAFETY: the set is initialised by the first call; the name is a C string.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());
-        if let Some(signal) = signal {
+        for signal in signals {
             let mut set = MaybeUninit::uninit();
             libc::sigemptyset(set.as_mut_ptr());
             libc::sigaddset(set.as_mut_ptr(), number(signal));

@@ -105,11 +105,16 @@ pub(super) fn name_and_place_within(
     writeln!(f, "  {name:<for_name$}  {}", tail(&place, room - for_name - 2))
 }
 
+/// Where a group's function stands: the module, if there is no line.
+fn place(location: String, stack: &[Frame]) -> String {
+    if location.is_empty() { stack.first().map_or(location, Frame::place) } else { location }
+}
+
 /// The frames below the one that the row shows.
 fn stack(f: &mut fmt::Formatter<'_>, used: usize, frames: &[Frame]) -> fmt::Result {
     frames.iter().skip(1).try_for_each(|frame| {
         write!(f, "{:used$}", "")?;
-        name_and_place(f, used, &frame.function, &frame.location())
+        name_and_place(f, used, &frame.function, &frame.place())
     })
 }
 
@@ -149,10 +154,50 @@ fn short_path(path: &str) -> String {
     path.into()
 }
 
+/// What of a report stands in another one, which has two tables of one snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'a> {
+    /// What there is in all.
+    Heading(&'a Groups),
+    /// With its heading and without its notes.
+    Table(&'a Groups),
+    /// With the frames of its stacks and its notes, and without its heading.
+    Stacks(&'a Groups),
+}
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Heading(groups) => groups.heading(f),
+            Part::Table(groups) => {
+                groups.heading(f)?;
+                writeln!(f)?;
+                groups.table(f, false)
+            }
+            Part::Stacks(groups) => {
+                groups.table(f, true)?;
+                notes(f, &groups.notes)
+            }
+        }
+    }
+}
+
 impl fmt::Display for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.heading(f)?;
+        writeln!(f)?;
+        self.table(f, f.alternate())?;
+        notes(f, &self.notes)
+    }
+}
+
+impl Groups {
+    fn is_estimated(&self) -> bool {
+        self.groups.iter().any(|g| !g.live.bytes().is_exact() || !g.live.blocks().is_exact())
+    }
+
+    fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.heading.total;
-        let estimated = self.groups.iter().any(|g| !g.live.bytes().is_exact() || !g.live.blocks().is_exact());
         writeln!(
             f,
             "{}{} requested, in {}{} live blocks",
@@ -161,16 +206,20 @@ impl fmt::Display for Groups {
             count(total.blocks),
             plus_minus(error(total.blocks()), count)
         )?;
-        self.heading.write(f, estimated)?;
-        let what = what(self.by);
+        self.heading.write(f, self.is_estimated())
+    }
+
+    /// `all`: every group, with its stack.
+    fn table(&self, f: &mut fmt::Formatter<'_>, all: bool) -> fmt::Result {
+        let total = self.heading.total;
+        let (estimated, what) = (self.is_estimated(), what(self.by));
         if estimated {
-            writeln!(f, "\n{:>10} {:>9} {:>5} {:>11} {:>10}  {what}", "bytes", "±", "", "blocks", "±")?;
+            writeln!(f, "{:>10} {:>9} {:>5} {:>11} {:>10}  {what}", "bytes", "±", "", "blocks", "±")?;
         } else {
-            writeln!(f, "\n{:>10} {:>5} {:>13}  {what}", "bytes", "", "blocks")?;
+            writeln!(f, "{:>10} {:>5} {:>13}  {what}", "bytes", "", "blocks")?;
         }
         // Whoever asked for a number gets that many.
-        let all = f.alternate() || self.chosen;
-        let shown = if all { self.groups.len() } else { self.groups.len().min(ROWS) };
+        let shown = if all || self.chosen { self.groups.len() } else { self.groups.len().min(ROWS) };
         for g in &self.groups[..shown] {
             let Group { live, .. } = g;
             let share = live.bytes * 100.0 / total.bytes.max(1.0);
@@ -182,19 +231,18 @@ impl fmt::Display for Groups {
                 write!(f, "{:>10} {share:>3.0} % {:>13}", bytes(live.bytes), count(live.blocks))?;
                 30
             };
-            name_and_place(f, used, &g.name, &g.location)?;
-            if f.alternate() && g.stack.len() > 1 {
+            name_and_place(f, used, &g.name, &place(g.location.clone(), &g.stack))?;
+            if all && g.stack.len() > 1 {
                 stack(f, used, &g.stack)?;
             }
         }
         let rest: f64 = self.groups[shown..].iter().map(|g| g.live.bytes).sum::<f64>() + self.others.1.bytes;
         match self.groups.len() - shown + self.others.0 {
-            0 => (),
+            0 => Ok(()),
             others => {
-                writeln!(f, "{:>10} {:>3.0} %  in {others} others", bytes(rest), rest * 100.0 / total.bytes.max(1.0))?
+                writeln!(f, "{:>10} {:>3.0} %  in {others} others", bytes(rest), rest * 100.0 / total.bytes.max(1.0))
             }
         }
-        notes(f, &self.notes)
     }
 }
 
@@ -231,7 +279,7 @@ impl fmt::Display for Diff {
             } else {
                 write!(f, "{b:>11} {n:>12} {to:>10}")?;
             }
-            name_and_place(f, used, &c.name, &c.location)?;
+            name_and_place(f, used, &c.name, &place(c.location.clone(), &c.stack))?;
             if f.alternate() && c.stack.len() > 1 {
                 stack(f, used, &c.stack)?;
             }

@@ -1,5 +1,6 @@
 //! What rows may have in common.
 
+use super::trim::Says;
 use super::words::{NoWord, Word};
 use super::{Frame, Mode, Names, Place, Site, Snapshot, path, trim};
 use std::collections::HashMap;
@@ -7,7 +8,8 @@ use std::collections::HashMap;
 /// What a group has in common. As a word: `line`, `function`, `module`, `crate`, `file`, `tag`, `size`, `site` or `folded`.
 ///
 /// The first five look at one frame of each stack: the first that is not of the allocator, the standard library or the
-/// start of a thread; where calls were inlined, of the inlined function.
+/// start of a thread; where calls were inlined, of the inlined function. In C and C++, not of the C library either, nor
+/// of a wrapper of `malloc` by its name (`xmalloc`, `g_strdup`), unless there is nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum By {
@@ -17,7 +19,7 @@ pub enum By {
     Function,
     /// The module that the function stands in, by its path.
     Module,
-    /// The crate that the function stands in.
+    /// The crate that the function stands in; of C, and of what has no name, the module.
     Crate,
     /// The source file.
     File,
@@ -145,24 +147,69 @@ struct Naming<'a> {
     by: By,
     by_number: bool,
     names: &'a mut dyn Names,
-    /// Of each address that was seen, the first frame that is the program's: taking names apart is what costs, and sites
-    /// share their addresses.
-    own: HashMap<u64, Option<usize>>,
+    /// What each address that was seen says: taking names apart is what costs, and sites share their addresses.
+    own: HashMap<u64, Said>,
     numbers: Numbers,
+}
+
+/// Of the frames at an address, the first that says for what, and the last before that which allocates on behalf of
+/// others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    what: Option<usize>,
+    on_behalf: Option<usize>,
+}
+
+impl Said {
+    /// `inner`: the frame that the first of them called.
+    fn of(frames: &[Frame], inner: Option<&Frame>) -> Said {
+        let mut said = Said::default();
+        for (i, frame) in frames.iter().enumerate() {
+            match trim::says(frame, i.checked_sub(1).map_or(inner, |i| frames.get(i))) {
+                Says::How => (),
+                Says::OnBehalf => said.on_behalf = Some(i),
+                Says::What => {
+                    said.what = Some(i);
+                    break;
+                }
+            }
+        }
+        said
+    }
 }
 
 impl Naming<'_> {
     /// The frame that a site is put down to. The stack is named no further than that.
     fn line(&mut self, site: &Site) -> Option<Frame> {
-        for &address in &site.stack {
+        let (mut inner, mut on_behalf): (Option<Frame>, Option<Frame>) = (None, None);
+        for (at, &address) in site.stack.iter().enumerate() {
             let frames = self.names.frames(&Place::new(address, &self.snapshot.parts.modules));
-            let is_own = |f: &Frame| !trim::is_runtime(&f.function);
-            let first = self.own.entry(address).or_insert_with(|| frames.iter().position(is_own));
-            if let Some(frame) = first.and_then(|i| frames.get(i)) {
-                return Some(frame.clone());
+            let said = self.own.entry(address).or_insert_with(|| Said::of(&frames, inner.as_ref()));
+            if let Some(frame) = said.what.and_then(|i| frames.get(i)) {
+                return Some(self.named(frame.clone(), &site.stack[at + 1..]));
+            }
+            on_behalf = said.on_behalf.and_then(|i| frames.get(i)).cloned().or(on_behalf);
+            inner = frames.last().cloned();
+        }
+        on_behalf.or_else(|| trim::line(&frames(self.snapshot, site, self.names)).cloned())
+    }
+
+    /// A frame without a name, of a library whose symbols were left out, stands for the function with one that is not far
+    /// out, if there is one in its module: that says more, and its place in the table is where it is.
+    fn named(&mut self, frame: Frame, outer: &[u64]) -> Frame {
+        /// Farther out, many things have the same name: it says nothing.
+        const FAR: usize = 3;
+        if frame.named || frame.module.is_none() {
+            return frame;
+        }
+        for &address in outer.iter().take(FAR) {
+            let frames = self.names.frames(&Place::new(address, &self.snapshot.parts.modules));
+            let one = frames.iter().find(|f| f.named && trim::says(f, None) == Says::What);
+            if let Some(outer) = one.filter(|outer| outer.module == frame.module) {
+                return Frame { module: Some(frame.function), ..outer.clone() };
             }
         }
-        trim::line(&frames(self.snapshot, site, self.names)).cloned()
+        frame
     }
 
     /// The number of the group that a site belongs to.
@@ -188,7 +235,8 @@ impl Naming<'_> {
         let Some(frame) = &self.line(site) else { return self.numbers.of(String::new(), Label::default) };
         let at = frame.location();
         let or = |text: String, other: &str| if text.is_empty() { other.to_string() } else { text };
-        let outside = if frame.named { "(not Rust)" } else { frame.function.split('+').next().unwrap_or("") };
+        let module = || frame.module.as_deref().unwrap_or(if frame.named { "(not Rust)" } else { &frame.function });
+        let outside = module().split('+').next().unwrap_or_default();
         let by = self.by;
         let name = match by {
             By::Module => or(path::module(&frame.function), outside),
@@ -214,7 +262,7 @@ pub(super) fn line_of(stack: &[u64], modules: &[super::Module], names: &mut dyn 
     let mut all = Vec::new();
     for &address in stack {
         all.extend_from_slice(&names.frames(&Place::new(address, modules)));
-        if all.iter().any(|frame| !trim::is_runtime(&frame.function)) {
+        if trim::has_line(&all) {
             break;
         }
     }

@@ -50,6 +50,7 @@ mod words;
 pub(crate) use crate::config::Mode;
 pub use data::{Code, Ending, Module, Peak, Row, Site, Tag};
 pub use diff::{Change, Diff};
+pub(crate) use display::Part;
 pub use filter::Filter;
 pub use group::{Group, Groups, LiveAges};
 pub use keys::By;
@@ -64,6 +65,8 @@ pub use take::snapshot;
 pub use tenuring::{LifeBand, Share, Tenured, TenuredGroup, Tenuring, TenuringGroups};
 #[cfg(feature = "flamegraph")]
 pub(crate) use trim::is_runtime;
+#[cfg(feature = "cpp")]
+pub(crate) use trim::is_rust_runtime;
 pub(crate) use trim::{line as outermost_of_interest, trimmed};
 pub use value::Value;
 pub use words::NoWord;

@@ -33,12 +33,16 @@ pub struct Frame {
     pub file: Option<Arc<str>>,
     /// The line in it, from 1 on.
     pub line: Option<u32>,
+    /// The last part of the path of the module that the code stands in; `None` if it is not known. Where a function has a
+    /// path in its name, nothing depends on this.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub module: Option<Arc<str>>,
 }
 
 impl Frame {
     /// A frame of a function with a name.
     pub fn new(function: &str, file: Option<&str>, line: Option<u32>) -> Frame {
-        Frame { function: function.into(), named: true, file: file.map(Arc::from), line }
+        Frame { function: function.into(), named: true, file: file.map(Arc::from), line, module: None }
     }
 
     /// `file:line`, as far as it is known; empty if nothing is.
@@ -50,6 +54,14 @@ impl Frame {
         }
     }
 
+    /// Where a table shows it: file and line; the module, if that is all that is known, and not in the name already.
+    pub(super) fn place(&self) -> String {
+        match (&self.module, self.location()) {
+            (Some(module), at) if at.is_empty() && self.named => module.to_string(),
+            (_, at) => at,
+        }
+    }
+
     /// What stands where there is no frame.
     pub(crate) fn instead(what: &str) -> Frame {
         Frame { named: false, ..Frame::new(what, None, None) }
@@ -57,7 +69,8 @@ impl Frame {
 
     /// A frame of which only its place is known.
     pub fn unnamed(place: &Place<'_>) -> Frame {
-        Frame { function: offset_name(place).into(), named: false, file: None, line: None }
+        let module = place.module.map(|module| module.file_name().into());
+        Frame { function: offset_name(place).into(), named: false, file: None, line: None, module }
     }
 }
 

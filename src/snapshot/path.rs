@@ -1,7 +1,8 @@
 //! What a function's name says about where it was written.
 //!
 //! Names come in two manglings: `<a::T as b::U>::f` is the same in both; inherent functions are `a::T<X>::f` in the
-//! legacy one and `<a::T<X>>::f` in v0; closures are `{{closure}}` and `{closure#0}`.
+//! legacy one and `<a::T<X>>::f` in v0; closures are `{{closure}}` and `{closure#0}`. C++ has operators, whose brackets
+//! enclose nothing: `a::T::operator<`.
 
 /// The path of what a name belongs to: of the function itself, or of the type or trait whose `impl` it stands in.
 /// Without generics; empty if the name has no path, as in C.
@@ -113,8 +114,13 @@ fn path_of_type(mut text: &str) -> String {
 /// A path without what stands in `<...>`.
 fn without_generics(text: &str) -> String {
     let (mut plain, mut depth, mut before) = (String::with_capacity(text.len()), 0usize, ' ');
-    for c in text.chars() {
+    let mut of_operator = 0;
+    for (i, c) in text.char_indices() {
+        if depth == 0 && text[i..].starts_with("operator") && !before.is_alphanumeric() && before != '_' {
+            of_operator = i + operator(&text[i..]);
+        }
         match c {
+            _ if i < of_operator => plain.push(c),
             '<' => depth += 1,
             '>' if before != '-' => depth = depth.saturating_sub(1),
             _ if depth == 0 => plain.push(c),
@@ -127,6 +133,13 @@ fn without_generics(text: &str) -> String {
         plain.replace_range(at..at + 2, "");
     }
     plain.trim_end_matches("::").to_string()
+}
+
+/// How long the name of an operator is that a text begins with, as far as it may have brackets.
+fn operator(text: &str) -> usize {
+    const SIGNS: &[&str] = &["<=>", "<<=", ">>=", "->*", "<<", ">>", "<=", ">=", "->", "<", ">"];
+    let signs = &text["operator".len()..];
+    "operator".len() + SIGNS.iter().find(|sign| signs.starts_with(**sign)).map_or(0, |sign| sign.len())
 }
 
 #[cfg(test)]
@@ -161,6 +174,11 @@ mod tests {
             ("<F as core::ops::function::FnOnce<(shop::X,)>>::call_once", "core::ops::function", "core"),
             ("core::ops::function::FnOnce::call_once{{vtable.shim}}", "core::ops::function", "core"),
             ("<<shop::A as shop::B>::C as core::fmt::Display>::fmt", "shop", "shop"),
+            ("shop::Money::operator<", "shop", "shop"),
+            ("shop::operator<< <int>", "shop", "shop"),
+            ("std::map<int, shop::Cart>::operator[]", "std::map", "std"),
+            ("shop::Cart::add(int)::{lambda()#1}::operator()", "shop", "shop"),
+            ("operator new", "", ""),
             ("main", "", ""),
             ("__libc_start_main_impl", "", ""),
             ("__rustc::__rust_alloc", "__rustc", "__rustc"),
@@ -171,5 +189,13 @@ mod tests {
         }
         assert_eq!(plain("<shop::cart::Cart as core::clone::Clone>::clone"), "shop::cart::Cart::clone");
         assert_eq!(plain("alloc::vec::Vec<T,A>::push"), "alloc::vec::Vec::push");
+        for (name, short) in [
+            ("shop::Ptr<shop::Cart>::operator->", "shop::Ptr::operator->"),
+            ("shop::operator<< <int>", "shop::operator<< "),
+            ("shop::Less<int>::operator()", "shop::Less::operator()"),
+            ("my_operator<int>::f", "my_operator::f"),
+        ] {
+            assert_eq!(plain(name), short);
+        }
     }
 }

@@ -62,7 +62,8 @@ impl Cache {
             None => _ = self.texts.insert(text.clone()),
         };
         one(&mut frame.function);
-        frame.file.iter_mut().for_each(one);
+        frame.file.iter_mut().for_each(&mut one);
+        frame.module.iter_mut().for_each(one);
         frame
     }
 }

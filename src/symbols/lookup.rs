@@ -1,5 +1,6 @@
 //! Looking an address of a module up in the module's files.
 
+use super::demangle::demangled;
 use super::dwarf::{Called, Info};
 use super::elf::Elf;
 use super::find::{self, Files};
@@ -8,7 +9,6 @@ use super::reasons::Absence;
 use super::symtab::Symtab;
 use crate::snapshot::{Frame, Module, Place};
 use std::collections::HashMap;
-use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -104,6 +104,13 @@ impl Object {
             let whole = self.symbol(address);
             qualify::qualify(&mut frames, whole.as_deref(), crates);
         }
+        #[cfg(feature = "cpp")]
+        if let Some(outer) = frames.last_mut().filter(|outer| outer.named && !outer.function.contains("::"))
+            && let Some(whole) = self.symbol(address)
+            && super::cpp::is_whole(&outer.function, &whole)
+        {
+            outer.function = whole.into();
+        }
         frames
     }
 
@@ -127,30 +134,6 @@ impl Object {
         let (table, elf) = self.symbols.as_ref()?;
         table.name(elf, address).map(demangled)
     }
-}
-
-/// A name for people, without the compiler's hash.
-pub(super) fn demangled(name: &[u8]) -> String {
-    /// A name in a file may stand for one that is longer than memory.
-    const LONGEST: usize = 64 << 10;
-    struct Short(String);
-    impl Write for Short {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            if self.0.len() + text.len() > LONGEST {
-                return Err(fmt::Error);
-            }
-            self.0.push_str(text);
-            Ok(())
-        }
-    }
-    let Some(name) = std::str::from_utf8(name).ok().and_then(|name| rustc_demangle::try_demangle(name).ok()) else {
-        return String::from_utf8_lossy(&name[..name.len().min(LONGEST)]).into_owned();
-    };
-    let mut short = Short(String::new());
-    if write!(short, "{name:#}").is_err() {
-        short.0.push('…');
-    }
-    short.0
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! Addresses become functions and lines: off the hot path, cached, in bounded memory.
 
 mod cache;
+#[cfg(feature = "cpp")]
+mod cpp;
+#[cfg(feature = "symbols")]
+mod demangle;
 mod display;
 #[cfg(feature = "symbols")]
 mod dwarf;
@@ -153,9 +157,13 @@ impl Symbols {
     pub(crate) fn given(modules: Vec<Module>, names: impl IntoIterator<Item = (u64, Vec<Frame>)>) -> Symbols {
         let mut symbols = Symbols::from_source(Source::Given, usize::MAX);
         let ids: Vec<_> = modules.iter().map(|module| symbols.modules.get_or_add(module)).collect();
-        for (address, frames) in names {
+        let files: Vec<Arc<str>> = modules.iter().map(|module| module.file_name().into()).collect();
+        for (address, mut frames) in names {
             let key = match modules.iter().position(|module| module.contains(address)) {
-                Some(i) => (ids[i], address.wrapping_sub(modules[i].base)),
+                Some(i) => {
+                    frames.iter_mut().for_each(|frame| frame.module = Some(files[i].clone()));
+                    (ids[i], address.wrapping_sub(modules[i].base))
+                }
                 None => (NOWHERE, address),
             };
             symbols.cache.insert(key, frames.into());
@@ -228,7 +236,8 @@ impl Names for Symbols {
             if frames.is_empty() {
                 frames.push(Frame::unnamed(place));
             }
-            let frames: Arc<[Frame]> = frames.into_iter().map(|f| self.cache.share(f)).collect();
+            let in_module = |frame| Frame { module: Some(module.file_name().into()), ..frame };
+            let frames: Arc<[Frame]> = frames.into_iter().map(|f| self.cache.share(in_module(f))).collect();
             self.reasons.found(module, &frames);
             self.cache.insert(key, frames.clone());
             frames

@@ -88,7 +88,11 @@ impl Reasons {
 }
 
 fn sentence(path: &str, build_id: &str, found: &Found) -> Option<String> {
-    let rust = "debug = \"line-tables-only\" in the profile, and no `strip`";
+    let build = "build it with debug = \"line-tables-only\" in the profile (in C and C++: -g), and no `strip`";
+    let installed = "its distribution's package with debug information (-dbg, -dbgsym, -debuginfo) has them";
+    let system =
+        ["/bin", "/lib", "/sbin", "/usr/"].iter().any(|p| path.starts_with(p)) && !path.starts_with("/usr/local/");
+    let help = if system { installed } else { build };
     let Found { lines, names, nothing, absence, fault, unchecked } = found;
     if let Some(absence) = absence {
         return Some(format!("no names from {path}: {}", why(absence, build_id)));
@@ -96,13 +100,12 @@ fn sentence(path: &str, build_id: &str, found: &Found) -> Option<String> {
     if *nothing > lines + names {
         return Some(match fault {
             Some(fault) => format!("no names from {path}: {fault}"),
-            None => format!("no names from {path}: it was stripped; build it with {rust}"),
+            None => format!("no names from {path}: it was stripped; {help}"),
         });
     }
-    let system = ["/lib", "/usr/lib"].iter().any(|p| path.starts_with(p));
     match fault {
         Some(fault) if names > lines => Some(format!("no lines from {path}: {fault}")),
-        None if names > lines && !system => Some(format!("no lines from {path}: build it with {rust}")),
+        None if names > lines && !system => Some(format!("no lines from {path}: {build}")),
         _ if *unchecked => Some(format!(
             "names from {path} may be wrong: it has no build id, and only where its code lies was compared with the \
              file; link it with --build-id"

@@ -61,7 +61,7 @@ impl Symtab {
         // Versions of a function for old programs end with theirs: `memcpy@GLIBC_2.2.5`.
         let plain = |name: &[u8]| (name.contains(&b'@'), name.iter().take_while(|&&b| b == b'_').count(), name.len());
         // Mangled names begin with underscores, and none is plainer than the other: the last remains.
-        let mangled = |name: &[u8]| name.starts_with(b"_R") || name.starts_with(b"_ZN");
+        let mangled = |name: &[u8]| name.starts_with(b"_R") || name.starts_with(b"_Z");
         same.filter(|f| address - f.0 < u64::from(f.1))
             .filter_map(text)
             .min_by_key(|name| if mangled(name) { (false, 1, 0) } else { plain(name) })
