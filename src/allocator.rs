@@ -1,5 +1,8 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
+#[cfg(feature = "c-interface")]
+pub mod c;
+
 use crate::arena;
 use crate::config::{self, Config, Dumps, HugePages, Limits, Mode, Thresholds, bounds};
 use crate::generation::{self, clock, collector, helper, limits, pressure, relief};

@@ -3,6 +3,8 @@
 //! One lock guards it all. A page of 64 KiB is made of one run, so the lock is taken once for many blocks.
 
 use super::bits::Bits;
+#[cfg(feature = "c-interface")]
+use super::marks;
 use super::space::Space;
 use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info};
 use crate::config::{self, HugePages};
@@ -646,6 +648,12 @@ impl Arena {
             self.space.give(base, 1);
             return None;
         }
+        #[cfg(feature = "c-interface")]
+        // SAFETY: as above.
+        if !unsafe { marks::commit(base) } {
+            self.space.give(base, 1);
+            return None;
+        }
         let info = info(base);
         let mut free = Bits::EMPTY;
         free.insert(0, USABLE);
@@ -669,6 +677,8 @@ impl Arena {
         // SAFETY: the class bytes are part of the metadata, and no slice of the segment is anybody's yet.
         unsafe { super::class_byte(base).write_bytes(COLD, USABLE) };
         self.last = info;
+        #[cfg(feature = "c-interface")]
+        marks::note(base, marks::Segment::Marked);
         Some(info)
     }
 
@@ -714,6 +724,8 @@ impl Arena {
         };
         // SAFETY: committed above.
         unsafe { self.huge_pages(base, slices * SLICE) };
+        #[cfg(feature = "c-interface")]
+        marks::note(base, marks::Segment::Huge);
         self.counts.used += slices;
         Some(Run { at: base, zero: true, grown: self.grown() })
     }
@@ -772,6 +784,8 @@ impl Arena {
     fn give_space(&mut self, h: Huge) {
         // SAFETY: the metadata slice is committed, and the block has died.
         unsafe { *super::class_byte(h.base) = 0 };
+        #[cfg(feature = "c-interface")]
+        marks::note(h.base, marks::Segment::Foreign);
         self.space.give(h.base, h.units);
     }
 }
