@@ -1,9 +1,10 @@
 //! Runs real programs with a preloaded allocator, and says where they do something else than without.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tenure_programs::check::Check;
+use tenure_programs::count::{self, Counter};
 use tenure_programs::preload::{PEERS, Preload};
 use tenure_programs::program::{Program, Size};
 use tenure_programs::table;
@@ -20,6 +21,7 @@ usage: programs [options]
   --patience N       seconds after which a process counts as hung (120)
   --full             more work in each run
   --keep             leaves the directories of runs that differ
+  --count            counts allocations by a counter of its own, by tenure (exact), and by valgrind, and compares
   --list             the programs";
 
 fn main() -> ExitCode {
@@ -37,7 +39,7 @@ fn run() -> Result<bool, String> {
     let (mut libraries, mut preloads) = (vec![], vec![]);
     let (mut modes, mut only) = (vec!["sampled".to_string(), "exact".to_string()], vec![]);
     let (mut rounds, mut jobs, mut patience) = (1, 2, 120);
-    let (mut size, mut keep) = (Size::Quick, false);
+    let (mut size, mut keep, mut counts) = (Size::Quick, false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value\n{USAGE}"));
@@ -60,6 +62,7 @@ fn run() -> Result<bool, String> {
             "--patience" => patience = number(value()?)?,
             "--full" => size = Size::Full,
             "--keep" => keep = true,
+            "--count" => counts = true,
             "--list" => {
                 table::ALL.iter().for_each(|program| println!("{}", program.name));
                 return Ok(true);
@@ -78,6 +81,11 @@ fn run() -> Result<bool, String> {
     let wanted = |program: &&Program| only.is_empty() || only.iter().any(|name| name == program.name);
     let programs: Vec<Program> = table::ALL.iter().filter(wanted).copied().collect();
     let patience = Duration::from_secs(patience as u64);
+    if counts {
+        let library = libraries.first().ok_or(format!("--count needs --library\n{USAGE}"))?.1.canonicalize();
+        let library = library.map_err(|why| format!("{}: {why}", libraries[0].1.display()))?;
+        return count(&programs, &library, size, patience).map_err(|why| why.to_string());
+    }
     let check = Check { programs: &programs, preloads: &preloads, rounds, size, patience, jobs, keep };
     let began = std::time::Instant::now();
     let found = check.run(|line| println!("{line}"));
@@ -90,4 +98,41 @@ fn run() -> Result<bool, String> {
         found.skipped.len()
     );
     Ok(found.differences.is_empty())
+}
+
+/// Prints a line for each program; whether tenure and the counter agree about all.
+fn count(programs: &[Program], library: &Path, size: Size, patience: Duration) -> std::io::Result<bool> {
+    let (counter, mut agree) = (Counter::build()?, true);
+    println!(
+        "| program | processes | blocks: counter | tenure | bytes: counter | tenure | apart | as tools count: counter | valgrind | apart |"
+    );
+    println!("| --- |{}", " --- |".repeat(9));
+    for program in programs {
+        if let Some(why) = program.missing() {
+            println!("{why}");
+            continue;
+        }
+        let prepared = program.prepare(size)?;
+        let counted = counter.with_tenure(&prepared, library, patience)?;
+        let apart = counted.tenure.distance(counted.as_tenure);
+        agree &= counted.agree();
+        let by_valgrind = if program.repeats { count::valgrind(&prepared, patience)? } else { None };
+        let valgrind = by_valgrind.map_or(String::from(" | "), |total| {
+            let apart = 100.0 * counted.as_tools.distance(total);
+            format!("{} blocks, {} bytes | {apart:.4} %", total.blocks, total.bytes)
+        });
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {:.4} % | {} blocks, {} bytes | {valgrind} |",
+            program.name,
+            counted.processes,
+            counted.as_tenure.blocks,
+            counted.tenure.blocks,
+            counted.as_tenure.bytes,
+            counted.tenure.bytes,
+            100.0 * apart,
+            counted.as_tools.blocks,
+            counted.as_tools.bytes,
+        );
+    }
+    Ok(agree)
 }

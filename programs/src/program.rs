@@ -32,6 +32,9 @@ pub struct Program {
     pub name: &'static str,
     /// What it needs.
     pub needs: &'static [Need],
+    /// Whether it allocates the same in each run, all in processes that run one after the other: then a tool that watches one
+    /// process, in a run of its own, must count the same.
+    pub repeats: bool,
     /// Whether it brings an allocator of its own, which it uses if nothing is preloaded.
     pub own_allocator: bool,
     /// Makes what it works on, in a directory that each run sees as `input`.

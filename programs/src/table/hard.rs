@@ -10,6 +10,7 @@ const GCC: Need = need("gcc", "gcc");
 pub(super) const CONTAINERS: Program = Program {
     name: "c++",
     needs: &[need("g++", "g++")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, _| {
         fs::write(input.join("templates.cpp"), include_str!("../../inputs/templates.cpp"))?;
@@ -22,6 +23,7 @@ pub(super) const CONTAINERS: Program = Program {
 pub(super) const FORKS: Program = Program {
     name: "forks",
     needs: &[GCC],
+    repeats: false,
     own_allocator: false,
     prepare: |input, _| {
         fs::write(input.join("forks.c"), include_str!("../../inputs/forks.c"))?;
@@ -34,6 +36,7 @@ pub(super) const FORKS: Program = Program {
 pub(super) const LIMITED: Program = Program {
     name: "limited",
     needs: &[GCC, need("prlimit", "util-linux")],
+    repeats: false,
     own_allocator: false,
     prepare: |input, _| {
         fs::write(input.join("limited.c"), include_str!("../../inputs/limited.c"))?;
@@ -50,6 +53,7 @@ pub(super) const LIMITED: Program = Program {
 pub(super) const LOADS: Program = Program {
     name: "dlopen",
     needs: &[GCC],
+    repeats: false,
     own_allocator: false,
     prepare: |input, _| {
         fs::write(input.join("plugin.c"), include_str!("../../inputs/plugin.c"))?;

@@ -13,6 +13,7 @@ const SUITE: Need = need("/usr/lib/python3*/test/test_dict.py", "libpython3.*-te
 pub(super) const PYTHON: Program = Program {
     name: "python",
     needs: &[PYTHON3],
+    repeats: true,
     own_allocator: false,
     prepare: python_files,
     run: |s| script(s, false),
@@ -23,7 +24,7 @@ pub(super) const PYTHON_MALLOC: Program = Program { name: "python-malloc", run: 
 
 /// CPython's own tests of what allocates much.
 pub(super) const PYTHON_SUITE: Program =
-    Program { name: "python-suite", needs: &[PYTHON3, SUITE], run: |s| suite(s, false), ..PYTHON };
+    Program { name: "python-suite", repeats: false, needs: &[PYTHON3, SUITE], run: |s| suite(s, false), ..PYTHON };
 
 /// They with all objects from `malloc`.
 pub(super) const PYTHON_SUITE_MALLOC: Program =
@@ -57,6 +58,7 @@ fn suite(s: &mut Session, malloc: bool) -> io::Result<()> {
 pub(super) const PERL: Program = Program {
     name: "perl",
     needs: &[need("perl", "perl")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, _| fs::write(input.join("work.pl"), include_str!("../../inputs/work.pl")),
     run: |s| {
@@ -71,6 +73,7 @@ pub(super) const PERL: Program = Program {
 pub(super) const NODE: Program = Program {
     name: "node",
     needs: &[need("node", "nodejs")],
+    repeats: false,
     own_allocator: false,
     prepare: |input, _| fs::write(input.join("work.js"), include_str!("../../inputs/work.js")),
     run: |s| s.run(s.sized("node input/work.js 1", "node input/work.js 5")),

@@ -10,6 +10,7 @@ pub(super) const REDIS: Program = Program {
     name: "redis",
     needs: &[need("redis-server", "redis-server"), need("redis-benchmark", "redis-tools")],
     // Debian's links to jemalloc.
+    repeats: false,
     own_allocator: true,
     prepare: |input, size| texts::redis(input, "commands", texts::sized(size, 10_000, 100_000)),
     run,

@@ -9,6 +9,7 @@ use std::fs;
 pub(super) const SQLITE: Program = Program {
     name: "sqlite",
     needs: &[need("sqlite3", "sqlite3")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, size| {
         let rows = sized(size, 20_000, 200_000).to_string();
@@ -24,6 +25,7 @@ pub(super) const SQLITE: Program = Program {
 pub(super) const GIT: Program = Program {
     name: "git",
     needs: &[need("git", "git")],
+    repeats: false,
     own_allocator: false,
     prepare: |input, size| texts::commits(input, "commits", sized(size, 150, 2500)),
     run: |s| {
@@ -49,6 +51,7 @@ pub(super) const GIT: Program = Program {
 pub(super) const CXX: Program = Program {
     name: "g++",
     needs: &[need("g++", "g++")],
+    repeats: false,
     own_allocator: false,
     prepare: |input, size| {
         let quick = include_str!("../../inputs/quick.cpp");
@@ -65,6 +68,7 @@ pub(super) const CXX: Program = Program {
 pub(super) const C: Program = Program {
     name: "gcc",
     needs: &[need("gcc", "gcc")],
+    repeats: false,
     own_allocator: false,
     prepare: |input, size| texts::c_source(input, "work.c", sized(size, 60, 500)),
     run: |s| {
@@ -77,6 +81,7 @@ pub(super) const C: Program = Program {
 pub(super) const GHOSTSCRIPT: Program = Program {
     name: "ghostscript",
     needs: &[need("gs", "ghostscript")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, size| texts::postscript(input, "pages.ps", sized(size, 4, 40)),
     run: |s| {
@@ -88,6 +93,7 @@ pub(super) const GHOSTSCRIPT: Program = Program {
 pub(super) const XML: Program = Program {
     name: "xmllint",
     needs: &[need("xmllint", "libxml2-utils")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, size| texts::xml(input, "work.xml", sized(size, 6_000, 60_000)),
     run: |s| {
@@ -101,6 +107,7 @@ pub(super) const XML: Program = Program {
 pub(super) const XZ: Program = Program {
     name: "xz",
     needs: &[need("xz", "xz-utils")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, size| texts::lines(input, "lines", sized(size, 20_000, 200_000)),
     run: |s| {
@@ -115,6 +122,7 @@ pub(super) const XZ: Program = Program {
 pub(super) const ZSTD: Program = Program {
     name: "zstd",
     needs: &[need("zstd", "zstd")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, size| texts::lines(input, "lines", sized(size, 60_000, 600_000)),
     run: |s| {
@@ -128,6 +136,7 @@ pub(super) const ZSTD: Program = Program {
 pub(super) const PIGZ: Program = Program {
     name: "pigz",
     needs: &[need("pigz", "pigz")],
+    repeats: false,
     own_allocator: false,
     prepare: |input, size| texts::lines(input, "lines", sized(size, 60_000, 500_000)),
     run: |s| {
@@ -142,6 +151,7 @@ pub(super) const PIGZ: Program = Program {
 pub(super) const SORT: Program = Program {
     name: "sort",
     needs: &[need("sort", "coreutils")],
+    repeats: true,
     own_allocator: false,
     prepare: |input, size| texts::lines(input, "lines", sized(size, 60_000, 500_000)),
     run: |s| {
@@ -155,6 +165,7 @@ pub(super) const SORT: Program = Program {
 pub(super) const SHELL: Program = Program {
     name: "bash",
     needs: &[need("bash", "bash"), need("awk", "mawk"), need("sed", "sed")],
+    repeats: false,
     own_allocator: false,
     prepare: |input, size| {
         texts::lines(input, "lines", 20_000)?;
@@ -168,6 +179,7 @@ pub(super) const SHELL: Program = Program {
 pub(super) const STRESS: Program = Program {
     name: "stress-ng",
     needs: &[need("stress-ng", "stress-ng")],
+    repeats: false,
     own_allocator: false,
     prepare: nothing,
     run: |s| {
