@@ -279,6 +279,10 @@ pub(crate) struct Hooks;
 
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
+        // A library that programs are loaded with serves other libraries' first allocations before it is told that it is
+        // there, and those have call stacks, too. Nobody else runs yet, nor waits for the loader.
+        #[cfg(feature = "c-interface")]
+        unwind::init();
         track::configure(config);
         generation::begin(config);
         limits::set(config.limits);

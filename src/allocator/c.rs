@@ -28,28 +28,40 @@ pub fn malloc(on: &Tenure, size: usize) -> *mut u8 {
     if size > TABLED {
         return aligned(on, marks::GRAIN, size);
     }
-    // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes; a block that lay ready is in a page.
+    // SAFETY: the table has an entry for each size up to `TABLED`, one more than a class; a block that lay ready is in a page.
     unsafe {
-        let class = *TABLE_BY_16.get_unchecked(size.div_ceil(marks::GRAIN)) as usize;
-        let block = halves::pop(class);
+        let mark = *MARKS.get_unchecked((size + marks::GRAIN - 1) / marks::GRAIN);
+        let block = halves::pop(mark as usize - 1);
         if block.is_null() {
-            return malloc_slowly(on, class, size);
+            return malloc_slowly(on, mark as usize - 1, size);
         }
-        marks::at(block).store(class as u8 + 1, Relaxed);
+        marks::at(block).store(mark, Relaxed);
         block
     }
 }
 
+/// The mark of a block for a size: `MARKS[(size + 15) / 16]`.
+const MARKS: [u8; TABLE_BY_16.len()] = {
+    let mut marks = TABLE_BY_16;
+    let mut i = 0;
+    while i < marks.len() {
+        marks[i] += 1;
+        i += 1;
+    }
+    marks
+};
+
+// The slow paths are C functions because the compiler knows that those do not unwind.
 #[cold]
 #[inline(never)]
-fn malloc_slowly(on: &Tenure, class: usize, size: usize) -> *mut u8 {
+extern "C" fn malloc_slowly(on: &Tenure, class: usize, size: usize) -> *mut u8 {
     marked(halves::alloc::<Hooks>(&on.config, class, size))
 }
 
 /// The same at a multiple of `align`, a power of two.
 #[cold]
 #[inline(never)]
-pub fn aligned(on: &Tenure, align: usize, size: usize) -> *mut u8 {
+pub extern "C" fn aligned(on: &Tenure, align: usize, size: usize) -> *mut u8 {
     debug_assert!(align.is_power_of_two());
     if size > MOST - align.min(MOST) {
         return null_mut();
@@ -100,27 +112,28 @@ fn marked(block: *mut u8) -> *mut u8 {
 /// The block is the caller's, if it is one; any other address ends the process.
 #[inline(always)]
 pub unsafe fn free(on: &Tenure, block: *mut u8) {
-    if let Some(mark) = marks::of(block) {
+    // SAFETY: an address that has a mark is a live block's, whose class byte that is; for the rest, by the caller's promise.
+    unsafe {
+        if !marks::has(block) {
+            return free_unmarked(on, block);
+        }
+        let mark = marks::at(block);
         let class_and_one = mark.load(Relaxed);
-        if class_and_one != 0 {
-            mark.store(0, Relaxed);
-            // SAFETY: the address has a mark, so it is a live block's, whose class byte this is.
-            return unsafe {
-                if !halves::push(class_and_one as usize - 1, block) {
-                    free_slowly(on, block);
-                }
-            };
+        if class_and_one == 0 {
+            return free_unmarked(on, block);
+        }
+        mark.store(0, Relaxed);
+        if !halves::push(class_and_one as usize - 1, block) {
+            free_slowly(on, block);
         }
     }
-    // SAFETY: by the caller's promise.
-    unsafe { free_unmarked(on, block) }
 }
 
 /// # Safety
 /// The block is the caller's to free.
 #[cold]
 #[inline(never)]
-unsafe fn free_slowly(on: &Tenure, block: *mut u8) {
+unsafe extern "C" fn free_slowly(on: &Tenure, block: *mut u8) {
     // SAFETY: by the caller's promise.
     os::preserving_errno(|| unsafe { halves::free::<Hooks>(&on.config, block) });
 }
@@ -129,7 +142,7 @@ unsafe fn free_slowly(on: &Tenure, block: *mut u8) {
 /// As for [`free`].
 #[cold]
 #[inline(never)]
-unsafe fn free_unmarked(on: &Tenure, block: *mut u8) {
+unsafe extern "C" fn free_unmarked(on: &Tenure, block: *mut u8) {
     if block.is_null() {
         return;
     }

@@ -71,18 +71,20 @@ pub(crate) fn segment(p: *mut u8) -> Segment {
     }
 }
 
-/// The mark of an address, any at all; `None` if it is no multiple of [`GRAIN`], or not in a segment that has marks.
+/// Whether an address, any at all, is a multiple of [`GRAIN`] in a segment that has marks.
 #[inline(always)]
-pub(crate) fn of(p: *mut u8) -> Option<&'static AtomicU8> {
+pub(crate) fn has(p: *mut u8) -> bool {
     // Bits that should be 0 come to stand at the top, where one comparison sees them, together with those of no address.
     let turned = p.addr().rotate_right(GRAIN.trailing_zeros());
-    let segment = SEGMENT_TABLE.get(turned / (SEGMENT / GRAIN))?;
+    let segment = SEGMENT_TABLE.get(turned / (SEGMENT / GRAIN));
     // Relaxed: whoever holds a block got it after its segment was noted; who holds none is told so in any case.
-    if segment.load(Ordering::Relaxed) != Segment::Marked as u8 {
-        return None;
-    }
-    // SAFETY: the segment has marks, which live for ever.
-    Some(unsafe { at(p) })
+    segment.is_some_and(|segment| segment.load(Ordering::Relaxed) == Segment::Marked as u8)
+}
+
+/// The mark of an address, any at all, if it has one.
+pub(crate) fn of(p: *mut u8) -> Option<&'static AtomicU8> {
+    // SAFETY: the address has a mark.
+    has(p).then(|| unsafe { at(p) })
 }
 
 /// The mark of a block's beginning.
