@@ -5,15 +5,6 @@ use libc::{EINVAL, ENOMEM, c_int, c_void, size_t};
 use std::ptr::null_mut;
 use tenure::c;
 
-/// A result for the program: null says that memory is out, and so does `errno`.
-#[inline(always)]
-fn given(block: *mut u8) -> *mut c_void {
-    if block.is_null() {
-        return fails(ENOMEM);
-    }
-    block.cast()
-}
-
 #[cold]
 #[inline(never)]
 fn fails(why: c_int) -> *mut c_void {
@@ -25,14 +16,14 @@ fn fails(why: c_int) -> *mut c_void {
 /// A block of `size` bytes. Of 0 bytes it is one, too.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: size_t) -> *mut c_void {
-    given(c::malloc(&ALLOC, size))
+    c::malloc(&ALLOC, size).cast()
 }
 
 /// A block of `n` zeroed elements of `size` bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(n: size_t, size: size_t) -> *mut c_void {
     match n.checked_mul(size) {
-        Some(size) => given(c::zeroed(&ALLOC, size)),
+        Some(size) => c::zeroed(&ALLOC, size).cast(),
         None => fails(ENOMEM),
     }
 }
@@ -52,7 +43,7 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: size_t) -> *mut c_voi
             c::free(&ALLOC, block.cast());
             return null_mut();
         }
-        given(c::realloc(&ALLOC, block.cast(), size))
+        c::realloc(&ALLOC, block.cast(), size).cast()
     }
 }
 
@@ -137,14 +128,14 @@ pub unsafe extern "C" fn posix_memalign(to: *mut *mut c_void, align: size_t, siz
 /// A block at a multiple of `align`, a power of two.
 #[unsafe(no_mangle)]
 pub extern "C" fn aligned_alloc(align: size_t, size: size_t) -> *mut c_void {
-    if align.is_power_of_two() { given(c::aligned(&ALLOC, align, size)) } else { fails(EINVAL) }
+    if align.is_power_of_two() { c::aligned(&ALLOC, align, size).cast() } else { fails(EINVAL) }
 }
 
 /// The same; another number than a power of two is rounded up to one.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(align: size_t, size: size_t) -> *mut c_void {
     match align.checked_next_power_of_two() {
-        Some(align) => given(c::aligned(&ALLOC, align, size)),
+        Some(align) => c::aligned(&ALLOC, align, size).cast(),
         None => fails(EINVAL),
     }
 }
@@ -152,14 +143,14 @@ pub extern "C" fn memalign(align: size_t, size: size_t) -> *mut c_void {
 /// A block that begins with an OS page.
 #[unsafe(no_mangle)]
 pub extern "C" fn valloc(size: size_t) -> *mut c_void {
-    given(c::aligned(&ALLOC, os_page(), size))
+    c::aligned(&ALLOC, os_page(), size).cast()
 }
 
 /// A block of whole OS pages.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvalloc(size: size_t) -> *mut c_void {
     match size.checked_next_multiple_of(os_page()) {
-        Some(size) => given(c::aligned(&ALLOC, os_page(), size)),
+        Some(size) => c::aligned(&ALLOC, os_page(), size).cast(),
         None => fails(ENOMEM),
     }
 }

@@ -1,5 +1,5 @@
-//! C's allocation functions on the same heap, for `tenure-preload`, which exports them: null is failure, and `errno` is the
-//! caller's to set. No part of the crate's interface.
+//! C's allocation functions on the same heap, for `tenure-preload`, which exports them. Null says that memory is out, and so does
+//! `errno`. No part of the crate's interface.
 //!
 //! Every block that these functions hand out has a mark ([`marks`]), and every address that they are given is looked for among the
 //! marks first. So an address that is no live block's ends the process with one line, whatever it is.
@@ -30,12 +30,12 @@ pub fn malloc(on: &Tenure, size: usize) -> *mut u8 {
     }
     // SAFETY: the table has an entry for each size up to `TABLED`, one more than a class; a block that lay ready is in a page.
     unsafe {
-        let mark = *MARKS.get_unchecked((size + marks::GRAIN - 1) / marks::GRAIN);
-        let block = halves::pop(mark as usize - 1);
+        let mark = *MARKS.get_unchecked(size.div_ceil(marks::GRAIN)) as usize;
+        let block = halves::pop(mark - 1);
         if block.is_null() {
-            return malloc_slowly(on, mark as usize - 1, size);
+            return malloc_slowly(on, mark - 1, size);
         }
-        marks::at(block).store(mark, Relaxed);
+        marks::at(block).store(mark as u8, Relaxed);
         block
     }
 }
@@ -64,7 +64,7 @@ extern "C" fn malloc_slowly(on: &Tenure, class: usize, size: usize) -> *mut u8 {
 pub extern "C" fn aligned(on: &Tenure, align: usize, size: usize) -> *mut u8 {
     debug_assert!(align.is_power_of_two());
     if size > MOST - align.min(MOST) {
-        return null_mut();
+        return refused();
     }
     marked(on.alloc_other(size.max(1), align.max(marks::GRAIN)))
 }
@@ -87,7 +87,7 @@ pub fn zeroed(on: &Tenure, size: usize) -> *mut u8 {
 #[inline(never)]
 fn zeroed_large(on: &Tenure, size: usize) -> *mut u8 {
     if size > MOST {
-        return null_mut();
+        return refused();
     }
     let (block, zero) = large::alloc::<Hooks>(&on.config, size, marks::GRAIN);
     if !zero && !block.is_null() {
@@ -97,8 +97,17 @@ fn zeroed_large(on: &Tenure, size: usize) -> *mut u8 {
     marked(block)
 }
 
-/// Marks a block that came by a slow path. A huge one has no mark.
+/// Memory is out.
+fn refused() -> *mut u8 {
+    os::set_no_memory();
+    null_mut()
+}
+
+/// Marks a block that came by a slow path, if one came. A huge one has no mark.
 fn marked(block: *mut u8) -> *mut u8 {
+    if block.is_null() {
+        return refused();
+    }
     if let Some(mark) = marks::of(block) {
         // SAFETY: a block is in a segment with metadata.
         mark.store(unsafe { *arena::class_byte(block) } + 1, Relaxed);
@@ -199,7 +208,7 @@ pub unsafe fn realloc(on: &Tenure, block: *mut u8, size: usize) -> *mut u8 {
     unsafe {
         let (have, class) = usable(block, "realloc");
         if size > MOST {
-            return null_mut();
+            return refused();
         }
         if class < COLD {
             // In place, unless that would leave more than half of it unused; of a small block, that is not worth a copy.
@@ -207,7 +216,7 @@ pub unsafe fn realloc(on: &Tenure, block: *mut u8, size: usize) -> *mut u8 {
                 return block;
             }
         } else if let Some(new) = realloc_cold(on, block, have, size) {
-            return new;
+            return if new.is_null() { refused() } else { new };
         }
         let new = malloc(on, size);
         if new.is_null() {

@@ -62,6 +62,8 @@ mod unix;
 
 #[cfg(all(feature = "http", not(loom)))]
 pub(crate) use unix::random;
+#[cfg(all(feature = "c-interface", not(loom)))]
+pub(crate) use unix::set_no_memory;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, nap, page_size, preserving_errno,
