@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Those whose work valgrind does in a few seconds.
 const UNDER_VALGRIND: [&str; 2] = ["perl", "c++"];
-/// Its whole address space is too small for the counter's table; the others take too long in a debug build.
+/// The counter's table does not fit the address space of the first; the others take long, and say nothing more.
 const LEFT_OUT: [&str; 4] = ["limited", "python-suite", "python-suite-malloc", "forks"];
 
 #[test]

@@ -9,7 +9,7 @@ use tenure_programs::preload::Preload;
 use tenure_programs::program::Size;
 use tenure_programs::table;
 
-/// A debug build checks its invariants all the while, and other tests run beside this one.
+/// Other tests run beside this one.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[test]

@@ -51,7 +51,7 @@ fn script(s: &mut Session, malloc: bool) -> io::Result<()> {
 fn suite(s: &mut Session, malloc: bool) -> io::Result<()> {
     python(s, malloc);
     let quick = "test_json test_list test_dict test_gc test_deque";
-    let full = "test_json test_list test_dict test_gc test_deque test_set test_re test_bytes test_unicode test_itertools test_collections test_pickle test_copy test_heapq test_ordered_dict test_memoryview test_array test_weakref test_generators test_struct test_sort test_dictviews test_userdict test_string test_textwrap test_csv test_functools test_fractions test_decimal";
+    let full = "test_json test_list test_dict test_gc test_deque test_set test_bytes test_collections test_copy test_heapq test_generators test_sort test_userdict test_string test_textwrap test_csv";
     s.run(&format!("/usr/bin/python3 input/suite.py {}", s.sized(quick, full)))
 }
 
