@@ -15,5 +15,6 @@ cargo clippy --quiet -p tenure-alloc-tests --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets --features planted -- -D warnings
 cargo clippy --quiet -p tenure-dispatcher --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-dispatcher --no-default-features -- -D warnings
+cargo clippy --quiet -p tenure-programs --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-benches --all-targets --features exports -- -D warnings
 cargo clippy --quiet --manifest-path ci/fast-path/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings

@@ -10,6 +10,7 @@
 //! | [`compare`] | medians, and the ratio to the best peer |
 //! | [`modes`] | tenure against itself: what tracking costs |
 //! | [`service`] | the dispatcher under load: what a service pays for its allocator and its instruments |
+//! | [`programs`] | real programs with a preloaded allocator |
 //! | [`table`] | runs the workers in shuffled order and prints the tables |
 //!
 //! A process has one allocator, always: two in one process share address space, page cache and kernel state,
@@ -19,6 +20,7 @@ pub mod allocators;
 pub mod block;
 pub mod compare;
 pub mod modes;
+pub mod programs;
 pub mod rng;
 pub mod rss;
 pub mod service;

@@ -8,7 +8,7 @@ use crate::compare::{Results, Sample};
 
 const COLUMNS: &str = "round,workload,allocator,metric,value";
 
-pub(super) fn write(path: &Path, header: &str, results: &Results) -> io::Result<()> {
+pub(crate) fn write(path: &Path, header: &str, results: &Results) -> io::Result<()> {
     let mut text = String::new();
     for line in header.lines() {
         text += &format!("# {line}\n");

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::allocators::{self, Worker};
 
 /// A Markdown list.
-pub(super) fn header(workers: &[Worker]) -> String {
+pub(crate) fn header(workers: &[Worker]) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut lines = vec![
         format!("- {}", time_stamp()),
@@ -24,7 +24,7 @@ pub(super) fn header(workers: &[Worker]) -> String {
 }
 
 /// Now, in UTC, as `2026-11-05T14-03-59Z`: sorts as text and may be a file's name.
-pub(super) fn time_stamp() -> String {
+pub(crate) fn time_stamp() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let (year, month, day) = civil(now / 86_400);
     let (hour, minute, second) = (now / 3600 % 24, now / 60 % 60, now % 60);

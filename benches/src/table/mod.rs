@@ -1,8 +1,8 @@
 //! The table: runs every workload on every allocator in shuffled order, keeps the raw figures, prints Markdown.
 
-mod csv;
+pub(crate) mod csv;
 mod instructions;
-mod machine;
+pub(crate) mod machine;
 mod options;
 mod print;
 mod run;
