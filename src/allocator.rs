@@ -1,10 +1,14 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
+pub(crate) mod hardened;
+
 use crate::arena;
+use crate::config::hardened::ON;
 use crate::config::{self, Config, Dumps, HugePages, Limits, Mode, Thresholds, bounds};
 use crate::generation::{self, clock, collector, helper, limits, pressure, relief};
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
+use crate::pages::canary;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Word, page_of};
 use crate::sync::{AtomicBool, AtomicPtr, Ordering};
@@ -204,6 +208,9 @@ impl Default for Tenure {
 unsafe impl GlobalAlloc for Tenure {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if ON {
+            return hardened::alloc(&self.config, layout.size(), layout.align());
+        }
         // Two statements, and a callee that is `#[cold]`: one condition becomes two setcc, an or, and a taken jump.
         if layout.align() > 8 {
             return self.alloc_other(layout.size(), layout.align());
@@ -219,9 +226,14 @@ unsafe impl GlobalAlloc for Tenure {
     }
 
     #[inline(always)]
-    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: by the caller's promise.
-        unsafe { heap::free::<Hooks>(&self.config, block) }
+        unsafe {
+            if ON {
+                return hardened::free(&self.config, block, Some(layout));
+            }
+            heap::free::<Hooks>(&self.config, block)
+        }
     }
 
     #[inline]
@@ -248,6 +260,9 @@ unsafe impl GlobalAlloc for Tenure {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: by the caller's promise the block is one of ours, and the new size fits a layout.
         unsafe {
+            if ON {
+                return hardened::realloc(self, block, layout, new_size, true);
+            }
             let class = *arena::class_byte(block) as usize;
             if class < COLD {
                 // In place if the block serves the new size too, unless that would leave more than half of it unused.
@@ -276,6 +291,7 @@ pub(crate) struct Hooks;
 
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
+        canary::begin();
         track::configure(config);
         generation::begin(config);
         limits::set(config.limits);
@@ -355,7 +371,7 @@ impl SlowPath for Hooks {
     }
 
     fn short(bytes: usize) -> bool {
-        relief::make_room::<Hooks>(bytes)
+        large::give_up_freed::<Hooks>() | relief::make_room::<Hooks>(bytes)
     }
 
     fn failed(bytes: usize, slices: usize) {
@@ -427,6 +443,7 @@ pub(crate) fn listen(listener: &'static Listener) {
 /// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
 pub(crate) fn init(here: *const c_void) {
     process::pin_library(here);
+    hardened::begin();
     unwind::init();
 }
 

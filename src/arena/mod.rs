@@ -19,6 +19,7 @@
 
 pub(crate) mod bits;
 pub(crate) mod held;
+pub(crate) mod ours;
 pub(crate) mod private;
 pub(crate) mod slices;
 pub(crate) mod space;

@@ -4,7 +4,7 @@
 
 use super::bits::Bits;
 use super::space::Space;
-use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info};
+use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info, ours};
 use crate::config::{self, HugePages};
 use crate::os::{self, lock::Lock};
 use crate::sync::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -668,6 +668,7 @@ impl Arena {
         }
         // SAFETY: the class bytes are part of the metadata, and no slice of the segment is anybody's yet.
         unsafe { super::class_byte(base).write_bytes(COLD, USABLE) };
+        ours::mark(base, true);
         self.last = info;
         Some(info)
     }
@@ -714,6 +715,7 @@ impl Arena {
         };
         // SAFETY: committed above.
         unsafe { self.huge_pages(base, slices * SLICE) };
+        ours::mark(base, true);
         self.counts.used += slices;
         Some(Run { at: base, zero: true, grown: self.grown() })
     }
@@ -772,6 +774,7 @@ impl Arena {
     fn give_space(&mut self, h: Huge) {
         // SAFETY: the metadata slice is committed, and the block has died.
         unsafe { *super::class_byte(h.base) = 0 };
+        ours::mark(h.base, false);
         self.space.give(h.base, h.units);
     }
 }

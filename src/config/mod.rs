@@ -3,6 +3,8 @@
 pub(crate) mod dumps;
 #[cfg(not(loom))]
 pub(crate) mod env;
+#[cfg(not(loom))]
+pub(crate) mod hardened;
 pub(crate) mod limits;
 mod thresholds;
 

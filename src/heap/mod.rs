@@ -11,6 +11,8 @@ pub(crate) mod census;
 pub(crate) mod depot;
 #[cfg(not(loom))]
 mod dying;
+#[cfg(not(loom))]
+pub(crate) mod fence;
 pub(crate) mod gate;
 #[cfg(not(loom))]
 pub(crate) mod large;

@@ -9,6 +9,7 @@
 //! | [`reserve`] | address space without memory; null if refused |
 //! | [`release`] | gives reserved address space back; only for what nobody has seen yet |
 //! | [`commit`] | makes reserved memory readable and writable, zeroed; `false` if refused |
+//! | [`protect`] | makes a committed range inaccessible, or accessible again; `false` if refused |
 //! | [`purge`] | drops physical memory, keeps the addresses, which read as zero then; `false` if refused |
 //! | [`set_huge`] | asks for transparent huge pages in a committed range, or refuses them; best effort |
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
@@ -62,7 +63,7 @@ pub(crate) use unix::random;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, nap, page_size, preserving_errno,
-    processors, purge, register_barrier, release, reserve, resident, seed, set_huge, thread_nanos, unix_nanos,
+    processors, protect, purge, register_barrier, release, reserve, resident, seed, set_huge, thread_nanos, unix_nanos,
     uptime_ms, uptime_nanos, warn,
 };
 

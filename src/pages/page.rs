@@ -1,6 +1,7 @@
 //! The header of a page, and the bitmap of its free blocks.
 
 use super::classes::{COLD, block_index, block_size, capacity, page_slices};
+use super::{canary, guard};
 use crate::arena::{self, SLICE, held, private, slices};
 use crate::os::{self, die};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -150,6 +151,17 @@ impl Page {
 
     fn bit_words(&self) -> usize {
         self.capacity().div_ceil(64)
+    }
+
+    /// What was asked for when a large block was allocated or resized: bytes, and the alignment. Where somebody has set it.
+    pub(crate) fn requested(&self) -> (usize, usize) {
+        (self.holes[0] as usize, self.holes[1] as usize)
+    }
+
+    /// A large block has no holes.
+    pub(crate) fn set_requested(&mut self, size: usize, align: usize) {
+        debug_assert_eq!(self.kind(), Kind::Large);
+        self.holes = [size as u64, align as u64];
     }
 
     /// The number of the block at an address; aborts if no block begins there.
@@ -423,6 +435,13 @@ pub(super) fn create(kind: Kind, class: usize, shard: usize) -> (*mut Page, usiz
     if kind == Kind::Tracked {
         slices::mark_tracked(run.at, true);
     }
+    // SAFETY: the slices are ours.
+    unsafe {
+        guard::set(run.at, class);
+        if !run.zero {
+            canary::forget(run.at, block_size(class), capacity);
+        }
+    }
     (first, run.grown)
 }
 
@@ -456,6 +475,7 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         if p.kind() == Kind::Tracked {
             slices::mark_tracked(at, false);
         }
+        guard::clear(at, p.class());
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
         // What is due counts whole. Where the limit has no room for that, the page goes back at once.

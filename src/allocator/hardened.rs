@@ -1,0 +1,212 @@
+//! What stands around each operation in a build with the feature `hardened`: see [`crate::config::hardened`].
+
+use super::{Hooks, Tenure};
+use crate::arena::{self, ours};
+use crate::config::Config;
+use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
+use crate::heap::{self, large};
+use crate::os::{self, die, process};
+use crate::pages::{canary, shard};
+use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
+use crate::pages::page::{Kind, page_of};
+use std::alloc::Layout;
+use std::ptr::null_mut;
+
+/// What an address leads to.
+enum Found {
+    /// A block of so many bytes, its canary included.
+    Block(usize),
+    Large,
+}
+
+/// What stands at an address that somebody takes for a block.
+#[inline(always)]
+fn find(block: *mut u8) -> Found {
+    if !ours::has(block) || block.addr() % 8 != 0 {
+        foreign(block);
+    }
+    // SAFETY: the segment is ours, so its metadata may be read.
+    let class = unsafe { *arena::class_byte(block) } as usize;
+    if class < COLD { Found::Block(BLOCK_SIZE[class] as usize) } else { find_cold(block) }
+}
+
+#[cold]
+#[inline(never)]
+fn foreign(block: *mut u8) -> ! {
+    die!("free of {block:p}, which is none of this allocator's blocks")
+}
+
+#[cold]
+#[inline(never)]
+fn find_cold(block: *mut u8) -> Found {
+    // SAFETY: the segment is ours.
+    let page = unsafe { &*page_of(block) };
+    match page.kind() {
+        Kind::Tracked => {
+            page.index_of(block);
+            Found::Block(block_size(page.class()))
+        }
+        Kind::Large if page.base() == block => Found::Large,
+        Kind::Large => die!("free of {block:p}, inside a large block at {:p}", page.base()),
+        Kind::Plain | Kind::None => match large::freed_around(block) {
+            Some(at) if at == block => die!("{block:p} was freed twice"),
+            Some(at) => die!("free of {block:p}, inside a large block at {at:p} that was freed"),
+            None => die!("free of {block:p}, which is not a block that anybody holds"),
+        },
+    }
+}
+
+/// A block for a layout. Null if memory is out.
+#[inline(always)]
+pub(crate) fn alloc(config: &Config, size: usize, align: usize) -> *mut u8 {
+    let padded = size.wrapping_add(canary::BYTES);
+    if align <= 8 && padded <= TABLED && size <= TABLED {
+        // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
+        unsafe {
+            let class = *TABLE.get_unchecked((padded + 7) >> 3) as usize;
+            let block = heap::alloc::<Hooks>(config, class, size);
+            return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
+        }
+    }
+    alloc_other(config, size, align)
+}
+
+/// # Safety
+/// Null, or a block of so many bytes that is the caller's.
+#[inline(always)]
+unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: usize) -> *mut u8 {
+    if CANARY && !block.is_null() {
+        // SAFETY: by the caller's promise.
+        unsafe { canary::hand_out(block, bytes, size, align) };
+    }
+    block
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_other(config: &Config, size: usize, align: usize) -> *mut u8 {
+    let padded = size.checked_add(canary::BYTES).and_then(|padded| padded.checked_next_multiple_of(align));
+    match padded {
+        // SAFETY: the class of a size up to the largest is one.
+        Some(padded) if padded <= LARGEST && align <= LARGEST => unsafe {
+            let class = class_of(padded.max(1));
+            hand_out(heap::alloc::<Hooks>(config, class, size), block_size(class), size, align)
+        },
+        Some(_) => large::alloc::<Hooks>(config, size, align).0,
+        None => null_mut(),
+    }
+}
+
+/// Frees a block, which the caller takes for one of this layout, if it knows.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+#[inline(always)]
+pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Option<Layout>) {
+    // SAFETY: what is found is a block of that many bytes.
+    unsafe {
+        match find(block) {
+            Found::Block(bytes) if CANARY => {
+                canary::check(block, bytes, layout);
+                canary::bury(block, bytes);
+            }
+            Found::Block(_) => (),
+            Found::Large => large::check(block, layout),
+        }
+        heap::free::<Hooks>(config, block);
+    }
+}
+
+/// As for `GlobalAlloc`. `layout` is what the block was allocated with; only its alignment where `known` is not set.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+pub(crate) unsafe fn realloc(
+    tenure: &Tenure,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+    known: bool,
+) -> *mut u8 {
+    let config = &tenure.config;
+    // SAFETY: what is found is a block of that many bytes.
+    unsafe {
+        let old = match find(block) {
+            Found::Block(bytes) => {
+                let old = if CANARY {
+                    canary::check(block, bytes, known.then_some(layout)).requested
+                } else {
+                    layout.size().min(bytes)
+                };
+                let have = bytes - canary::BYTES;
+                if new_size <= have && (new_size > bytes / 2 || new_size >= old) {
+                    let tracked = *arena::class_byte(block) as usize == COLD;
+                    let stays = !tracked || tenure.realloc_cold(block, layout, new_size).is_some();
+                    if stays {
+                        if CANARY {
+                            canary::resize(block, bytes, new_size, layout.align());
+                        }
+                        return block;
+                    }
+                }
+                old
+            }
+            Found::Large => {
+                large::check(block, known.then_some(layout));
+                let old = large::requested(block, layout.size());
+                let layout = Layout::from_size_align_unchecked(old, layout.align());
+                if let Some(block) = tenure.realloc_cold(block, layout, new_size) {
+                    return block;
+                }
+                old
+            }
+        };
+        let new = alloc(config, new_size, layout.align());
+        if !new.is_null() {
+            new.copy_from_nonoverlapping(block, old.min(new_size));
+            free(config, block, None);
+        }
+        new
+    }
+}
+
+/// Called by the loader.
+pub(super) fn begin() {
+    if CHECK_AT_EXIT {
+        process::at_exit(look_at_all);
+    }
+}
+
+/// Bytes of pages that are looked at when the process exits: some milliseconds.
+const LOOKED_AT: usize = 64 << 20;
+
+/// Looks at the blocks that nobody frees any more: at exit, threads or not.
+extern "C" fn look_at_all() {
+    // What is found wrong first, in each page.
+    let mut wrong: Option<(*mut u8, usize, &'static str)> = None;
+    let left = std::cell::Cell::new(LOOKED_AT);
+    shard::each_page(
+        &mut wrong,
+        |wrong, page| {
+            let size = block_size(page.class());
+            let bytes = page.capacity() * size;
+            if left.get() < bytes {
+                return;
+            }
+            left.set(left.get() - bytes);
+            *wrong = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size)).find_map(|block| {
+                // SAFETY: a block of the page, which stays one while the lock of its shard is held.
+                unsafe { canary::wrong_with(block, size) }.map(|what| (block, size, what))
+            });
+        },
+        |wrong| {
+            let Some((block, size, _)) = *wrong else { return };
+            // Another thread may have been about to hand it out, or to resize it.
+            os::nap(1);
+            // SAFETY: pages are not unmapped; a block of another page now would say something else, or nothing.
+            if let Some(what) = unsafe { canary::wrong_with(block, size) } {
+                die!("{block:p}, {} bytes: {what}; seen at exit", size - canary::BYTES);
+            }
+        },
+    );
+}

@@ -1,0 +1,26 @@
+//! Which segments are ours, for whoever must know before it reads their metadata: a load, without a lock.
+
+use super::SEGMENT;
+use crate::config::hardened::CHECK_ADDRESS;
+use crate::sync::{AtomicU8, Ordering};
+
+/// Bits of an address that a program can have.
+const ADDRESS: u32 = if cfg!(target_arch = "x86_64") { 47 } else { 48 };
+const SEGMENTS: usize = 1 << (ADDRESS - SEGMENT.trailing_zeros());
+
+/// A byte for each segment that there can be. Of these 4 MiB the system keeps the few OS pages that are touched.
+static OURS: [AtomicU8; SEGMENTS] = [const { AtomicU8::new(0) }; SEGMENTS];
+
+/// The segment at this base has metadata that may be read; or has no more. Under the arena's lock.
+pub(super) fn mark(base: *mut u8, is: bool) {
+    if CHECK_ADDRESS {
+        // Relaxed: whoever holds a block of the segment got it from somebody who has seen the mark.
+        OURS[base.addr() / SEGMENT].store(u8::from(is), Ordering::Relaxed);
+    }
+}
+
+/// Whether the class byte and the header of an address, any address, may be read. Null is nobody's.
+#[inline(always)]
+pub(crate) fn has(p: *mut u8) -> bool {
+    OURS.get(p.addr() / SEGMENT).is_some_and(|is| is.load(Ordering::Relaxed) != 0) // Relaxed: see `mark`
+}
