@@ -1,5 +1,6 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
+mod fault;
 pub(crate) mod hardened;
 
 use crate::arena;
@@ -10,6 +11,7 @@ use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
 use crate::pages::canary;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
+use crate::pages::guarded;
 use crate::pages::page::{Kind, Word, page_of};
 use crate::sync::{AtomicBool, AtomicPtr, Ordering};
 use crate::track::{self, State, rate::Rate, unwind};
@@ -94,6 +96,32 @@ impl Tenure {
     pub const fn max_tags(mut self, tags: u32) -> Self {
         assert!(2 <= tags && tags <= *bounds::TAGS.end(), "there are 2 to 4096 tags");
         self.config.tags = tags;
+        self
+    }
+
+    /// Which samples get a guarded slot: one in so many. Default: 0, none.
+    ///
+    /// Such a block stands at an end of an OS page of its own, between two that are inaccessible, and so is its own while it is
+    /// free. Who reads or writes beyond it, or after its free, or frees it twice, is stopped at that very access, and a report
+    /// on standard error says what it was, with the call stacks of the allocation and the free as modules and offsets; then
+    /// the process does what it would have done on the signal. Blocks of up to one OS page are guarded, and only
+    /// in modes that take samples. What samples weigh does not change.
+    ///
+    /// A guarded block costs two system calls and an OS page, so that with the default of
+    /// [`guarded_slots`](Self::guarded_slots) it is at most 260 KiB, and no time that could be measured: a sample is taken
+    /// once in half a MiB. The handler of `SIGSEGV` is installed with the first of them, and calls the one that was there.
+    pub const fn guarded(mut self, one_sample_in: u32) -> Self {
+        self.config.guarded = one_sample_in;
+        self
+    }
+
+    /// How many guarded slots there are, each of two OS pages: 1 to 4096. Default: 64. When all are in use, samples go without.
+    ///
+    /// # Panics
+    /// If it is out of range; in a `static`, at compile time.
+    pub const fn guarded_slots(mut self, slots: u32) -> Self {
+        assert!(1 <= slots && slots <= *bounds::SLOTS.end(), "there are 1 to 4096 guarded slots");
+        self.config.guarded_slots = slots;
         self
     }
 
@@ -189,7 +217,7 @@ impl Tenure {
             });
             return Some(block);
         }
-        if new_size <= LARGEST && layout.align() <= LARGEST {
+        if page.kind() != Kind::Large || new_size <= LARGEST && layout.align() <= LARGEST {
             return None;
         }
         // SAFETY: by the caller's promise.
@@ -292,6 +320,10 @@ pub(crate) struct Hooks;
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         canary::begin();
+        guarded::configure(config.guarded, config.guarded_slots);
+        if ON || config.guarded > 0 {
+            os::fault::explain_by(fault::explain);
+        }
         track::configure(config);
         generation::begin(config);
         limits::set(config.limits);
@@ -342,6 +374,19 @@ impl SlowPath for Hooks {
 
     fn resized(tracker: &mut Tracker, word: &Word, requested: usize, before: usize, after: usize) -> bool {
         track::resized(State::of(tracker), word, requested, (before, after), clock::epoch(), clock::limits)
+    }
+
+    #[inline(never)]
+    fn site(tracker: &mut Tracker) -> u32 {
+        track::site(State::of(tracker))
+    }
+
+    fn site_of(word: &Word) -> u32 {
+        track::site_of(word)
+    }
+
+    fn stack(site: u32) {
+        fault::stack(site);
     }
 
     fn ended(tracker: &mut Tracker) {

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
 use crate::heap::{self, large};
 use crate::os::{self, die, process};
-use crate::pages::{canary, shard};
+use crate::pages::{canary, guarded, shard};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, page_of};
 use std::alloc::Layout;
@@ -17,6 +17,8 @@ enum Found {
     /// A block of so many bytes, its canary included.
     Block(usize),
     Large,
+    /// No block, among the guarded slots.
+    Guarded,
 }
 
 /// What stands at an address that somebody takes for a block.
@@ -48,6 +50,10 @@ fn find_cold(block: *mut u8) -> Found {
         }
         Kind::Large if page.base() == block => Found::Large,
         Kind::Large => die!("free of {block:p}, inside a large block at {:p}", page.base()),
+        Kind::Guarded => match guarded::live_at(block) {
+            Some(known) => Found::Block(block_size(known.class)),
+            None => Found::Guarded,
+        },
         Kind::Plain | Kind::None => match large::freed_around(block) {
             Some(at) if at == block => die!("{block:p} was freed twice"),
             Some(at) => die!("free of {block:p}, inside a large block at {at:p} that was freed"),
@@ -112,6 +118,8 @@ pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Option<Layout
             }
             Found::Block(_) => (),
             Found::Large => large::check(block, layout),
+            // Who frees it says what it is.
+            Found::Guarded => (),
         }
         heap::free::<Hooks>(config, block);
     }
@@ -150,6 +158,10 @@ pub(crate) unsafe fn realloc(
                     }
                 }
                 old
+            }
+            Found::Guarded => {
+                heap::free::<Hooks>(config, block);
+                return null_mut();
             }
             Found::Large => {
                 large::check(block, known.then_some(layout));

@@ -89,6 +89,9 @@ pub(crate) struct Config {
     pub(crate) depth: u32,
     pub(crate) sites: u32,
     pub(crate) tags: u32,
+    /// One sample in so many gets a guarded slot; 0: none does.
+    pub(crate) guarded: u32,
+    pub(crate) guarded_slots: u32,
     /// Whether a report of what is held is printed at exit.
     pub(crate) leaks: bool,
     pub(crate) dumps: Dumps,
@@ -112,6 +115,10 @@ pub(crate) mod bounds {
     pub(crate) const SITES: RangeInclusive<u32> = 16..=1 << 20;
     /// Tags: one number is for no tag, one for those that there is no room for.
     pub(crate) const TAGS: RangeInclusive<u32> = 2..=4096;
+    /// Guarded slots.
+    pub(crate) const SLOTS: RangeInclusive<u32> = 1..=4096;
+    /// Of how many samples one is guarded: 0 for none.
+    pub(crate) const GUARDED: RangeInclusive<u32> = 0..=u32::MAX;
 }
 
 impl Config {
@@ -122,6 +129,8 @@ impl Config {
         depth: 64,
         sites: 1 << 18,
         tags: 1024,
+        guarded: 0,
+        guarded_slots: 64,
         leaks: false,
         dumps: Dumps::new(),
         limits: Limits::new(),

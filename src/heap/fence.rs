@@ -4,7 +4,7 @@
 
 use crate::arena::{SLICE, held};
 use crate::config::hardened::{DELAY_LARGE, GUARD_PAGES};
-use crate::os::{self, die, lock::Lock};
+use crate::os::{self, die, fault, lock::Lock};
 use crate::pages::guard::MOST;
 use crate::pages::page::page_of;
 use crate::sync::{AtomicUsize, Ordering};
@@ -47,10 +47,9 @@ pub(super) fn least() -> usize {
     if ON { os::page_size() } else { 0 }
 }
 
-/// Where what is inaccessible begins.
-fn inaccessible(block: *mut u8, size: usize) -> usize {
-    // One byte at least is filled: what was written there is known to have been written by nobody.
-    (block.addr() + size + 1).next_multiple_of(os::page_size()) - block.addr()
+/// Where what is inaccessible begins. Blocks begin at multiples of an OS page.
+fn inaccessible(size: usize) -> usize {
+    size.next_multiple_of(os::page_size())
 }
 
 /// Puts up the fence of a block.
@@ -65,9 +64,10 @@ pub(super) unsafe fn put_up(block: *mut u8, size: usize, align: usize) {
     unsafe {
         let page = &mut *page_of(block);
         page.set_requested(size, align);
-        let (end, bytes) = (inaccessible(block, size), page.slices() * SLICE);
+        let (end, bytes) = (inaccessible(size), page.slices() * SLICE);
         let filled = end.min(bytes);
         block.wrapping_add(size).write_bytes(FILL, filled - size);
+        fault::install(false);
         // Relaxed: a bound, which need not be exact.
         if STANDING.fetch_add(1, Ordering::Relaxed) < MOST && filled < bytes {
             os::protect(block.wrapping_add(filled), bytes - filled, true);
@@ -110,7 +110,7 @@ pub(super) unsafe fn check(block: *mut u8, layout: Option<Layout>) {
     unsafe {
         let page = &*page_of(block);
         let (size, align) = page.requested();
-        let end = inaccessible(block, size).min(page.slices() * SLICE);
+        let end = inaccessible(size).min(page.slices() * SLICE);
         if let Some(byte) = (size..end).find(|&i| block.wrapping_add(i).read() != FILL) {
             die!("{block:p} was written to behind its end: it is {size} bytes long, and byte {byte} was overwritten");
         }
@@ -162,9 +162,10 @@ pub(super) fn take_one() -> Option<Freed> {
     Some(out)
 }
 
-/// The block that was freed a moment ago and holds an address.
+/// The block that was freed a moment ago and holds an address, unless that cannot be known without waiting: a signal handler
+/// asks.
 pub(super) fn freed_around(p: *mut u8) -> Option<*mut u8> {
-    let waiting = WAITING.lock();
+    let waiting = WAITING.try_lock()?;
     let of = |freed: &&Freed| p.addr().wrapping_sub(freed.at.addr()) < freed.slices * SLICE;
     waiting.freed.iter().flatten().find(of).map(|freed| freed.at)
 }

@@ -24,6 +24,8 @@
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
 //! | [`objects::find`] | the loaded object that holds an address, and its unwind tables; no lock, any time, `None` if not known |
+//! | [`objects::place`] | the loaded object that holds an address, by its name and base; as for [`objects::find`] |
+//! | [`fault::install`] | has somebody explain accesses that the processor refuses, before the process does what it did |
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
@@ -38,6 +40,8 @@
 
 #[cfg(not(loom))]
 pub(crate) mod cgroup;
+#[cfg(not(loom))]
+pub(crate) mod fault;
 #[cfg(not(loom))]
 pub(crate) mod file;
 #[cfg(all(feature = "internals", not(loom)))]

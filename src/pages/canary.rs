@@ -24,7 +24,9 @@ pub(crate) const BYTES: usize = if CANARY { size_of::<u64>() } else { 0 };
 /// Bits for the bytes between the requested size and the word, and for the logarithm of the alignment.
 const SLACK: u32 = 17;
 const ALIGN: u32 = 5;
-const SAID: u64 = (1 << (SLACK + ALIGN)) - 1;
+const SAID: u64 = (1 << (SLACK + ALIGN + 1)) - 1;
+/// Below them stands a 1: the first byte behind a block is never the one that ends a string.
+const ONE: u64 = 1;
 /// What stands for the alignment in a freed block.
 const FREED: u64 = (1 << ALIGN) - 1;
 
@@ -38,6 +40,8 @@ const TAIL: usize = 64;
 
 /// Address space where nothing is.
 const NOWHERE: usize = 1 << 20;
+/// About the middle of it. Where it is written as a pointer, its first two bytes are not zero.
+const MIDDLE: usize = NOWHERE / 2 + 0x118;
 
 static SECRET: AtomicU64 = AtomicU64::new(0);
 static POISON_WORD: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +52,7 @@ pub(crate) fn begin() {
         SECRET.store(os::seed(), Ordering::Relaxed); // Relaxed, here and below: written before the first block
         let nowhere = os::reserve(0, NOWHERE);
         // Where there is no room even for that, an address that no program can have.
-        let poison = if nowhere.is_null() { 0xDEAD_0000_0000_0000 } else { nowhere.addr() as u64 + NOWHERE as u64 / 2 };
+        let poison = if nowhere.is_null() { 0xDEAD_D1ED_DEAD_D1E8 } else { (nowhere.addr() + MIDDLE) as u64 };
         POISON_WORD.store(poison, Ordering::Relaxed);
     }
 }
@@ -56,7 +60,7 @@ pub(crate) fn begin() {
 /// Whether an address is what a pointer from a freed block leads to.
 pub(crate) fn is_nowhere(address: usize) -> bool {
     let middle = POISON_WORD.load(Ordering::Relaxed) as usize;
-    CANARY && middle != 0 && address.wrapping_sub(middle - NOWHERE / 2) < NOWHERE
+    CANARY && middle != 0 && address.wrapping_sub(middle - MIDDLE) < NOWHERE
 }
 
 #[inline(always)]
@@ -67,7 +71,18 @@ fn word(block: *mut u8, said: u64) -> u64 {
 }
 
 fn freed(block: *mut u8) -> u64 {
-    word(block, FREED << SLACK)
+    word(block, pack(0, FREED))
+}
+
+#[inline(always)]
+fn pack(slack: usize, align: u64) -> u64 {
+    (slack as u64 | align << SLACK) << 1 | ONE
+}
+
+/// The slack and the alignment.
+#[inline(always)]
+fn unpack(said: u64) -> (usize, u64) {
+    ((said >> 1) as usize & ((1 << SLACK) - 1), (said & SAID) >> (SLACK + 1))
 }
 
 #[inline(always)]
@@ -116,7 +131,7 @@ pub(crate) unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: 
 /// See [`hand_out`].
 #[inline(always)]
 unsafe fn say(block: *mut u8, bytes: usize, size: usize, align: usize) {
-    let said = (bytes - BYTES - size) as u64 | (align.trailing_zeros() as u64) << SLACK;
+    let said = pack(bytes - BYTES - size, align.trailing_zeros() as u64);
     // SAFETY: by the caller's promise.
     unsafe { at(block, bytes).write(word(block, said)) };
 }
@@ -144,7 +159,7 @@ pub(crate) unsafe fn check(block: *mut u8, bytes: usize, layout: Option<Layout>)
     unsafe {
         let found = at(block, bytes).read();
         let said = found & SAID;
-        let (slack, align) = ((said & ((1 << SLACK) - 1)) as usize, said >> SLACK);
+        let (slack, align) = unpack(said);
         if found != word(block, said) || align == FREED {
             no_block(block, bytes, found);
         }
@@ -280,7 +295,8 @@ pub(crate) unsafe fn wrong_with(block: *mut u8, bytes: usize) -> Option<&'static
         if found != word(block, said) {
             return Some("bytes behind its end were overwritten");
         }
-        if said >> SLACK == FREED {
+        let (slack, align) = unpack(said);
+        if align == FREED {
             let poison = POISON_WORD.load(Ordering::Relaxed);
             let mut wrong = false;
             each_poisoned(bytes, |at, words| {
@@ -289,7 +305,7 @@ pub(crate) unsafe fn wrong_with(block: *mut u8, bytes: usize) -> Option<&'static
             });
             return (POISON && wrong).then_some("it was written to after it was freed");
         }
-        let requested = bytes - BYTES - (said & ((1 << SLACK) - 1)) as usize;
+        let requested = bytes - BYTES - slack;
         let filled = (requested..bytes - BYTES).all(|i| block.wrapping_add(i).read_volatile() == FILL as u8);
         (!filled).then_some("bytes behind its end were overwritten")
     }

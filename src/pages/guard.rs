@@ -6,7 +6,7 @@
 use super::classes::{capacity, block_size, page_slices};
 use crate::arena::SLICE;
 use crate::config::hardened::GUARD_PAGES;
-use crate::os::{self, die};
+use crate::os::{self, die, fault};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Pages, and large blocks, that have one at the same time; of either.
@@ -31,6 +31,7 @@ pub(super) unsafe fn set(at: *mut u8, class: usize) {
         && PAGES.fetch_add(1, Ordering::Relaxed) < MOST
     {
         // Relaxed: a bound, which need not be exact.
+        fault::install(false);
         // SAFETY: by the caller's promise; no block lies there. If the system refuses, there is none.
         unsafe { os::protect(guard, len, true) };
     }

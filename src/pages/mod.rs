@@ -20,6 +20,7 @@
 pub(crate) mod canary;
 pub(crate) mod classes;
 pub(crate) mod guard;
+pub(crate) mod guarded;
 pub(crate) mod loose;
 pub(crate) mod page;
 pub(crate) mod shard;

@@ -100,7 +100,7 @@ impl Column {
             Ok(child) => child,
             Err(error) => return (End::Other(format!("not run: {error}")), String::new()),
         };
-        let mut read = |mut pipe: Box<dyn Read + Send>| {
+        let read = |mut pipe: Box<dyn Read + Send>| {
             std::thread::spawn(move || {
                 let mut bytes = Vec::new();
                 // What came before an error is what there is.

@@ -2,6 +2,7 @@
 
 use super::memory::{get, get_aligned, put, put_aligned};
 use super::{Ended, Fault, planted};
+use std::hint::black_box;
 
 fn size(right: usize, wrong: usize) -> Ended {
     let block = get(right);
@@ -20,13 +21,13 @@ fn a_vector_with_another_capacity() -> Ended {
     let mut v = std::mem::ManuallyDrop::new(Vec::<u64>::with_capacity(20));
     let capacity = if planted() { 10 } else { v.capacity() };
     // SAFETY: none, where the capacity is wrong.
-    drop(unsafe { Vec::from_raw_parts(v.as_mut_ptr(), 0, capacity) });
+    drop(unsafe { Vec::from_raw_parts(black_box(v.as_mut_ptr()), 0, black_box(capacity)) });
     Ended::Unnoticed
 }
 
 /// A box of bytes becomes a box of numbers.
 fn a_box_of_another_type() -> Ended {
-    let p = Box::into_raw(Box::new([0u8; 16]));
+    let p = black_box(Box::into_raw(Box::new([0u8; 16])));
     if planted() {
         // SAFETY: none: the alignment is another one.
         drop(unsafe { Box::from_raw(p.cast::<[u8; 8]>()) });

@@ -39,7 +39,8 @@ fn stack() -> Ended {
 /// A block moves; the old pointer is used.
 fn old_pointer(size: usize, use_it: fn(*mut u8)) -> Ended {
     let target = get(64);
-    let block = get(size);
+    // The second is in the first one's way, so that it has to move.
+    let (block, wall) = (get(size), get(size));
     poke_word(block, 8, target.expose_provenance());
     let new = resize(block, size, size * 4);
     if planted() && new != block {
@@ -47,6 +48,7 @@ fn old_pointer(size: usize, use_it: fn(*mut u8)) -> Ended {
     }
     work(500, size);
     put(new, size * 4);
+    put(wall, size);
     put(target, 64);
     Ended::Unnoticed
 }
