@@ -2,7 +2,7 @@
 # What the feature `hardened` costs: time and peak memory of the benches' workers with it, all of it and each measure by
 # itself, to those of the ordinary build, interleaved.
 #
-#     ci/hardened-prices.sh [rounds] [measure...]      measures: all canary poison random_order delay guard_pages
+#     ci/hardened-prices.sh [rounds] [measure...]      measures (several with commas): all canary poison random_order delay guard_pages
 #                                                      delay_large check_address at_exit
 #
 # Needs an idle machine. Every run's figures go to $CARGO_TARGET_DIR/hardened/times.
@@ -15,17 +15,17 @@ rows=${ROWS:-json btree hashmap syn vec-u8 vec-u64 vec-small large fragment mixe
 out=$(realpath "${CARGO_TARGET_DIR:-target}")/hardened
 mkdir -p "$out"
 
-build() { # name, features, flags of rustc
-    RUSTFLAGS=${3:-} cargo build --quiet --release --target-dir "$out/build-$1" -p tenure-benches --bin worker_tenure \
+build() { # name, features
+    cargo build --quiet --release --target-dir "$out/build" -p tenure-benches --bin worker_tenure \
         --no-default-features --features "$2"
-    cp "$out/build-$1/release/worker_tenure" "$out/worker-$1"
+    cp "$out/build/release/worker_tenure" "$out/worker-$1"
 }
-build none "" ""
-for measure in $measures; do
-    flags=
-    [ "$measure" = all ] || flags="--cfg tenure_measure --cfg tenure_measure=\"$measure\""
-    build "$measure" tenure/hardened "$flags"
-done
+[ -n "${SKIP_BUILD:-}" ] || {
+    build none ""
+    for measure in $measures; do
+        if [ "$measure" = all ]; then build all tenure/hardened; else TENURE_MEASURES=$measure build "$measure" tenure/hardened; fi
+    done
+}
 
 find "$PWD/src" -name '*.rs' >"$out/files"
 : >"$out/times"

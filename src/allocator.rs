@@ -115,12 +115,12 @@ impl Tenure {
         self
     }
 
-    /// How many guarded slots there are, each of two OS pages: 1 to 4096. Default: 64. When all are in use, samples go without.
+    /// How many guarded slots there are, each of two OS pages: 1 to 4000. Default: 64. When all are in use, samples go without.
     ///
     /// # Panics
     /// If it is out of range; in a `static`, at compile time.
     pub const fn guarded_slots(mut self, slots: u32) -> Self {
-        assert!(1 <= slots && slots <= *bounds::SLOTS.end(), "there are 1 to 4096 guarded slots");
+        assert!(1 <= slots && slots <= *bounds::SLOTS.end(), "there are 1 to 4000 guarded slots");
         self.config.guarded_slots = slots;
         self
     }

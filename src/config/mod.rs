@@ -116,7 +116,7 @@ pub(crate) mod bounds {
     /// Tags: one number is for no tag, one for those that there is no room for.
     pub(crate) const TAGS: RangeInclusive<u32> = 2..=4096;
     /// Guarded slots.
-    pub(crate) const SLOTS: RangeInclusive<u32> = 1..=4096;
+    pub(crate) const SLOTS: RangeInclusive<u32> = 1..=4000;
     /// Of how many samples one is guarded: 0 for none.
     pub(crate) const GUARDED: RangeInclusive<u32> = 0..=u32::MAX;
 }

@@ -12,7 +12,7 @@
 use super::classes::block_size;
 use super::{canary, loose};
 use super::page::{self, Word};
-use crate::arena::{SLICE, private, slices};
+use crate::arena::{SLICE, USABLE, private, slices};
 use crate::os::{self, fault, lock::Lock};
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::ptr::null_mut;
@@ -98,10 +98,11 @@ fn all() -> &'static [Slot] {
 /// Makes the slots. `false` if memory is out.
 #[cold]
 fn make() -> bool {
-    let n = WANTED.load(Ordering::Relaxed) as usize;
+    // As many as fit into a segment, where OS pages are large.
+    let n = (WANTED.load(Ordering::Relaxed) as usize).min((USABLE * SLICE / os::page_size() - 1) / 2);
     let bytes = ((2 * n + 1) * os::page_size()).next_multiple_of(SLICE);
     let all: *mut Slot = private::take(n * size_of::<Slot>()).cast();
-    if all.is_null() || slices::is_huge(bytes / SLICE, SLICE) {
+    if all.is_null() {
         return false;
     }
     let Some(run) = slices::take(bytes / SLICE, SLICE) else { return false };
