@@ -1,5 +1,7 @@
 //! [`Tenure`]: the allocator's face, and the only place where the heap and whoever tracks blocks meet.
 
+#[cfg(feature = "c-interface")]
+pub mod c;
 mod fault;
 pub(crate) mod hardened;
 
@@ -258,7 +260,7 @@ unsafe impl GlobalAlloc for Tenure {
         // SAFETY: by the caller's promise.
         unsafe {
             if ON {
-                return hardened::free(&self.config, block, Some(layout));
+                return hardened::free(&self.config, block, layout);
             }
             heap::free::<Hooks>(&self.config, block)
         }
@@ -289,7 +291,7 @@ unsafe impl GlobalAlloc for Tenure {
         // SAFETY: by the caller's promise the block is one of ours, and the new size fits a layout.
         unsafe {
             if ON {
-                return hardened::realloc(self, block, layout, new_size, true);
+                return hardened::realloc(self, block, layout, new_size);
             }
             let class = *arena::class_byte(block) as usize;
             if class < COLD {
@@ -324,6 +326,10 @@ impl SlowPath for Hooks {
         if ON || config.guarded > 0 {
             os::fault::explain_by(fault::explain);
         }
+        // A library that programs are loaded with serves other libraries' first allocations before it is told that it is
+        // there, and those have call stacks, too. Nobody else runs yet, nor waits for the loader.
+        #[cfg(feature = "c-interface")]
+        unwind::init();
         track::configure(config);
         generation::begin(config);
         limits::set(config.limits);

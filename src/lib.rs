@@ -49,6 +49,9 @@ mod units;
 
 #[cfg(not(loom))]
 pub use allocator::Tenure;
+#[cfg(all(feature = "c-interface", not(loom)))]
+#[doc(hidden)]
+pub use allocator::c;
 pub use config::{Dumps, HugePages, Limits, Mode, Signal, Thresholds};
 #[cfg(not(loom))]
 pub use mode::{ExactScope, exact_scope, mode, set_mode, stack_method};

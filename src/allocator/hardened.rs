@@ -7,6 +7,8 @@ use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
 use crate::heap::{self, large};
 use crate::os::{self, die, process};
 use crate::pages::{canary, guarded, shard};
+#[cfg(feature = "c-interface")]
+use crate::pages::classes::TABLE_BY_16;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, page_of};
 use std::alloc::Layout;
@@ -92,7 +94,7 @@ unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: usize) -> *
 #[inline(never)]
 fn alloc_other(config: &Config, size: usize, align: usize) -> *mut u8 {
     let padded = size.checked_add(canary::BYTES).and_then(|padded| padded.checked_next_multiple_of(align));
-    match padded {
+    match padded.filter(|_| size <= isize::MAX as usize) {
         // SAFETY: the class of a size up to the largest is one.
         Some(padded) if padded <= LARGEST && align <= LARGEST => unsafe {
             let class = class_of(padded.max(1));
@@ -103,12 +105,13 @@ fn alloc_other(config: &Config, size: usize, align: usize) -> *mut u8 {
     }
 }
 
-/// Frees a block, which the caller takes for one of this layout, if it knows.
+/// Looks at a block that is about to be freed, which the caller takes for one of this layout, if it knows. It is no more than
+/// memory then.
 ///
 /// # Safety
 /// The block is the caller's, or the process ends.
 #[inline(always)]
-pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Option<Layout>) {
+pub(crate) unsafe fn before_free(block: *mut u8, layout: Option<Layout>) {
     // SAFETY: what is found is a block of that many bytes.
     unsafe {
         match find(block) {
@@ -116,70 +119,132 @@ pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Option<Layout
                 canary::check(block, bytes, layout);
                 canary::bury(block, bytes);
             }
-            Found::Block(_) => (),
+            // Among the guarded slots, who frees it says what it is.
+            Found::Block(_) | Found::Guarded => (),
             Found::Large => large::check(block, layout),
-            // Who frees it says what it is.
-            Found::Guarded => (),
         }
+    }
+}
+
+/// Frees a block, which the caller takes for one of this layout.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+#[inline(always)]
+pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Layout) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        before_free(block, Some(layout));
         heap::free::<Hooks>(config, block);
     }
 }
 
-/// As for `GlobalAlloc`. `layout` is what the block was allocated with; only its alignment where `known` is not set.
+/// What became of [`resize`].
+pub(crate) enum Resized {
+    /// The block is where it was.
+    InPlace,
+    /// It would have to move.
+    Not,
+    /// It is a large one.
+    Large,
+}
+
+/// Gives a block another size, if it can stay where it is. `layout` is what the caller takes it for; where `known` is not set, that
+/// is its alignment only.
 ///
 /// # Safety
 /// The block is the caller's, or the process ends.
-pub(crate) unsafe fn realloc(
+pub(crate) unsafe fn resize(
     tenure: &Tenure,
     block: *mut u8,
     layout: Layout,
     new_size: usize,
     known: bool,
-) -> *mut u8 {
-    let config = &tenure.config;
+) -> Resized {
+    let layout_known = known.then_some(layout);
     // SAFETY: what is found is a block of that many bytes.
     unsafe {
-        let old = match find(block) {
-            Found::Block(bytes) => {
-                let old = if CANARY {
-                    canary::check(block, bytes, known.then_some(layout)).requested
-                } else {
-                    layout.size().min(bytes)
-                };
-                let have = bytes - canary::BYTES;
-                if new_size <= have && (new_size > bytes / 2 || new_size >= old) {
-                    let tracked = *arena::class_byte(block) as usize == COLD;
-                    let stays = !tracked || tenure.realloc_cold(block, layout, new_size).is_some();
-                    if stays {
-                        if CANARY {
-                            canary::resize(block, bytes, new_size, layout.align());
-                        }
-                        return block;
-                    }
-                }
-                old
+        let bytes = match find(block) {
+            Found::Block(bytes) => bytes,
+            Found::Large => {
+                large::check(block, layout_known);
+                return Resized::Large;
             }
             Found::Guarded => {
-                heap::free::<Hooks>(config, block);
-                return null_mut();
+                heap::free::<Hooks>(&tenure.config, block); // which ends the process
+                return Resized::Not;
             }
-            Found::Large => {
-                large::check(block, known.then_some(layout));
-                let old = large::requested(block, layout.size());
-                let layout = Layout::from_size_align_unchecked(old, layout.align());
+        };
+        let old = if CANARY { canary::check(block, bytes, layout_known).requested } else { layout.size().min(bytes) };
+        let have = bytes - canary::BYTES;
+        let fits = new_size <= have && (new_size > bytes / 2 || new_size >= old);
+        let tracked = *arena::class_byte(block) as usize == COLD;
+        if !fits || tracked && tenure.realloc_cold(block, layout, new_size).is_none() {
+            return Resized::Not;
+        }
+        if CANARY {
+            canary::resize(block, bytes, new_size, layout.align());
+        }
+        Resized::InPlace
+    }
+}
+
+/// As for `GlobalAlloc`.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+pub(crate) unsafe fn realloc(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: by the caller's promise; what is copied is in both blocks.
+    unsafe {
+        match resize(tenure, block, layout, new_size, true) {
+            Resized::InPlace => return block,
+            Resized::Not => (),
+            Resized::Large => {
                 if let Some(block) = tenure.realloc_cold(block, layout, new_size) {
                     return block;
                 }
-                old
             }
-        };
-        let new = alloc(config, new_size, layout.align());
+        }
+        let new = alloc(&tenure.config, new_size, layout.align());
         if !new.is_null() {
-            new.copy_from_nonoverlapping(block, old.min(new_size));
-            free(config, block, None);
+            new.copy_from_nonoverlapping(block, layout.size().min(new_size));
+            free(&tenure.config, block, layout);
         }
         new
     }
+}
+
+/// Bytes of a block that are the caller's: what it asked for.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+#[cfg(feature = "c-interface")]
+pub(crate) unsafe fn usable(block: *mut u8) -> usize {
+    // SAFETY: what is found is a block of that many bytes.
+    unsafe {
+        match find(block) {
+            Found::Block(bytes) if CANARY => canary::check(block, bytes, None).requested,
+            Found::Block(bytes) => bytes,
+            Found::Large => large::requested(block, (*page_of(block)).slices() * crate::arena::SLICE),
+            Found::Guarded => 0,
+        }
+    }
+}
+
+/// [`alloc`] for C, whose blocks lie at multiples of 16; `align` is one, too.
+#[cfg(feature = "c-interface")]
+#[inline(always)]
+pub(crate) fn alloc_by_16(config: &Config, size: usize, align: usize) -> *mut u8 {
+    let padded = size.wrapping_add(canary::BYTES);
+    if align <= 16 && padded <= TABLED && size <= TABLED {
+        // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
+        unsafe {
+            let class = *TABLE_BY_16.get_unchecked(padded.div_ceil(16)) as usize;
+            let block = heap::alloc::<Hooks>(config, class, size);
+            return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
+        }
+    }
+    alloc_other(config, size, align)
 }
 
 /// Called by the loader.

@@ -19,6 +19,8 @@
 
 pub(crate) mod bits;
 pub(crate) mod held;
+#[cfg(feature = "c-interface")]
+pub(crate) mod marks;
 pub(crate) mod ours;
 pub(crate) mod private;
 pub(crate) mod slices;
@@ -30,8 +32,11 @@ pub(crate) const SEGMENT: usize = 32 << 20;
 pub(crate) const SLICE: usize = 64 << 10;
 /// Slices of a segment; the last one holds the metadata of the next segment.
 pub(crate) const SLICES: usize = SEGMENT / SLICE;
-/// Slices of a segment that can hold blocks.
+/// Slices of a segment that can hold blocks. With the C interface, some hold marks ([`marks`]).
+#[cfg(not(feature = "c-interface"))]
 pub(crate) const USABLE: usize = SLICES - 1;
+#[cfg(feature = "c-interface")]
+pub(crate) const USABLE: usize = SLICES - 1 - marks::SLICES;
 /// Bytes of a slice's header.
 pub(crate) const HEADER: usize = 64;
 

@@ -3,6 +3,8 @@
 //! One lock guards it all. A page of 64 KiB is made of one run, so the lock is taken once for many blocks.
 
 use super::bits::Bits;
+#[cfg(feature = "c-interface")]
+use super::marks;
 use super::space::Space;
 use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info, ours};
 use crate::config::{self, HugePages};
@@ -646,6 +648,12 @@ impl Arena {
             self.space.give(base, 1);
             return None;
         }
+        #[cfg(feature = "c-interface")]
+        // SAFETY: as above.
+        if !unsafe { marks::commit(base) } {
+            self.space.give(base, 1);
+            return None;
+        }
         let info = info(base);
         let mut free = Bits::EMPTY;
         free.insert(0, USABLE);
@@ -670,6 +678,8 @@ impl Arena {
         unsafe { super::class_byte(base).write_bytes(COLD, USABLE) };
         ours::mark(base, true);
         self.last = info;
+        #[cfg(feature = "c-interface")]
+        marks::note(base, marks::Segment::Marked);
         Some(info)
     }
 
@@ -716,6 +726,8 @@ impl Arena {
         // SAFETY: committed above.
         unsafe { self.huge_pages(base, slices * SLICE) };
         ours::mark(base, true);
+        #[cfg(feature = "c-interface")]
+        marks::note(base, marks::Segment::Huge);
         self.counts.used += slices;
         Some(Run { at: base, zero: true, grown: self.grown() })
     }
@@ -775,6 +787,8 @@ impl Arena {
         // SAFETY: the metadata slice is committed, and the block has died.
         unsafe { *super::class_byte(h.base) = 0 };
         ours::mark(h.base, false);
+        #[cfg(feature = "c-interface")]
+        marks::note(h.base, marks::Segment::Foreign);
         self.space.give(h.base, h.units);
     }
 }

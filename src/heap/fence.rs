@@ -16,9 +16,9 @@ pub(super) const ON: bool = GUARD_PAGES;
 const FILL: u8 = 0xB7;
 
 /// Freed blocks that are inaccessible at a time.
-const KEPT: usize = 16;
+const KEPT: usize = 8;
 /// Physical memory that each of them may keep meanwhile; one that has more keeps none.
-const KEPT_EACH: usize = 1 << 20;
+const KEPT_EACH: usize = 4 << 20;
 
 /// A run of slices that nobody uses.
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ pub(super) unsafe fn put_up(block: *mut u8, size: usize, align: usize) {
         let (end, bytes) = (inaccessible(size), page.slices() * SLICE);
         let filled = end.min(bytes);
         block.wrapping_add(size).write_bytes(FILL, filled - size);
-        fault::install(false);
+        fault::install();
         // Relaxed: a bound, which need not be exact.
         if STANDING.fetch_add(1, Ordering::Relaxed) < MOST && filled < bytes {
             os::protect(block.wrapping_add(filled), bytes - filled, true);
@@ -111,7 +111,12 @@ pub(super) unsafe fn check(block: *mut u8, layout: Option<Layout>) {
         let page = &*page_of(block);
         let (size, align) = page.requested();
         let end = inaccessible(size).min(page.slices() * SLICE);
-        if let Some(byte) = (size..end).find(|&i| block.wrapping_add(i).read() != FILL) {
+        let filled = std::slice::from_raw_parts(block.wrapping_add(size), end - size);
+        // Words first: this is up to an OS page.
+        let (before, words, after) = filled.align_to::<u64>();
+        let right = |bytes: &[u8]| bytes.iter().all(|&b| b == FILL);
+        if !right(before) || !right(after) || words.iter().any(|&w| w != u64::from_ne_bytes([FILL; 8])) {
+            let byte = size + filled.iter().position(|&b| b != FILL).unwrap_or(0);
             die!("{block:p} was written to behind its end: it is {size} bytes long, and byte {byte} was overwritten");
         }
         if let Some(layout) = layout

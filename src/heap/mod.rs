@@ -14,6 +14,8 @@ mod dying;
 #[cfg(not(loom))]
 pub(crate) mod fence;
 pub(crate) mod gate;
+#[cfg(all(feature = "c-interface", not(loom)))]
+mod initial_exec;
 #[cfg(not(loom))]
 pub(crate) mod guarded;
 #[cfg(not(loom))]
@@ -118,7 +120,7 @@ mod fast {
     /// The words of a thread that the fast paths use: first, and in two arrays, so that a class is an index scaled by 8.
     #[repr(C)]
     pub(crate) struct Words {
-        pop: [AtomicPtr<Slot>; CLASSES],
+        pub(super) pop: [AtomicPtr<Slot>; CLASSES],
         /// One more than there are classes: the push word of the class byte `COLD` is always 0.
         push: [AtomicPtr<Slot>; CLASSES + 1],
         /// Null before the thread's first slow path; [`Heap::ENDED`] after its end.
@@ -126,8 +128,12 @@ mod fast {
     }
 
     /// What a pop word points at when there is nothing to pop.
-    static NOTHING: Slot = Slot::new(null_mut());
+    pub(super) static NOTHING: Slot = Slot::new(null_mut());
 
+    #[cfg(feature = "c-interface")]
+    use super::initial_exec::WORDS;
+
+    #[cfg(not(feature = "c-interface"))]
     thread_local! {
         // `const` and without `Drop`: no registration, no lazy initialisation, valid until the thread's last instruction.
         static WORDS: Words = const {
@@ -147,6 +153,47 @@ mod fast {
     }
 
     impl Words {
+        /// Takes the next block of a class out of this thread's pop magazine; null if that has none.
+        ///
+        /// # Safety
+        /// `class` is below [`CLASSES`].
+        #[inline(always)]
+        unsafe fn pop(&self, class: usize) -> *mut u8 {
+            // All relaxed: the words and slots are this thread's, until a barrier says otherwise (`steal`).
+            // SAFETY: by the caller's promise; a pop word points at a slot, at worst at the one that is always null.
+            unsafe {
+                let pop = self.pop.get_unchecked(class);
+                let slot = pop.load(Ordering::Relaxed);
+                let block = (*slot).load(Ordering::Relaxed);
+                if !block.is_null() {
+                    pop.store(slot.sub(1), Ordering::Relaxed);
+                    // No instruction: the next pop's loads stay behind this store, which `steal` counts on.
+                    compiler_fence(Ordering::SeqCst);
+                }
+                block
+            }
+        }
+
+        /// Puts a block of a class into this thread's push magazine; `false` if that has no room.
+        ///
+        /// # Safety
+        /// `class` is at most [`CLASSES`], and the block one of it that is nobody's.
+        #[inline(always)]
+        unsafe fn push(&self, class: usize, block: *mut u8) -> bool {
+            // SAFETY: by the caller's promise; a push word that is not at a magazine's end points at a slot.
+            unsafe {
+                let push = self.push.get_unchecked(class);
+                let slot = push.load(Ordering::Relaxed); // Relaxed: as above
+                if slot.addr() & (BYTES - 1) == 0 {
+                    return false;
+                }
+                (*slot).store(block, Ordering::Relaxed);
+                // Release because whoever takes from outside reads the slots below the word. No cost on x86-64.
+                push.store(slot.add(1), Ordering::Release);
+                true
+            }
+        }
+
         pub(super) fn pair(&self, class: usize) -> Pair<'_> {
             Pair { pop: &self.pop[class], push: &self.push[class] }
         }
@@ -182,20 +229,12 @@ mod fast {
     #[inline(always)]
     pub(crate) unsafe fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> *mut u8 {
         WORDS.with(|words| {
-            // All relaxed: the words and slots are this thread's, until a barrier says otherwise (`steal`).
-            // SAFETY: by the caller's promise; a pop word points at a slot, at worst at the one that is always null.
-            unsafe {
-                let pop = words.pop.get_unchecked(class);
-                let slot = pop.load(Ordering::Relaxed);
-                let block = (*slot).load(Ordering::Relaxed);
-                if block.is_null() {
-                    return slow::alloc::<S>(config, words, class, size);
-                }
-                pop.store(slot.sub(1), Ordering::Relaxed);
-                // No instruction: the next pop's loads stay behind this store, which `steal` counts on.
-                compiler_fence(Ordering::SeqCst);
-                block
+            // SAFETY: by the caller's promise.
+            let block = unsafe { words.pop(class) };
+            if block.is_null() {
+                return slow::alloc::<S>(config, words, class, size);
             }
+            block
         })
     }
 
@@ -209,18 +248,55 @@ mod fast {
             slow::check_free(block);
         }
         WORDS.with(|words| {
-            // SAFETY: a class byte is at most `COLD`; a push word that is not at a magazine's end points at a slot.
+            // SAFETY: a class byte is at most `COLD`.
             unsafe {
                 let class = *arena::class_byte(block) as usize;
-                let push = words.push.get_unchecked(class);
-                let slot = push.load(Ordering::Relaxed); // Relaxed: as above
-                if slot.addr() & (BYTES - 1) == 0 {
-                    return slow::free::<S>(config, words, block);
+                if !words.push(class, block) {
+                    slow::free::<S>(config, words, block);
                 }
-                (*slot).store(block, Ordering::Relaxed);
-                // Release because whoever takes from outside reads the slots below the word. No cost on x86-64.
-                push.store(slot.add(1), Ordering::Release);
             }
         })
+    }
+
+    /// The two halves of [`alloc`] and [`free`], for the C interface, which has something to do in between.
+    #[cfg(feature = "c-interface")]
+    pub(crate) mod halves {
+        use super::*;
+
+        /// A block that lies ready; null if there is none.
+        ///
+        /// # Safety
+        /// `class` is below [`CLASSES`].
+        #[inline(always)]
+        pub(crate) unsafe fn pop(class: usize) -> *mut u8 {
+            // SAFETY: by the caller's promise.
+            WORDS.with(|words| unsafe { words.pop(class) })
+        }
+
+        /// What [`alloc`] does when there is none.
+        pub(crate) fn alloc<S: SlowPath>(config: &Config, class: usize, size: usize) -> *mut u8 {
+            WORDS.with(|words| slow::alloc::<S>(config, words, class, size))
+        }
+
+        /// Frees a block, unless that takes the slow path; returns whether it did.
+        ///
+        /// # Safety
+        /// `class` is the block's class byte, and the block the caller's to free.
+        #[inline(always)]
+        pub(crate) unsafe fn push(class: usize, block: *mut u8) -> bool {
+            if cfg!(debug_assertions) {
+                slow::check_free(block);
+            }
+            // SAFETY: by the caller's promise.
+            WORDS.with(|words| unsafe { words.push(class, block) })
+        }
+
+        /// What [`free`] does then.
+        ///
+        /// # Safety
+        /// The block is the caller's to free.
+        pub(crate) unsafe fn free<S: SlowPath>(config: &Config, block: *mut u8) {
+            WORDS.with(|words| slow::free::<S>(config, words, block))
+        }
     }
 }

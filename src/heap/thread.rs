@@ -372,6 +372,9 @@ fn boot<S: SlowPath>(config: &Config, registry: &mut Registry) {
 
 #[cold]
 fn attach<S: SlowPath>(config: &Config, words: &Words) -> Option<&'static Heap> {
+    // What is called here for the first time may itself allocate, where this is the C library's allocator, too. It is served
+    // like a thread that has ended.
+    words.heap.store(Heap::ENDED, Ordering::Relaxed); // Relaxed: this thread's own
     let mut registry = REGISTRY.lock();
     if !registry.booted {
         boot::<S>(config, &mut registry);
@@ -380,6 +383,7 @@ fn attach<S: SlowPath>(config: &Config, words: &Words) -> Option<&'static Heap> 
     if heap.is_null() {
         heap = private::take(size_of::<Heap>()).cast();
         if heap.is_null() {
+            words.heap.store(null_mut(), Ordering::Relaxed); // Relaxed: as above
             return None;
         }
         // Zeroed memory is a heap without a thread, but for the pop words.

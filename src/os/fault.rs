@@ -17,6 +17,8 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// Where nobody has a handler of his own after so many calls of [`install`], nobody will.
 const PATIENCE: u32 = 64;
+/// A program that is not written in Rust has no runtime to wait for.
+const NOW: bool = cfg!(feature = "c-interface");
 
 /// What the process did on the signal before.
 struct Before(UnsafeCell<MaybeUninit<libc::sigaction>>);
@@ -32,8 +34,8 @@ pub(crate) fn explain_by(explain: Explain) {
 /// Installs the handler, if somebody explains; for whoever makes something inaccessible, each time.
 ///
 /// Rust's runtime has a handler too, which tells of stacks that overflow, and installs it before `main` if there is none. So
-/// ours waits until it is there. A program that is not written in Rust has none, and begins `now`.
-pub(crate) fn install(now: bool) {
+/// ours waits until it is there.
+pub(crate) fn install() {
     // Relaxed, all of it: hints, but for the exchange, which one thread wins.
     if INSTALLED.load(Ordering::Relaxed) || EXPLAIN.load(Ordering::Relaxed).is_null() {
         return;
@@ -45,7 +47,7 @@ pub(crate) fn install(now: bool) {
             libc::sigaction(libc::SIGSEGV, std::ptr::null(), before.as_mut_ptr());
             before.assume_init().sa_sigaction == libc::SIG_DFL
         };
-        if none && !now && ASKED.fetch_add(1, Ordering::Relaxed) < PATIENCE
+        if none && !NOW && ASKED.fetch_add(1, Ordering::Relaxed) < PATIENCE
             || INSTALLED.swap(true, Ordering::Relaxed)
         {
             return;

@@ -29,6 +29,7 @@
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
+//! | `startup::is_the_loaders` | whether the loader itself allocated what stands at an address, before it used `malloc` (feature `c-interface`) |
 //! | [`loader`] | keeps `fork` and our looks at what is loaded apart |
 //! | [`cgroup::each`] | the limits of the process' cgroups, and what they use; `false` if there are none, or they cannot be read |
 //! | [`file::Reading`] | a file that is read without allocation |
@@ -59,11 +60,15 @@ pub(crate) mod objects;
 pub(crate) mod owned;
 #[cfg(not(loom))]
 pub(crate) mod process;
+#[cfg(all(feature = "c-interface", not(loom)))]
+pub(crate) mod startup;
 #[cfg(not(loom))]
 mod unix;
 
 #[cfg(all(feature = "http", not(loom)))]
 pub(crate) use unix::random;
+#[cfg(all(feature = "c-interface", not(loom)))]
+pub(crate) use unix::set_no_memory;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, nap, page_size, preserving_errno,

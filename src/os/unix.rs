@@ -207,6 +207,13 @@ pub(crate) fn preserving_errno<T>(f: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Memory is out, and `errno` says so.
+#[cfg(feature = "c-interface")]
+pub(crate) fn set_no_memory() {
+    // SAFETY: the address of this thread's errno is always valid.
+    unsafe { *libc::__errno_location() = libc::ENOMEM };
+}
+
 /// Resident bytes of the process as the kernel counts them, or `None` without `/proc`. One open, read and close.
 pub(crate) fn resident() -> Option<usize> {
     let mut buf = [0u8; 128];

@@ -68,6 +68,18 @@ pub(crate) const TABLE: [u8; TABLED / 8 + 1] = {
     table
 };
 
+/// The same of C's blocks, of which each lies at a multiple of 16: the class of a size is `TABLE_BY_16[(size + 15) / 16]`.
+#[cfg(feature = "c-interface")]
+pub(crate) const TABLE_BY_16: [u8; TABLED / 16 + 1] = {
+    let mut table = [class_of(16) as u8; TABLED / 16 + 1];
+    let mut i = 1;
+    while i < table.len() {
+        table[i] = class_of(i * 16) as u8;
+        i += 1;
+    }
+    table
+};
+
 /// Slices of a page: one, or enough for eight blocks.
 pub(crate) const fn page_slices(class: usize) -> usize {
     (block_size(class) * 8).div_ceil(SLICE)

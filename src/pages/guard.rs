@@ -31,7 +31,7 @@ pub(super) unsafe fn set(at: *mut u8, class: usize) {
         && PAGES.fetch_add(1, Ordering::Relaxed) < MOST
     {
         // Relaxed: a bound, which need not be exact.
-        fault::install(false);
+        fault::install();
         // SAFETY: by the caller's promise; no block lies there. If the system refuses, there is none.
         unsafe { os::protect(guard, len, true) };
     }

@@ -175,7 +175,7 @@ pub(crate) fn take(class: usize, size: usize) -> *mut u8 {
         WANTED.store(0, Ordering::Relaxed); // Relaxed: under the lock
         return null_mut();
     }
-    fault::install(false);
+    fault::install();
     let n = all().len();
     let free = (0..n).map(|i| (slots.next + i) % n).find(|&i| all()[i].known().state != State::Live);
     let Some(i) = free else { return null_mut() };
