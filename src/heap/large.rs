@@ -44,6 +44,7 @@ pub(crate) fn freed_around(p: *mut u8) -> Option<*mut u8> {
 ///
 /// # Safety
 /// The block is a large one and the caller's.
+#[cfg(feature = "c-interface")]
 pub(crate) unsafe fn requested(block: *mut u8, otherwise: usize) -> usize {
     // SAFETY: by the caller's promise.
     if fence::ON { unsafe { (*page_of(block)).requested().0 } } else { otherwise }
@@ -63,7 +64,7 @@ pub(crate) fn give_up_freed<S: SlowPath>() -> bool {
 /// Looks whether somebody has written behind the block's end, or takes it for another one; ends the process then.
 ///
 /// # Safety
-/// As for [`requested`].
+/// The block is a large one and the caller's.
 pub(crate) unsafe fn check(block: *mut u8, layout: Option<Layout>) {
     // SAFETY: by the caller's promise.
     unsafe { fence::check(block, layout) }
