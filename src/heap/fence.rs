@@ -2,7 +2,7 @@
 //! looked at when the block is freed; the OS pages after that, one at least, are inaccessible. A freed block is inaccessible
 //! as a whole while some others are freed.
 
-use crate::arena::{SLICE, held};
+use crate::arena::SLICE;
 use crate::config::hardened::{DELAY_LARGE, GUARD_PAGES};
 use crate::os::{self, die, fault, lock::Lock};
 use crate::pages::guard::MOST;
@@ -17,8 +17,9 @@ const FILL: u8 = 0xB7;
 
 /// Freed blocks that are inaccessible at a time.
 const KEPT: usize = 8;
-/// Physical memory that each of them may keep meanwhile; one that has more keeps none.
-const KEPT_EACH: usize = 4 << 20;
+/// Physical memory that each of them may keep meanwhile. A larger one is free at once: to give its memory back, so that it could wait
+/// without it, made the next one pay for that in page faults (three times the time of a vector that grows).
+const KEPT_EACH: usize = 2 << 20;
 
 /// A run of slices that nobody uses.
 #[derive(Clone, Copy)]
@@ -135,20 +136,14 @@ pub(super) unsafe fn check(block: *mut u8, layout: Option<Layout>) {
 ///
 /// # Safety
 /// The run is nobody's.
-pub(super) unsafe fn keep(mut freed: Freed) -> Option<Freed> {
+pub(super) unsafe fn keep(freed: Freed) -> Option<Freed> {
     if !DELAY_LARGE {
         return Some(freed);
     }
-    let bytes = (freed.slices - freed.zero) * SLICE;
     // SAFETY: by the caller's promise.
-    unsafe {
-        if bytes > KEPT_EACH && os::purge(freed.at, freed.slices * SLICE) {
-            held::shrink(bytes);
-            freed.zero = freed.slices;
-        }
-        if !os::protect(freed.at, freed.slices * SLICE, true) {
-            return Some(freed);
-        }
+    let small = (freed.slices - freed.zero) * SLICE <= KEPT_EACH;
+    if !small || !unsafe { os::protect(freed.at, freed.slices * SLICE, true) } {
+        return Some(freed);
     }
     let mut waiting = WAITING.lock();
     let i = waiting.next;

@@ -66,7 +66,8 @@ pub(crate) fn is_nowhere(address: usize) -> bool {
 #[inline(always)]
 fn word(block: *mut u8, said: u64) -> u64 {
     let secret = SECRET.load(Ordering::Relaxed);
-    ((block.addr() as u64 >> 3) ^ said << ADDRESS ^ secret) | NEVER_ZERO
+    let address = (block.addr() as u64) << (SLACK + ALIGN - 3) >> (SLACK + ALIGN);
+    (address ^ said << ADDRESS ^ secret) | NEVER_ZERO
 }
 
 fn freed(block: *mut u8) -> u64 {
@@ -95,6 +96,29 @@ fn at(block: *mut u8, bytes: usize) -> *mut u64 {
     block.wrapping_add(bytes - BYTES).cast()
 }
 
+/// What stands in a word that is about to be written. Fresh memory is faulted in by a write: by a read, the system would first map
+/// its page of zeroes there, and another one at the write that follows, which doubled the page faults of programs.
+///
+/// # Safety
+/// The word is the caller's.
+#[inline(always)]
+unsafe fn read_to_write(word: *mut u64) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut was = 0u64;
+        // SAFETY: by the caller's promise; adds nothing. Without a lock, which nobody needs.
+        unsafe {
+            std::arch::asm!("xadd [{word}], {was}", word = in(reg) word, was = inout(reg) was, options(nostack));
+        }
+        was
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: by the caller's promise.
+    unsafe {
+        word.read()
+    }
+}
+
 /// What a block that lives says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
@@ -113,7 +137,7 @@ pub(crate) struct Said {
 pub(crate) unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: usize) {
     // SAFETY: by the caller's promise; blocks are multiples of 8.
     unsafe {
-        let was = at(block, bytes).read();
+        let was = read_to_write(at(block, bytes));
         if was != 0 {
             if was != freed(block) {
                 written_while_free(block, bytes, bytes - BYTES);
