@@ -24,14 +24,14 @@ guarded=TENURE=sampled=1,guarded=1,guarded_slots=4000
 args=(--table "Programs in Rust"
     --column "default:$out/planted-default" --column "hardened:$out/planted-hardened"
     --column "guarded:$out/planted-default:$guarded"
-    --least default=6 --least hardened=95 --least guarded=55)
+    --least default=6 --least hardened=98 --least guarded=70)
 if command -v cc >/dev/null; then
     cc -O1 -g -w -fno-builtin -pthread -o "$out/planted-c" alloc-tests/faults/c/planted.c
     args+=(--table "Programs in C, under a preloaded library"
         --column "system:$out/planted-c" --column "default:$out/planted-c:LD_PRELOAD=$out/default.so"
         --column "hardened:$out/planted-c:LD_PRELOAD=$out/hardened.so"
         --column "guarded:$out/planted-c:LD_PRELOAD=$out/default.so:$guarded"
-        --least default=25 --least hardened=65 --least guarded=45)
+        --least default=32 --least hardened=70 --least guarded=65)
     for library in "$@"; do
         args+=(--column "$(basename "$library" .so):$out/planted-c:LD_PRELOAD=$library")
     done

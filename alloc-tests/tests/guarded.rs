@@ -131,7 +131,8 @@ fn the_programs_own_handler_runs() {
 fn samples_weigh_what_they_weigh() {
     const BLOCKS: usize = 200_000;
     const SIZE: usize = 100;
-    let scenario = Scenario::new("samples_weigh_what_they_weigh").env("TENURE", "sampled=16KiB,guarded=2,guarded_slots=700");
+    let scenario =
+        Scenario::new("samples_weigh_what_they_weigh").env("TENURE", "sampled=16KiB,guarded=2,guarded_slots=700");
     scenario.run(|| {
         let before = tenure::snapshot().tracked().bytes();
         let all: Vec<*mut u8> = (0..BLOCKS).map(|_| get(SIZE)).collect();

@@ -6,11 +6,11 @@ use crate::config::Config;
 use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
 use crate::heap::{self, large};
 use crate::os::{self, die, process};
-use crate::pages::{canary, guarded, shard};
 #[cfg(feature = "c-interface")]
 use crate::pages::classes::TABLE_BY_16;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, page_of};
+use crate::pages::{canary, guarded, shard};
 use std::alloc::Layout;
 use std::ptr::null_mut;
 
@@ -154,13 +154,7 @@ pub(crate) enum Resized {
 ///
 /// # Safety
 /// The block is the caller's, or the process ends.
-pub(crate) unsafe fn resize(
-    tenure: &Tenure,
-    block: *mut u8,
-    layout: Layout,
-    new_size: usize,
-    known: bool,
-) -> Resized {
+pub(crate) unsafe fn resize(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize, known: bool) -> Resized {
     let layout_known = known.then_some(layout);
     // SAFETY: what is found is a block of that many bytes.
     unsafe {

@@ -282,7 +282,10 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
     line(format_args!("  depth={:<16} frames of a stack: {}", config.depth, Range(bounds::DEPTH)));
     line(format_args!("  sites={:<16} different call stacks: {}", config.sites, Range(bounds::SITES)));
     line(format_args!("  tags={:<17} names of scopes: {}", config.tags, Range(bounds::TAGS)));
-    line(format_args!("  guarded={:<14} one sample in so many stands between inaccessible pages: 0 for none", config.guarded));
+    line(format_args!(
+        "  guarded={:<14} one sample in so many stands between inaccessible pages: 0 for none",
+        config.guarded
+    ));
     line(format_args!("  guarded_slots={:<8} such samples at a time: {}", config.guarded_slots, Range(bounds::SLOTS)));
     line(format_args!("  helper={:<15} a thread that gives memory back: on | off", switch(config.helper_thread)));
     let huge = match config.huge_pages {

@@ -39,7 +39,11 @@ fn wrong<S: SlowPath>(p: *mut u8) {
         Some(known) => {
             let twice = known.state == State::Freed && known.block == p;
             tell::<S>(&known, format_args!("it is freed{} at this moment", if twice { " again" } else { "" }));
-            if twice { "was freed twice: it is a guarded block" } else { "is freed, which is not the beginning of a block" }
+            if twice {
+                "was freed twice: it is a guarded block"
+            } else {
+                "is freed, which is not the beginning of a block"
+            }
         }
         None => "is freed, which nobody was given",
     };

@@ -14,10 +14,10 @@ mod dying;
 #[cfg(not(loom))]
 pub(crate) mod fence;
 pub(crate) mod gate;
-#[cfg(all(feature = "c-interface", not(loom)))]
-mod initial_exec;
 #[cfg(not(loom))]
 pub(crate) mod guarded;
+#[cfg(all(feature = "c-interface", not(loom)))]
+mod initial_exec;
 #[cfg(not(loom))]
 pub(crate) mod large;
 #[cfg(not(loom))]

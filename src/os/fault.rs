@@ -47,9 +47,7 @@ pub(crate) fn install() {
             libc::sigaction(libc::SIGSEGV, std::ptr::null(), before.as_mut_ptr());
             before.assume_init().sa_sigaction == libc::SIG_DFL
         };
-        if none && !NOW && ASKED.fetch_add(1, Ordering::Relaxed) < PATIENCE
-            || INSTALLED.swap(true, Ordering::Relaxed)
-        {
+        if none && !NOW && ASKED.fetch_add(1, Ordering::Relaxed) < PATIENCE || INSTALLED.swap(true, Ordering::Relaxed) {
             return;
         }
         // SAFETY: this thread alone writes what was before, and then installs who reads it.
@@ -84,8 +82,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
                 libc::sigaction(signal, &action, null_mut());
             }
             handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
-                let handler =
-                    std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(handler);
+                let handler = std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(handler);
                 handler(signal, info, context);
             }
             handler => std::mem::transmute::<usize, extern "C" fn(c_int)>(handler)(signal),

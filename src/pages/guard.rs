@@ -3,7 +3,7 @@
 //!
 //! Each splits a mapping of the kernel's, of which a process has some 65,000, so there is a bound.
 
-use super::classes::{capacity, block_size, page_slices};
+use super::classes::{block_size, capacity, page_slices};
 use crate::arena::SLICE;
 use crate::config::hardened::GUARD_PAGES;
 use crate::os::{self, die, fault};

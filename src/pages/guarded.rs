@@ -10,8 +10,8 @@
 //! The slots of a process are bounded, and lie in slices of their own. One that was freed is used again when all others were.
 
 use super::classes::block_size;
-use super::{canary, loose};
 use super::page::{self, Word};
+use super::{canary, loose};
 use crate::arena::{SLICE, USABLE, private, slices};
 use crate::os::{self, fault, lock::Lock};
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -83,9 +83,7 @@ pub(crate) fn configure(one_in: u32, slots: u32) {
 #[inline]
 pub(crate) fn is_wanted(class: usize) -> bool {
     let one_in = ONE_IN.load(Ordering::Relaxed); // Relaxed: see `configure`
-    one_in > 0
-        && block_size(class) <= os::page_size()
-        && SAMPLES.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in)
+    one_in > 0 && block_size(class) <= os::page_size() && SAMPLES.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in)
 }
 
 /// The slots and their number.

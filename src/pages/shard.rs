@@ -6,8 +6,8 @@
 //! a shard that nobody draws from before it makes a new one.
 
 use super::classes::{CLASSES, COLD, block_size, capacity};
-use super::{guarded, loose};
 use super::page::{self, Kind, Page, Word, page_of};
+use super::{guarded, loose};
 use crate::arena::slices::{self, Interval};
 use crate::arena::{self, SLICE};
 use crate::os::{self, die, lock::Lock};

@@ -62,7 +62,11 @@ fn column(text: &str) -> Result<Column, String> {
     };
     let pair = |part: &str| part.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
     let environment = parts.map(|part| pair(part).ok_or(format!("`{part}` in `{text}` is no KEY=VALUE")));
-    Ok(Column { name: name.to_owned(), program: program.to_owned(), environment: environment.collect::<Result<_, _>>()? })
+    Ok(Column {
+        name: name.to_owned(),
+        program: program.to_owned(),
+        environment: environment.collect::<Result<_, _>>()?,
+    })
 }
 
 fn parse(args: impl Iterator<Item = String>) -> Result<(Vec<Table>, bool), String> {
@@ -177,7 +181,12 @@ fn show(table: &Table, lines: bool) -> Vec<String> {
     let count = |ends: &Vec<End>, what: &str| ends.iter().filter(|end| end.cell() == what).count();
     for what in ["caught", "crash", "harmless", "–"] {
         let counts: Vec<String> = ends.iter().map(|ends| count(ends, what).to_string()).collect();
-        println!("| **{} of {}** | {} |", if what == "–" { "unnoticed" } else { what }, faults.len(), counts.join(" | "));
+        println!(
+            "| **{} of {}** | {} |",
+            if what == "–" { "unnoticed" } else { what },
+            faults.len(),
+            counts.join(" | ")
+        );
     }
     for (name, least) in &table.least {
         match names.iter().position(|n| n == name) {
