@@ -325,7 +325,11 @@ pub(crate) unsafe fn wrong_with(block: *mut u8, bytes: usize) -> Option<&'static
             let mut wrong = false;
             each_poisoned(bytes, |at, words| {
                 let read = |i: usize| block.wrapping_add(at + i * 8).cast::<u64>().read_volatile();
-                wrong |= (0..words).any(|i| !matches!(read(i), w if w == poison || w == 0));
+                // Zeroes only where memory may have been given back while the word's stayed.
+                let os_page = os::page_size();
+                let page = |offset: usize| (block.addr() + offset) / os_page;
+                let gone = |i: usize| page(at + i * 8) != page(bytes - BYTES);
+                wrong |= (0..words).any(|i| !matches!(read(i), w if w == poison || w == 0 && gone(i)));
             });
             return (POISON && wrong).then_some("it was written to after it was freed");
         }
