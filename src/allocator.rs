@@ -2,13 +2,18 @@
 
 #[cfg(feature = "c-interface")]
 pub mod c;
+mod fault;
+pub(crate) mod hardened;
 
 use crate::arena;
+use crate::config::hardened::ON;
 use crate::config::{self, Config, Dumps, HugePages, Limits, Mode, Thresholds, bounds};
 use crate::generation::{self, clock, collector, helper, limits, pressure, relief};
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, process};
+use crate::pages::canary;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
+use crate::pages::guarded;
 use crate::pages::page::{Kind, Word, page_of};
 use crate::sync::{AtomicBool, AtomicPtr, Ordering};
 use crate::track::{self, State, rate::Rate, unwind};
@@ -93,6 +98,32 @@ impl Tenure {
     pub const fn max_tags(mut self, tags: u32) -> Self {
         assert!(2 <= tags && tags <= *bounds::TAGS.end(), "there are 2 to 4096 tags");
         self.config.tags = tags;
+        self
+    }
+
+    /// Which samples get a guarded slot: one in so many. Default: 0, none.
+    ///
+    /// Such a block stands at an end of an OS page of its own, between two that are inaccessible, and so is its own while it is
+    /// free. Who reads or writes beyond it, or after its free, or frees it twice, is stopped at that very access, and a report
+    /// on standard error says what it was, with the call stacks of the allocation and the free as modules and offsets; then
+    /// the process does what it would have done on the signal. Blocks of up to one OS page are guarded, and only
+    /// in modes that take samples. What samples weigh does not change.
+    ///
+    /// A guarded block costs two system calls and an OS page, so that with the default of
+    /// [`guarded_slots`](Self::guarded_slots) it is at most 260 KiB, and no time that could be measured: a sample is taken
+    /// once in half a MiB. The handler of `SIGSEGV` is installed with the first of them, and calls the one that was there.
+    pub const fn guarded(mut self, one_sample_in: u32) -> Self {
+        self.config.guarded = one_sample_in;
+        self
+    }
+
+    /// How many guarded slots there are, each of two OS pages: 1 to 4000. Default: 64. When all are in use, samples go without.
+    ///
+    /// # Panics
+    /// If it is out of range; in a `static`, at compile time.
+    pub const fn guarded_slots(mut self, slots: u32) -> Self {
+        assert!(1 <= slots && slots <= *bounds::SLOTS.end(), "there are 1 to 4000 guarded slots");
+        self.config.guarded_slots = slots;
         self
     }
 
@@ -188,7 +219,7 @@ impl Tenure {
             });
             return Some(block);
         }
-        if new_size <= LARGEST && layout.align() <= LARGEST {
+        if page.kind() != Kind::Large || new_size <= LARGEST && layout.align() <= LARGEST {
             return None;
         }
         // SAFETY: by the caller's promise.
@@ -207,6 +238,9 @@ impl Default for Tenure {
 unsafe impl GlobalAlloc for Tenure {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if ON {
+            return hardened::alloc(&self.config, layout.size(), layout.align());
+        }
         // Two statements, and a callee that is `#[cold]`: one condition becomes two setcc, an or, and a taken jump.
         if layout.align() > 8 {
             return self.alloc_other(layout.size(), layout.align());
@@ -222,9 +256,14 @@ unsafe impl GlobalAlloc for Tenure {
     }
 
     #[inline(always)]
-    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: by the caller's promise.
-        unsafe { heap::free::<Hooks>(&self.config, block) }
+        unsafe {
+            if ON {
+                return hardened::free(&self.config, block, layout);
+            }
+            heap::free::<Hooks>(&self.config, block)
+        }
     }
 
     #[inline]
@@ -251,6 +290,9 @@ unsafe impl GlobalAlloc for Tenure {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: by the caller's promise the block is one of ours, and the new size fits a layout.
         unsafe {
+            if ON {
+                return hardened::realloc(self, block, layout, new_size);
+            }
             let class = *arena::class_byte(block) as usize;
             if class < COLD {
                 // In place if the block serves the new size too, unless that would leave more than half of it unused.
@@ -279,6 +321,11 @@ pub(crate) struct Hooks;
 
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
+        canary::begin();
+        guarded::configure(config.guarded, config.guarded_slots);
+        if ON || config.guarded > 0 {
+            os::fault::explain_by(fault::explain);
+        }
         // A library that programs are loaded with serves other libraries' first allocations before it is told that it is
         // there, and those have call stacks, too. Nobody else runs yet, nor waits for the loader.
         #[cfg(feature = "c-interface")]
@@ -335,6 +382,19 @@ impl SlowPath for Hooks {
         track::resized(State::of(tracker), word, requested, (before, after), clock::epoch(), clock::limits)
     }
 
+    #[inline(never)]
+    fn site(tracker: &mut Tracker) -> u32 {
+        track::site(State::of(tracker))
+    }
+
+    fn site_of(word: &Word) -> u32 {
+        track::site_of(word)
+    }
+
+    fn stack(site: u32) {
+        fault::stack(site);
+    }
+
     fn ended(tracker: &mut Tracker) {
         State::of(tracker).end();
     }
@@ -362,7 +422,7 @@ impl SlowPath for Hooks {
     }
 
     fn short(bytes: usize) -> bool {
-        relief::make_room::<Hooks>(bytes)
+        large::give_up_freed::<Hooks>() | relief::make_room::<Hooks>(bytes)
     }
 
     fn failed(bytes: usize, slices: usize) {
@@ -434,6 +494,7 @@ pub(crate) fn listen(listener: &'static Listener) {
 /// so do the calls at the ends of threads, the helper thread and the handlers of `fork`. To load it again costs nothing.
 pub(crate) fn init(here: *const c_void) {
     process::pin_library(here);
+    hardened::begin();
     unwind::init();
 }
 

@@ -5,7 +5,7 @@ use crate::generation::{clock, limits, pressure};
 use crate::heap::{census, large};
 use crate::os;
 use crate::pages::classes::{CLASSES, block_size, page_slices};
-use crate::pages::{page, shard};
+use crate::pages::{guarded, page, shard};
 use crate::sync::Ordering;
 use crate::units::{Bytes, Count};
 use std::fmt;
@@ -202,6 +202,7 @@ pub fn stats() -> Stats {
             out[class] += blocks as u64;
         });
     }
+    guarded::count(|class, blocks| out[class] += blocks as u64);
     let (mut in_magazines, mut in_depots) = (0, 0);
     census::cached(|class, magazines, depots| {
         in_magazines += magazines * block_size(class);

@@ -4,12 +4,14 @@
 //! Every block that these functions hand out has a mark ([`marks`]), and every address that they are given is looked for among the
 //! marks first. So an address that is no live block's ends the process with one line, whatever it is.
 
-use super::{Hooks, Tenure};
+use super::{Hooks, Tenure, hardened};
 use crate::arena::marks::{self, Segment};
 use crate::arena::{self, SLICE, slices};
+use crate::config::hardened::ON;
 use crate::heap::{halves, large, steal, thread};
 use crate::os::{self, die, startup};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE_BY_16, TABLED, block_index, block_size};
+use crate::pages::guarded;
 use crate::pages::page::{Kind, page_of};
 use crate::pages::shard;
 use crate::sync::Ordering::Relaxed;
@@ -25,6 +27,9 @@ const MOST: usize = isize::MAX as usize;
 /// A block of so many bytes, or more, at a multiple of 16. Each of 0 bytes is another one.
 #[inline(always)]
 pub fn malloc(on: &Tenure, size: usize) -> *mut u8 {
+    if ON && size <= TABLED {
+        return marked(hardened::alloc_by_16(&on.config, size, marks::GRAIN));
+    }
     if size > TABLED {
         return aligned(on, marks::GRAIN, size);
     }
@@ -65,6 +70,9 @@ pub extern "C" fn aligned(on: &Tenure, align: usize, size: usize) -> *mut u8 {
     debug_assert!(align.is_power_of_two());
     if size > MOST - align.min(MOST) {
         return refused();
+    }
+    if ON {
+        return marked(hardened::alloc_by_16(&on.config, size, align.max(marks::GRAIN)));
     }
     marked(on.alloc_other(size.max(1), align.max(marks::GRAIN)))
 }
@@ -131,6 +139,9 @@ pub unsafe fn free(on: &Tenure, block: *mut u8) {
         if class_and_one == 0 {
             return free_unmarked(on, block);
         }
+        if ON {
+            hardened::before_free(block, None);
+        }
         mark.store(0, Relaxed);
         if !halves::push(class_and_one as usize - 1, block) {
             free_slowly(on, block);
@@ -157,7 +168,12 @@ unsafe extern "C" fn free_unmarked(on: &Tenure, block: *mut u8) {
     }
     os::preserving_errno(|| match holds_huge(block) {
         // SAFETY: a large block of the caller's.
-        Some(_) => unsafe { large::free::<Hooks>(&on.config, block) },
+        Some(_) => unsafe {
+            if ON {
+                hardened::before_free(block, None);
+            }
+            large::free::<Hooks>(&on.config, block)
+        },
         None if startup::is_the_loaders(block) => (),
         None => die_of("free", block),
     });
@@ -178,7 +194,12 @@ fn holds_huge(p: *mut u8) -> Option<usize> {
 #[inline]
 pub unsafe fn usable_size(block: *mut u8) -> usize {
     // SAFETY: by the caller's promise.
-    if block.is_null() { 0 } else { unsafe { usable(block, "malloc_usable_size").0 } }
+    unsafe {
+        match block.is_null() {
+            true => 0,
+            false => usable(block, "malloc_usable_size").0,
+        }
+    }
 }
 
 /// The bytes of a live block, and its class byte. `what` was called with it.
@@ -187,12 +208,29 @@ pub unsafe fn usable_size(block: *mut u8) -> usize {
 /// As for [`free`].
 #[inline]
 unsafe fn usable(block: *mut u8, what: &str) -> (usize, usize) {
+    // SAFETY: by the caller's promise.
+    let (bytes, class) = unsafe { bytes_of(block, what) };
+    // SAFETY: it is a live block.
+    (if ON { unsafe { hardened::usable(block) } } else { bytes }, class)
+}
+
+/// The same, with what is not the caller's.
+///
+/// # Safety
+/// As for [`free`].
+#[inline]
+unsafe fn bytes_of(block: *mut u8, what: &str) -> (usize, usize) {
     match marks::of(block).map(|mark| mark.load(Relaxed) as usize) {
         Some(mark @ 1..=COLD) => (BLOCK_SIZE[mark - 1] as usize, mark - 1),
         Some(mark) if mark != 0 => {
             // SAFETY: a live block's page exists.
             let page = unsafe { &*page_of(block) };
-            (if page.kind() == Kind::Large { page.slices() * SLICE } else { block_size(page.class()) }, COLD)
+            let bytes = match page.kind() {
+                Kind::Large => page.slices() * SLICE,
+                Kind::Guarded => guarded::live_at(block).map_or(0, |known| known.requested),
+                _ => block_size(page.class()),
+            };
+            (bytes, COLD)
         }
         _ => (holds_huge(block).unwrap_or_else(|| die_of(what, block)), COLD),
     }
@@ -210,7 +248,17 @@ pub unsafe fn realloc(on: &Tenure, block: *mut u8, size: usize) -> *mut u8 {
         if size > MOST {
             return refused();
         }
-        if class < COLD {
+        if ON {
+            let layout = Layout::from_size_align_unchecked(have, marks::GRAIN);
+            let large = match hardened::resize(on, block, layout, size, false) {
+                hardened::Resized::InPlace => return block,
+                hardened::Resized::Not => None,
+                hardened::Resized::Large => realloc_cold(on, block, have, size),
+            };
+            if let Some(new) = large {
+                return if new.is_null() { refused() } else { new };
+            }
+        } else if class < COLD {
             // In place, unless that would leave more than half of it unused; of a small block, that is not worth a copy.
             if size <= have && (size > have / 2 || have <= SMALL) {
                 return block;
@@ -278,6 +326,11 @@ fn die_of(what: &str, p: *mut u8) -> ! {
         },
         Kind::Large if page.base() == p => die!("{what} of {p:p}, a large block that is not held"),
         Kind::Large => die!("{what} of {p:p}, inside a large block at {:p}", page.base()),
+        Kind::Guarded => {
+            // SAFETY: no block that lives begins there: this ends the process.
+            unsafe { halves::free::<Hooks>(&crate::config::Config::DEFAULT, p) };
+            die!("{what} of {p:p}, which nobody holds")
+        }
         Kind::Plain | Kind::Tracked => {
             let size = block_size(page.class());
             let i = block_index(page.class(), p.addr() - page.base().addr());

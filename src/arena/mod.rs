@@ -21,6 +21,7 @@ pub(crate) mod bits;
 pub(crate) mod held;
 #[cfg(feature = "c-interface")]
 pub(crate) mod marks;
+pub(crate) mod ours;
 pub(crate) mod private;
 pub(crate) mod slices;
 pub(crate) mod space;

@@ -6,7 +6,7 @@ use super::bits::Bits;
 #[cfg(feature = "c-interface")]
 use super::marks;
 use super::space::Space;
-use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info};
+use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info, ours};
 use crate::config::{self, HugePages};
 use crate::os::{self, lock::Lock};
 use crate::sync::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -681,6 +681,7 @@ impl Arena {
         }
         // SAFETY: the class bytes are part of the metadata, and no slice of the segment is anybody's yet.
         unsafe { super::class_byte(base).write_bytes(COLD, USABLE) };
+        ours::mark(base, true);
         self.last = info;
         #[cfg(feature = "c-interface")]
         marks::note(base, marks::Segment::Marked);
@@ -729,6 +730,7 @@ impl Arena {
         };
         // SAFETY: committed above.
         unsafe { self.huge_pages(base, slices * SLICE) };
+        ours::mark(base, true);
         #[cfg(feature = "c-interface")]
         marks::note(base, marks::Segment::Huge);
         self.counts.used += slices;
@@ -789,6 +791,7 @@ impl Arena {
     fn give_space(&mut self, h: Huge) {
         // SAFETY: the metadata slice is committed, and the block has died.
         unsafe { *super::class_byte(h.base) = 0 };
+        ours::mark(h.base, false);
         #[cfg(feature = "c-interface")]
         marks::note(h.base, marks::Segment::Foreign);
         self.space.give(h.base, h.units);

@@ -128,6 +128,8 @@ impl Parsed {
             ("depth", value) => config.depth = number(value, bounds::DEPTH)?,
             ("sites", value) => config.sites = number(value, bounds::SITES)?,
             ("tags", value) => config.tags = number(value, bounds::TAGS)?,
+            ("guarded", value) => config.guarded = number(value, bounds::GUARDED)?,
+            ("guarded_slots", value) => config.guarded_slots = number(value, bounds::SLOTS)?,
             ("helper", value) => {
                 config.helper_thread = match value {
                     Some("on") => true,
@@ -287,6 +289,11 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
     line(format_args!("  depth={:<16} frames of a stack: {}", config.depth, Range(bounds::DEPTH)));
     line(format_args!("  sites={:<16} different call stacks: {}", config.sites, Range(bounds::SITES)));
     line(format_args!("  tags={:<17} names of scopes: {}", config.tags, Range(bounds::TAGS)));
+    line(format_args!(
+        "  guarded={:<14} one sample in so many stands between inaccessible pages: 0 for none",
+        config.guarded
+    ));
+    line(format_args!("  guarded_slots={:<8} such samples at a time: {}", config.guarded_slots, Range(bounds::SLOTS)));
     line(format_args!("  helper={:<15} a thread that gives memory back: on | off", switch(config.helper_thread)));
     let huge = match config.huge_pages {
         HugePages::Auto => "auto",
@@ -398,6 +405,8 @@ mod tests {
 
     #[test]
     fn words_and_pairs() {
+        let (p, wrong) = parsed("guarded=7,guarded_slots=9");
+        assert_eq!((wrong.len(), p.config.guarded, p.config.guarded_slots), (0, 7, 9));
         let (p, wrong) = parsed("exact,depth=100 , helper=off,huge_pages=never,sites=1000,tags=5,help");
         assert_eq!(wrong, []);
         assert!(p.help && !p.config.helper_thread);
@@ -564,6 +573,10 @@ mod tests {
             ("idle=10", Wrong::Value(IDLE)),
             ("idle=99ms", Wrong::Value(IDLE)),
             ("idle=25h", Wrong::Value(IDLE)),
+            ("guarded", Wrong::Value(NUMBER)),
+            ("guarded=-1", Wrong::Value(NUMBER)),
+            ("guarded_slots=0", Wrong::Value(NUMBER)),
+            ("guarded_slots=4001", Wrong::Value(NUMBER)),
         ] {
             let (p, wrong) = parsed(format!("tags=7,{word},off").leak());
             assert_eq!(wrong, [(word.to_owned(), what)]);

@@ -3,6 +3,8 @@
 pub(crate) mod dumps;
 #[cfg(not(loom))]
 pub(crate) mod env;
+#[cfg(not(loom))]
+pub(crate) mod hardened;
 pub(crate) mod limits;
 mod thresholds;
 
@@ -88,6 +90,9 @@ pub(crate) struct Config {
     pub(crate) depth: u32,
     pub(crate) sites: u32,
     pub(crate) tags: u32,
+    /// One sample in so many gets a guarded slot; 0: none does.
+    pub(crate) guarded: u32,
+    pub(crate) guarded_slots: u32,
     pub(crate) leaks: Reports,
     pub(crate) dumps: Dumps,
     pub(crate) limits: Limits,
@@ -110,6 +115,10 @@ pub(crate) mod bounds {
     pub(crate) const SITES: RangeInclusive<u32> = 16..=1 << 20;
     /// Tags: one number is for no tag, one for those that there is no room for.
     pub(crate) const TAGS: RangeInclusive<u32> = 2..=4096;
+    /// Guarded slots.
+    pub(crate) const SLOTS: RangeInclusive<u32> = 1..=4000;
+    /// Of how many samples one is guarded: 0 for none.
+    pub(crate) const GUARDED: RangeInclusive<u32> = 0..=u32::MAX;
 }
 
 impl Config {
@@ -120,6 +129,8 @@ impl Config {
         depth: 64,
         sites: 1 << 18,
         tags: 1024,
+        guarded: 0,
+        guarded_slots: 64,
         leaks: Reports::NEVER,
         dumps: Dumps::new(),
         limits: Limits::new(),

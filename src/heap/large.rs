@@ -5,7 +5,7 @@
 //! moved, not copied.
 
 use super::thread::with_tracker;
-use super::{Mode, SlowPath};
+use super::{Mode, SlowPath, fence};
 use crate::arena::{SLICE, held, slices};
 use crate::config::Config;
 use crate::os::{self, die};
@@ -13,6 +13,7 @@ use crate::pages::loose;
 use crate::pages::page::{self, page_of};
 use crate::pages::shard;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use std::alloc::Layout;
 
 /// Blocks from this size on are moved by their page tables; below, copying is faster.
 /// Each move may leave one more mapping, of which a process has some 65,000.
@@ -31,7 +32,42 @@ pub(crate) fn counts() -> (u64, usize, usize) {
 
 /// Slices for a size; `None` for a size that no address space holds.
 fn slices_for(size: usize) -> Option<usize> {
-    (size <= 1 << 46).then(|| size.div_ceil(SLICE).max(1))
+    (size <= 1 << 46).then(|| (size + fence::least()).div_ceil(SLICE).max(1))
+}
+
+/// The address of the large block that was freed a moment ago and holds this address.
+pub(crate) fn freed_around(p: *mut u8) -> Option<*mut u8> {
+    fence::freed_around(p)
+}
+
+/// Bytes that were asked for; `otherwise`, where nobody keeps that.
+///
+/// # Safety
+/// The block is a large one and the caller's.
+#[cfg(feature = "c-interface")]
+pub(crate) unsafe fn requested(block: *mut u8, otherwise: usize) -> usize {
+    // SAFETY: by the caller's promise.
+    if fence::ON { unsafe { (*page_of(block)).requested().0 } } else { otherwise }
+}
+
+/// Runs that are inaccessible since they were freed go back now. Whether there was one.
+pub(crate) fn give_up_freed<S: SlowPath>() -> bool {
+    let mut any = false;
+    while let Some(run) = fence::take_one() {
+        // SAFETY: the run is nobody's.
+        S::due(unsafe { slices::give(run.at, run.slices, run.zero) });
+        any = true;
+    }
+    any
+}
+
+/// Looks whether somebody has written behind the block's end, or takes it for another one; ends the process then.
+///
+/// # Safety
+/// The block is a large one and the caller's.
+pub(crate) unsafe fn check(block: *mut u8, layout: Option<Layout>) {
+    // SAFETY: by the caller's promise.
+    unsafe { fence::check(block, layout) }
 }
 
 /// A large block, and whether it reads as zero. Null if memory is out.
@@ -43,7 +79,10 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
         return (std::ptr::null_mut(), false);
     };
     // SAFETY: the run is ours.
-    unsafe { page::write_large(run.at, n, slices::is_huge(n, align)) };
+    unsafe {
+        page::write_large(run.at, n, slices::is_huge(n, align));
+        fence::put_up(run.at, size, align);
+    }
     ALLOCATED.fetch_add(1, Ordering::Relaxed); // Relaxed: statistics
     LIVE.fetch_add(1, Ordering::Relaxed);
     LIVE_BYTES.fetch_add(n * SLICE, Ordering::Relaxed);
@@ -131,7 +170,13 @@ unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
         LIVE.fetch_sub(1, Ordering::Relaxed); // Relaxed: statistics
         LIVE_BYTES.fetch_sub(n * SLICE, Ordering::Relaxed);
         let zero = moved / SLICE;
-        S::due(if huge { slices::give_huge(block, n, zero) } else { slices::give(block, n, zero) });
+        fence::take_down(block, n);
+        if huge {
+            return S::due(slices::give_huge(block, n, zero));
+        }
+        if let Some(run) = fence::keep(fence::Freed { at: block, slices: n, zero }) {
+            S::due(slices::give(run.at, run.slices, run.zero));
+        }
     }
 }
 
@@ -141,6 +186,29 @@ unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
 /// # Safety
 /// The block is a large one and the caller's; `size` needs a large block too; `old` is how much of it is used.
 pub(crate) unsafe fn realloc<S: SlowPath>(
+    config: &Config,
+    block: *mut u8,
+    old: usize,
+    size: usize,
+    align: usize,
+) -> Option<*mut u8> {
+    // SAFETY: by the caller's promise. A block that has moved has a fence by then, but what was moved into it has changed it.
+    unsafe {
+        fence::take_down(block, (*page_of(block)).slices());
+        let new = resize::<S>(config, block, old, size, align);
+        match new {
+            Some(new) if !new.is_null() => fence::put_up(new, size, align),
+            _ => fence::put_up(block, old, align),
+        }
+        new
+    }
+}
+
+/// The same without what stands behind the block.
+///
+/// # Safety
+/// As for [`realloc`].
+unsafe fn resize<S: SlowPath>(
     config: &Config,
     block: *mut u8,
     old: usize,

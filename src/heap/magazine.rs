@@ -166,6 +166,25 @@ impl Magazines {
         self.len += 1;
     }
 
+    /// Takes the one that came first.
+    pub(crate) fn pop_last(&mut self) -> Option<Magazine> {
+        let mut before = Magazine::NONE;
+        let mut last = self.first()?;
+        // SAFETY: magazines in a list are the list's.
+        unsafe {
+            while !last.next().is_none() {
+                (before, last) = (last, last.next());
+            }
+            if before.is_none() {
+                self.first = Magazine::NONE;
+            } else {
+                before.set_next(Magazine::NONE);
+            }
+        }
+        self.len -= 1;
+        Some(last)
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Magazine> {
         let m = self.first;
         if m.is_none() {

@@ -11,7 +11,11 @@ pub(crate) mod census;
 pub(crate) mod depot;
 #[cfg(not(loom))]
 mod dying;
+#[cfg(not(loom))]
+pub(crate) mod fence;
 pub(crate) mod gate;
+#[cfg(not(loom))]
+pub(crate) mod guarded;
 #[cfg(all(feature = "c-interface", not(loom)))]
 mod initial_exec;
 #[cfg(not(loom))]
@@ -86,6 +90,12 @@ mod fast {
         fn died(tracker: &mut Tracker, word: &Word, block_size: usize, at: u64) -> bool;
         /// A tracked block was resized in place. Returns whether it is still tracked. No lock is held.
         fn resized(tracker: &mut Tracker, word: &Word, requested: usize, before: usize, after: usize) -> bool;
+        /// The site of the call stack that calls this.
+        fn site(tracker: &mut Tracker) -> u32;
+        /// The site that a tracked block was allocated at.
+        fn site_of(word: &Word) -> u32;
+        /// Prints the frames of a site. In a signal handler.
+        fn stack(site: u32);
         /// The thread has ended: what the state leads to is free for others.
         fn ended(tracker: &mut Tracker);
         /// Takes the tracker's locks before a fork, and frees them after it. The allocator's for its own tables' memory is

@@ -3,10 +3,15 @@
 //! A pop magazine that is empty changes places with the push magazine if that is at least half full; otherwise it is
 //! replaced by a full one that the thread kept, or one from the depot, or filled from pages. A push magazine that is
 //! full is kept, or given to the depot, or sent home.
+//!
+//! In a build with the feature `hardened`, what was freed waits: a push magazine is never popped from, the full ones that the
+//! thread keeps are a queue, and some always stay in it. And the order of blocks in a pop magazine is random.
 
 use super::magazine::{CAPACITY, Magazine, Slot, capacity};
 use super::thread::{ClassHeap, Heap};
 use super::{Pair, Words, depot, is_magazine};
+use crate::config::hardened::{DELAY, RANDOM_ORDER};
+use crate::os;
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
 use crate::pages::shard;
@@ -27,7 +32,9 @@ static KEEP: [u8; CLASSES] = {
     let mut class = 0;
     while class < CLASSES {
         let n = KEPT_BYTES / (capacity(class) * block_size(class));
-        table[class] = if n > KEPT { KEPT } else { n } as u8;
+        let n = if n > KEPT { KEPT } else { n };
+        // Of those that wait, one is to be had.
+        table[class] = if DELAY > 0 && n <= DELAY { DELAY + 1 } else { n } as u8;
         class += 1;
     }
     table
@@ -74,12 +81,12 @@ impl Heap {
         // Relaxed here and below: the words and slots are this thread's, inside the gate.
         let push = pair.push.load(Relaxed);
         let held = if push.is_null() { 0 } else { self.compact(pair, k, class) };
-        if held * 2 >= CAPACITY[class] as usize {
+        if DELAY == 0 && held * 2 >= CAPACITY[class] as usize {
             self.swap(pair, k, class, held);
             return held;
         }
         // SAFETY: the owner is inside the gate.
-        if let Some(full) = unsafe { k.take_kept() } {
+        if let Some(full) = unsafe { if k.kept.load(Relaxed) > DELAY { k.take_kept() } else { None } } {
             let pop = pair.pop.load(Relaxed);
             if is_magazine(pop) {
                 // SAFETY: the pop magazine is empty and this heap's.
@@ -128,7 +135,7 @@ impl Heap {
             }
         }
         // A few are better than new ones; but fewer would have the thread here again at once, and again.
-        if held * FEW >= CAPACITY[class] as usize {
+        if DELAY == 0 && held * FEW >= CAPACITY[class] as usize {
             self.swap(pair, k, class, held);
             return held;
         }
@@ -141,9 +148,40 @@ impl Heap {
         // SAFETY: a slot for the null is left.
         unsafe { (*slot).store(null_mut(), Relaxed) };
         pair.pop.store(pop.top(), Relaxed);
+        self.shuffle(pop.top(), taken.blocks);
         self.grown.set(self.grown.get() + taken.grown);
         self.count(k, class, taken.blocks);
+        if DELAY > 0 && taken.blocks == 0 && held > 0 {
+            // Better what was freed a moment ago than nothing.
+            self.swap(pair, k, class, held);
+            return held;
+        }
         taken.blocks
+    }
+
+    /// So many blocks, from a slot downwards, in random order: by Fisher and Yates, with the products of Lemire ("Fast Random
+    /// Integer Generation in an Interval", 2019) for numbers below a bound, and Steele's SplitMix64.
+    fn shuffle(&self, top: *mut Slot, n: usize) {
+        if !RANDOM_ORDER || n < 2 {
+            return;
+        }
+        let mut state = self.random.get();
+        if state == 0 {
+            state = os::seed();
+        }
+        for i in (1..n).rev() {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let j = ((mixed >> 32) * (i as u64 + 1) >> 32) as usize;
+            let (a, b) = (top.wrapping_sub(i), top.wrapping_sub(j));
+            // SAFETY: slots of the thread's own magazine, one for each block.
+            unsafe {
+                let block = (*a).load(Relaxed);
+                (*a).store((*b).load(Relaxed), Relaxed);
+                (*b).store(block, Relaxed);
+            }
+        }
+        self.random.set(state);
     }
 
     /// The two magazines change places. `held` blocks are in the push magazine.
@@ -153,12 +191,14 @@ impl Heap {
         // SAFETY: the pop magazine, if there is one, is empty and this heap's.
         let push = if is_magazine(pop) { unsafe { Magazine::of(pop).begin_push(class) } } else { null_mut() };
         pair.push.store(push, Relaxed);
+        self.shuffle(pair.pop.load(Relaxed), held);
         self.count(k, class, held);
     }
 
     /// A full magazine becomes the pop magazine.
     fn install(&self, pair: Pair<'_>, k: &ClassHeap, class: usize, full: Magazine) {
         pair.pop.store(full.top(), Relaxed);
+        self.shuffle(full.top(), CAPACITY[class] as usize);
         self.count(k, class, CAPACITY[class] as usize);
     }
 
@@ -214,8 +254,19 @@ impl Heap {
         if k.hollow.get() && self.compact(pair, k, class) < CAPACITY[class] as usize {
             return true;
         }
-        let full = Magazine::of(push.wrapping_sub(1));
-        if k.kept.load(Relaxed) < KEEP[class] as usize && self.room.get() < ROOM {
+        let mut full = Magazine::of(push.wrapping_sub(1));
+        // SAFETY: the owner is inside the gate.
+        unsafe {
+            // Who has waited for longest goes.
+            if DELAY > 0
+                && k.kept.load(Relaxed) >= KEEP[class] as usize
+                && let Some(oldest) = k.take_kept()
+            {
+                k.keep(full);
+                full = oldest;
+            }
+        }
+        if k.kept.load(Relaxed) < KEEP[class] as usize && (DELAY > 0 || self.room.get() < ROOM) {
             // SAFETY: the owner is inside the gate.
             let m = unsafe { k.take_empty(class) };
             if !m.is_none() {

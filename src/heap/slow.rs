@@ -7,6 +7,7 @@ use crate::arena::{self, SLICE, slices};
 use crate::config::Config;
 use crate::os::die;
 use crate::pages::classes::{CLASSES, COLD, block_size, page_slices};
+use crate::pages::guarded;
 use crate::pages::page::{Kind, Page, page_of};
 use crate::pages::shard;
 use crate::sync::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ enum Got {
     Block(*mut u8),
     /// A block of a tracked page, whose word must be filled once the gate is open again, and the rate that chose it.
     Tracked(*mut u8, u16),
+    /// A sample at this rate, which is to have a guarded slot, or else a block of a tracked page.
+    Sample(u16),
     OutOfMemory,
 }
 
@@ -55,9 +58,11 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, s
         None => match alloc_gated::<S>(heap, words, class) {
             Got::Block(block) => return block,
             Got::Tracked(block, rate) => (block, rate),
+            Got::Sample(rate) => return sample::<S>(heap, class, size, rate),
             Got::OutOfMemory => match again::<S>(heap, words, class) {
                 Got::Block(block) => return block,
                 Got::Tracked(block, rate) => (block, rate),
+                Got::Sample(rate) => return sample::<S>(heap, class, size, rate),
                 Got::OutOfMemory => {
                     S::failed(size, page_slices(class) * SLICE);
                     return null_mut();
@@ -67,6 +72,32 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, s
     };
     // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
     unsafe { S::born(heap.tracker(), &*(*page_of(block)).word_of_new(block), size, block_size(class), rate) };
+    block
+}
+
+/// A sample in a guarded slot; or on a tracked page, if there is no slot, or in no page, if there is no room for one.
+#[cold]
+#[inline(never)]
+fn sample<S: SlowPath>(heap: &Heap, class: usize, size: usize, rate: u16) -> *mut u8 {
+    let mut block = guarded::take(class, size);
+    let in_slot = !block.is_null();
+    if !in_slot {
+        let taken = shard::take(heap.shard(), Kind::Tracked, class, 1, |b| block = b);
+        shard::balance(taken.grown);
+    }
+    if block.is_null() {
+        return orphan(class);
+    }
+    let k = &heap.classes[class];
+    k.tracked.store(k.tracked.load(Relaxed) + 1, Relaxed);
+    // SAFETY: the block is ours, and has a word; nobody else has this thread's tracker state.
+    unsafe {
+        let word = if in_slot { guarded::word_of(block) } else { (*page_of(block)).word_of_new(block) };
+        S::born(heap.tracker(), &*word, size, block_size(class), rate);
+        if in_slot {
+            guarded::allocated_at(block, S::site_of(&*word));
+        }
+    }
     block
 }
 
@@ -99,6 +130,8 @@ pub(super) fn free<S: SlowPath>(config: &Config, words: &Words, block: *mut u8) 
             Kind::Tracked => return free_tracked::<S>(config, words, page, block),
             // SAFETY: the block is the caller's to free.
             Kind::Large => return unsafe { large::free::<S>(config, block) },
+            // SAFETY: the address lies among the slots.
+            Kind::Guarded => return unsafe { super::guarded::free::<S>(config, block) },
             Kind::Plain | Kind::None => die!("free of {block:p}, which is not a block that anybody holds"),
         }
     }
@@ -176,7 +209,7 @@ pub(super) fn check_free(block: *mut u8) {
     match p.kind() {
         Kind::None => die!("free of {block:p}, where there is no page"),
         Kind::Large if p.base() != block => die!("free of {block:p}, inside a large block at {:p}", p.base()),
-        Kind::Large => (),
+        Kind::Large | Kind::Guarded => (),
         kind => {
             if p.is_home(block) {
                 die!("{block:p} was freed twice: it is home already");
@@ -279,6 +312,9 @@ impl Heap {
                 self.uncut(k);
                 let left = super::magazine::Magazine::blocks(pair.pop.load(Relaxed)).count();
                 self.arm::<S>(pair, k, class, left);
+                if guarded::is_wanted(class) {
+                    return Got::Sample(rate);
+                }
                 let mut block = null_mut();
                 let taken = shard::take(self.shard(), Kind::Tracked, class, 1, |b| block = b);
                 self.grown.set(self.grown.get() + taken.grown);

@@ -5,6 +5,7 @@ use super::gate::Gate;
 use super::magazine::{Magazine, Magazines, Slot};
 use super::{Pair, SlowPath, Tracker, Words, census, depot};
 use crate::arena::private;
+use crate::config::hardened::DELAY;
 use crate::config::{self, Config};
 use crate::os::{self, loader, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
@@ -76,6 +77,8 @@ pub(crate) struct Heap {
     pub(super) room: Cell<usize>,
     /// The last [`ask_to_give_up`] that it has followed.
     pub(super) gave_up: Cell<u32>,
+    /// The state of a generator of random numbers, for the order of blocks.
+    pub(super) random: Cell<u64>,
     /// The class that is looked at next for magazines that are not used.
     pub(super) hand: Cell<usize>,
     /// What the slow path did that must be dealt with after it: memory that the process grew by, bytes due.
@@ -124,7 +127,8 @@ impl ClassHeap {
     /// See [`Self::keep`].
     pub(super) unsafe fn take_kept(&self) -> Option<Magazine> {
         // SAFETY: by the caller's promise.
-        let (m, kept) = unsafe { ((*self.full.get()).pop()?, &*self.full.get()) };
+        let kept = unsafe { &mut *self.full.get() };
+        let m = if DELAY > 0 { kept.pop_last() } else { kept.pop() }?;
         self.show_kept(kept);
         Some(m)
     }
@@ -596,6 +600,7 @@ extern "C" fn before_fork<S: SlowPath>() {
     REGISTRY.acquire();
     depot::before_fork();
     shard::before_fork();
+    super::fence::before_fork();
     crate::arena::slices::before_fork();
     S::before_fork();
     private::before_fork();
@@ -605,6 +610,7 @@ extern "C" fn after_fork_in_parent<S: SlowPath>() {
     private::after_fork();
     S::after_fork();
     crate::arena::slices::after_fork_in_parent();
+    super::fence::after_fork();
     shard::after_fork();
     depot::after_fork();
     REGISTRY.release();
@@ -616,6 +622,7 @@ extern "C" fn after_fork_in_child<S: SlowPath>() {
     private::after_fork();
     S::after_fork();
     crate::arena::slices::after_fork_in_child();
+    super::fence::after_fork();
     shard::after_fork();
     depot::after_fork();
     REGISTRY.release();

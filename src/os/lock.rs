@@ -55,6 +55,14 @@ impl<T> Lock<T> {
         }
     }
 
+    /// The lock, if nobody holds it: for whoever must not wait.
+    #[cfg(not(loom))]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        // As in `acquire`.
+        let free = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        free.then_some(Guard { lock: self })
+    }
+
     /// Gives back what [`Self::acquire`] took.
     #[inline]
     pub(crate) fn release(&self) {

@@ -9,6 +9,7 @@
 //! | [`reserve`] | address space without memory; null if refused |
 //! | [`release`] | gives reserved address space back; only for what nobody has seen yet |
 //! | [`commit`] | makes reserved memory readable and writable, zeroed; `false` if refused |
+//! | [`protect`] | makes a committed range inaccessible, or accessible again; `false` if refused |
 //! | [`purge`] | drops physical memory, keeps the addresses, which read as zero then; `false` if refused |
 //! | [`set_huge`] | asks for transparent huge pages in a committed range, or refuses them; best effort |
 //! | [`move_pages`] | moves physical memory to another committed range, the old one reads as zero then |
@@ -23,6 +24,8 @@
 //! | [`seed`] | a number that differs from call to call and from process to process |
 //! | [`objects::begin`] | once, from code that the loader calls: from then on libraries are found, too |
 //! | [`objects::find`] | the loaded object that holds an address, and its unwind tables; no lock, any time, `None` if not known |
+//! | [`objects::place`] | the loaded object that holds an address, by its name and base; as for [`objects::find`] |
+//! | [`fault::install`] | has somebody explain accesses that the processor refuses, before the process does what it did |
 //! | [`objects::changes`] | how often objects were loaded or unloaded; takes the loader's lock |
 //! | [`objects::is_readable`] | whether eight bytes can be read at any address at all; a system call |
 //! | [`modules::each_module`] | what is loaded, its code and build ids; under the loader's lock |
@@ -39,6 +42,8 @@
 
 #[cfg(not(loom))]
 pub(crate) mod cgroup;
+#[cfg(not(loom))]
+pub(crate) mod fault;
 #[cfg(not(loom))]
 pub(crate) mod file;
 #[cfg(all(feature = "internals", not(loom)))]
@@ -70,7 +75,7 @@ pub(crate) use unix::set_no_memory;
 #[cfg(not(loom))]
 pub(crate) use unix::{
     Moved, barrier, commit, environment, futex_wait, futex_wake, move_pages, nap, page_size, preserving_errno,
-    processors, purge, register_barrier, release, reserve, resident, seed, set_huge, thread_nanos, unix_nanos,
+    processors, protect, purge, register_barrier, release, reserve, resident, seed, set_huge, thread_nanos, unix_nanos,
     uptime_ms, uptime_nanos, warn,
 };
 

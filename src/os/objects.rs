@@ -2,7 +2,8 @@
 
 use super::unix::preserving_errno;
 use crate::sync::{AtomicBool, Ordering};
-use libc::{c_int, c_void, dl_phdr_info};
+use libc::{Elf64_Phdr, c_int, c_void, dl_phdr_info};
+use std::ffi::CStr;
 
 /// A loaded object, as far as unwinding needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +27,44 @@ pub(crate) fn find(address: usize) -> Option<Object> {
     }
 }
 
+/// Where an address lies, for people.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// What is added to the addresses of the object's file.
+    pub(crate) base: usize,
+    /// As the loader names the object; empty for the program itself.
+    path: &'static CStr,
+}
+
+impl Place {
+    /// The last part of the object's path.
+    pub(crate) fn name(&self) -> &str {
+        let path = self.path.to_bytes();
+        let from = path.iter().rposition(|&c| c == b'/').map_or(0, |at| at + 1);
+        match std::str::from_utf8(&path[from..]) {
+            Ok("") => "(program)",
+            Ok(name) => name,
+            Err(_) => "(a name that is no text)",
+        }
+    }
+}
+
+/// The object that holds the address, as for [`find`]. Its name is valid while it is loaded.
+pub(crate) fn place(address: usize) -> Option<Place> {
+    match glibc::dl_find_object() {
+        Some(f) => glibc::place(f, address),
+        None => program(address).map(|_| Place { base: program_base(), path: c"" }),
+    }
+}
+
+/// What was added to the program's addresses: 0 if the kernel does not tell.
+fn program_base() -> usize {
+    program_headers().map_or(0, |(_, moved_by)| moved_by)
+}
+
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 mod glibc {
-    use super::{Object, c_int, c_void};
+    use super::{CStr, Object, Place, c_int, c_void};
     use crate::sync::{AtomicPtr, Ordering};
     use std::mem::MaybeUninit;
     use std::ptr::null_mut;
@@ -78,11 +114,31 @@ mod glibc {
             Some(Object { eh_frame_hdr: found.assume_init_ref().eh_frame_hdr.expose_provenance() })
         }
     }
+
+    /// The beginning of `struct link_map`, which `<link.h>` shows.
+    #[repr(C)]
+    struct LinkMap {
+        base: usize,
+        path: *const libc::c_char,
+    }
+
+    pub(super) fn place(f: Find, address: usize) -> Option<Place> {
+        let mut found = MaybeUninit::<Found>::uninit();
+        // SAFETY: as above; the object's `link_map` lives as long as it is loaded, and its path with it.
+        unsafe {
+            if f(std::ptr::without_provenance_mut(address), found.as_mut_ptr()) != 0 {
+                return None;
+            }
+            let map = found.assume_init_ref().link_map.cast::<LinkMap>().as_ref()?;
+            let path = if map.path.is_null() { c"" } else { CStr::from_ptr(map.path) };
+            Some(Place { base: map.base, path })
+        }
+    }
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
 mod glibc {
-    use super::Object;
+    use super::{Object, Place};
 
     pub(super) fn begin() {}
 
@@ -93,11 +149,25 @@ mod glibc {
     pub(super) fn find(_: (), _: usize) -> Option<Object> {
         None
     }
+
+    pub(super) fn place(_: (), _: usize) -> Option<Place> {
+        None
+    }
 }
 
 /// The program itself, from the program headers that the kernel tells of. `None` if the address lies outside.
 fn program(address: usize) -> Option<Object> {
-    use libc::{Elf64_Ehdr, Elf64_Phdr, PT_GNU_EH_FRAME, PT_LOAD, PT_PHDR};
+    use libc::{PT_GNU_EH_FRAME, PT_LOAD};
+    let (headers, moved_by) = program_headers()?;
+    let linked_at = |kind| headers.iter().find(|h| h.p_type == kind).map(|h| h.p_vaddr as usize);
+    let linked = address.wrapping_sub(moved_by) as u64;
+    headers.iter().find(|h| h.p_type == PT_LOAD && linked.wrapping_sub(h.p_vaddr) < h.p_memsz)?;
+    Some(Object { eh_frame_hdr: linked_at(PT_GNU_EH_FRAME).map_or(0, |at| at.wrapping_add(moved_by)) })
+}
+
+/// The program's headers, and what was added to the addresses in them.
+fn program_headers() -> Option<(&'static [Elf64_Phdr], usize)> {
+    use libc::{Elf64_Ehdr, PT_LOAD, PT_PHDR};
     // SAFETY: the kernel's table of the program's headers, which stay mapped.
     let (headers, at) = unsafe {
         let at = libc::getauxval(libc::AT_PHDR) as *const Elf64_Phdr;
@@ -112,10 +182,7 @@ fn program(address: usize) -> Option<Object> {
     let first = || headers.iter().find(|h| h.p_type == PT_LOAD && h.p_offset == 0);
     let headers_linked_at =
         linked_at(PT_PHDR).or_else(|| first().map(|h| h.p_vaddr as usize + size_of::<Elf64_Ehdr>()))?;
-    let moved_by = at.wrapping_sub(headers_linked_at);
-    let linked = address.wrapping_sub(moved_by) as u64;
-    headers.iter().find(|h| h.p_type == PT_LOAD && linked.wrapping_sub(h.p_vaddr) < h.p_memsz)?;
-    Some(Object { eh_frame_hdr: linked_at(PT_GNU_EH_FRAME).map_or(0, |at| at.wrapping_add(moved_by)) })
+    Some((headers, at.wrapping_sub(headers_linked_at)))
 }
 
 /// How often objects were loaded and unloaded so far: two equal readings mean that nothing changed between them.

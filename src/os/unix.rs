@@ -85,6 +85,17 @@ pub(crate) unsafe fn commit(at: *mut u8, len: usize) -> bool {
     unsafe { libc::mprotect(at.cast(), len, libc::PROT_READ | libc::PROT_WRITE) == 0 }
 }
 
+/// Makes a committed range inaccessible, or accessible again. What it holds stays. `false` if the system refuses; the range is
+/// then as it was.
+///
+/// # Safety
+/// The range is committed and ours, and nobody uses it.
+pub(crate) unsafe fn protect(at: *mut u8, len: usize, inaccessible: bool) -> bool {
+    let access = if inaccessible { libc::PROT_NONE } else { libc::PROT_READ | libc::PROT_WRITE };
+    // SAFETY: by the caller's promise.
+    preserving_errno(|| unsafe { libc::mprotect(at.cast(), len, access) == 0 })
+}
+
 /// Drops the physical memory of a committed range; it reads as zero from then on. `false` if the system refuses.
 ///
 /// # Safety

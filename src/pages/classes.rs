@@ -3,6 +3,7 @@
 //! Eight to a doubling, so that adjacent classes differ by at most 12.5 %; below 64 bytes in steps of 8.
 
 use crate::arena::SLICE;
+use crate::config::hardened::GUARD_PAGES;
 
 /// How many size classes there are.
 pub(crate) const CLASSES: usize = 88;
@@ -84,9 +85,15 @@ pub(crate) const fn page_slices(class: usize) -> usize {
     (block_size(class) * 8).div_ceil(SLICE)
 }
 
+/// Bytes at a page's end that no block may have: for a guard page, where there is one and the blocks are small enough that it
+/// costs little.
+const fn guard(class: usize) -> usize {
+    if GUARD_PAGES && page_slices(class) == 1 { 4 << 10 } else { 0 }
+}
+
 /// Blocks of a page.
 pub(crate) const fn capacity(class: usize) -> usize {
-    page_slices(class) * SLICE / block_size(class)
+    (page_slices(class) * SLICE - guard(class)) / block_size(class)
 }
 
 const SHIFT: u32 = 42;
@@ -138,7 +145,7 @@ mod tests {
             // At a page's end: address space, which nobody touches.
             let page = page_slices(class) * SLICE;
             let tail = page - capacity(class) * block_size(class);
-            assert!(tail * 10 <= page, "class {class} loses {tail} of {page}");
+            assert!(tail * if GUARD_PAGES { 8 } else { 10 } <= page, "class {class} loses {tail} of {page}");
             if class > 0 {
                 let (a, b) = (block_size(class - 1), block_size(class));
                 assert!(if b <= 64 { b - a == 8 } else { (b - a) * 8 <= a }, "{a} and {b}");

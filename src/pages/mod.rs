@@ -17,7 +17,10 @@
 //! **Nothing of ours lies in a block.** A page's free blocks stand in a bitmap, its header among the segment's
 //! metadata, and what a tracker knows of its blocks in a side table.
 
+pub(crate) mod canary;
 pub(crate) mod classes;
+pub(crate) mod guard;
+pub(crate) mod guarded;
 pub(crate) mod loose;
 pub(crate) mod page;
 pub(crate) mod shard;

@@ -1,6 +1,7 @@
 //! The header of a page, and the bitmap of its free blocks.
 
 use super::classes::{COLD, block_index, block_size, capacity, page_slices};
+use super::{canary, guard, guarded};
 use crate::arena::{self, SLICE, held, private, slices};
 use crate::os::{self, die};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -20,6 +21,10 @@ pub(crate) fn word_around(p: *mut u8) -> Option<(*mut Word, usize)> {
             (i < page.capacity()).then(|| (page.words.wrapping_add(i), block_size(page.class())))
         }
         Kind::Plain => None,
+        Kind::Guarded => {
+            let known = guarded::live_around(p)?;
+            Some((known.word, block_size(known.class)))
+        }
         // A large block has one header, that of its first slice.
         Kind::Large | Kind::None => {
             let first = arena::slices_before(p).find_map(|slice| {
@@ -51,6 +56,8 @@ pub(crate) enum Kind {
     Tracked,
     /// One block, larger than the largest class or with an alignment above a slice's.
     Large,
+    /// Blocks in slots of their own: [`super::guarded`].
+    Guarded,
 }
 
 /// The header of a slice; it describes the page if the slice is the page's first.
@@ -102,6 +109,7 @@ impl Page {
             1 => Kind::Plain,
             2 => Kind::Tracked,
             3 => Kind::Large,
+            4 => Kind::Guarded,
             _ => Kind::None,
         }
     }
@@ -150,6 +158,17 @@ impl Page {
 
     fn bit_words(&self) -> usize {
         self.capacity().div_ceil(64)
+    }
+
+    /// What was asked for when a large block was allocated or resized: bytes, and the alignment. Where somebody has set it.
+    pub(crate) fn requested(&self) -> (usize, usize) {
+        (self.holes[0] as usize, self.holes[1] as usize)
+    }
+
+    /// A large block has no holes.
+    pub(crate) fn set_requested(&mut self, size: usize, align: usize) {
+        debug_assert_eq!(self.kind(), Kind::Large);
+        self.holes = [size as u64, align as u64];
     }
 
     /// The number of the block at an address; aborts if no block begins there.
@@ -423,6 +442,13 @@ pub(super) fn create(kind: Kind, class: usize, shard: usize) -> (*mut Page, usiz
     if kind == Kind::Tracked {
         slices::mark_tracked(run.at, true);
     }
+    // SAFETY: the slices are ours.
+    unsafe {
+        guard::set(run.at, class);
+        if !run.zero {
+            canary::forget(run.at, block_size(class), capacity);
+        }
+    }
     (first, run.grown)
 }
 
@@ -456,6 +482,7 @@ pub(super) unsafe fn destroy(page: *mut Page) -> usize {
         if p.kind() == Kind::Tracked {
             slices::mark_tracked(at, false);
         }
+        guard::clear(at, p.class());
         give_tables(p.bits, p.words, p.capacity());
         erase(at, n);
         // What is due counts whole. Where the limit has no room for that, the page goes back at once.
@@ -506,6 +533,25 @@ pub(crate) unsafe fn write_large(at: *mut u8, slices: usize, huge: bool) {
         (*page).kind = Kind::Large as u8;
         (*page).capacity = huge as u16;
         *arena::class_byte(at) = COLD as u8;
+    }
+}
+
+/// Writes the headers of slices with guarded slots, which stay so for ever.
+///
+/// # Safety
+/// The run at this address is the caller's, and not huge.
+pub(super) unsafe fn write_guarded(at: *mut u8, slices: usize) {
+    let first: *mut Page = arena::header(at).cast();
+    for i in 0..slices {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let page = first.add(i);
+            page.write_bytes(0, 1);
+            (*page).slices = slices as u32;
+            (*page).kind = Kind::Guarded as u8;
+            (*page).back = i as u16;
+            *arena::class_byte(at.wrapping_add(i * SLICE)) = COLD as u8;
+        }
     }
 }
 

@@ -6,8 +6,8 @@
 //! a shard that nobody draws from before it makes a new one.
 
 use super::classes::{CLASSES, COLD, block_size, capacity};
-use super::loose;
 use super::page::{self, Kind, Page, Word, page_of};
+use super::{guarded, loose};
 use crate::arena::slices::{self, Interval};
 use crate::arena::{self, SLICE};
 use crate::os::{self, die, lock::Lock};
@@ -458,11 +458,13 @@ pub(crate) fn sent_home() -> u64 {
 
 pub(crate) fn before_fork() {
     SHARD.iter().for_each(Lock::acquire);
+    guarded::before_fork();
     loose::before_fork();
 }
 
 pub(crate) fn after_fork() {
     loose::after_fork();
+    guarded::after_fork();
     SHARD.iter().for_each(Lock::release);
 }
 

@@ -203,6 +203,17 @@ pub(crate) fn born(state: &mut State, word: &Word, requested: usize, block_size:
     }
 }
 
+/// The site of the stack that calls this.
+#[inline(always)]
+pub(crate) fn site(state: &mut State) -> u32 {
+    capture::site(state, Registers::here(), false)
+}
+
+/// The site that a tracked block was allocated at.
+pub(crate) fn site_of(word: &Word) -> u32 {
+    word::read_own(word).map_or(sites::UNKNOWN, |birth| birth.site)
+}
+
 /// A tracked block is about to be freed, and is dead since the epoch `now`. `false` if it was freed before.
 ///
 /// `limits` is where generations begin: asked only for blocks that have outlived the epoch of their birth.

@@ -1,0 +1,283 @@
+//! What stands around each operation in a build with the feature `hardened`: see [`crate::config::hardened`].
+
+use super::{Hooks, Tenure};
+use crate::arena::{self, ours};
+use crate::config::Config;
+use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
+use crate::heap::{self, large};
+use crate::os::{self, die, process};
+#[cfg(feature = "c-interface")]
+use crate::pages::classes::TABLE_BY_16;
+use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
+use crate::pages::page::{Kind, page_of};
+use crate::pages::{canary, guarded, shard};
+use std::alloc::Layout;
+use std::ptr::null_mut;
+
+/// What an address leads to.
+enum Found {
+    /// A block of so many bytes, its canary included.
+    Block(usize),
+    Large,
+    /// No block, among the guarded slots.
+    Guarded,
+}
+
+/// What stands at an address that somebody takes for a block.
+#[inline(always)]
+fn find(block: *mut u8) -> Found {
+    if !ours::has(block) || block.addr() % 8 != 0 {
+        foreign(block);
+    }
+    // SAFETY: the segment is ours, so its metadata may be read.
+    let class = unsafe { *arena::class_byte(block) } as usize;
+    if class < COLD { Found::Block(BLOCK_SIZE[class] as usize) } else { find_cold(block) }
+}
+
+#[cold]
+#[inline(never)]
+fn foreign(block: *mut u8) -> ! {
+    die!("free of {block:p}, which is none of this allocator's blocks")
+}
+
+#[cold]
+#[inline(never)]
+fn find_cold(block: *mut u8) -> Found {
+    // SAFETY: the segment is ours.
+    let page = unsafe { &*page_of(block) };
+    match page.kind() {
+        Kind::Tracked => {
+            page.index_of(block);
+            Found::Block(block_size(page.class()))
+        }
+        Kind::Large if page.base() == block => Found::Large,
+        Kind::Large => die!("free of {block:p}, inside a large block at {:p}", page.base()),
+        Kind::Guarded => match guarded::live_at(block) {
+            Some(known) => Found::Block(block_size(known.class)),
+            None => Found::Guarded,
+        },
+        Kind::Plain | Kind::None => match large::freed_around(block) {
+            Some(at) if at == block => die!("{block:p} was freed twice"),
+            Some(at) => die!("free of {block:p}, inside a large block at {at:p} that was freed"),
+            None => die!("free of {block:p}, which is not a block that anybody holds"),
+        },
+    }
+}
+
+/// A block for a layout. Null if memory is out.
+#[inline(always)]
+pub(crate) fn alloc(config: &Config, size: usize, align: usize) -> *mut u8 {
+    let padded = size.wrapping_add(canary::BYTES);
+    if align <= 8 && padded <= TABLED && size <= TABLED {
+        // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
+        unsafe {
+            let class = *TABLE.get_unchecked((padded + 7) >> 3) as usize;
+            let block = heap::alloc::<Hooks>(config, class, size);
+            return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
+        }
+    }
+    alloc_other(config, size, align)
+}
+
+/// # Safety
+/// Null, or a block of so many bytes that is the caller's.
+#[inline(always)]
+unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: usize) -> *mut u8 {
+    if CANARY && !block.is_null() {
+        // SAFETY: by the caller's promise.
+        unsafe { canary::hand_out(block, bytes, size, align) };
+    }
+    block
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_other(config: &Config, size: usize, align: usize) -> *mut u8 {
+    let padded = size.checked_add(canary::BYTES).and_then(|padded| padded.checked_next_multiple_of(align));
+    match padded.filter(|_| size <= isize::MAX as usize) {
+        // SAFETY: the class of a size up to the largest is one.
+        Some(padded) if padded <= LARGEST && align <= LARGEST => unsafe {
+            let class = class_of(padded.max(1));
+            hand_out(heap::alloc::<Hooks>(config, class, size), block_size(class), size, align)
+        },
+        Some(_) => large::alloc::<Hooks>(config, size, align).0,
+        None => null_mut(),
+    }
+}
+
+/// Looks at a block that is about to be freed, which the caller takes for one of this layout, if it knows. It is no more than
+/// memory then.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+#[inline(always)]
+pub(crate) unsafe fn before_free(block: *mut u8, layout: Option<Layout>) {
+    // SAFETY: what is found is a block of that many bytes.
+    unsafe {
+        match find(block) {
+            Found::Block(bytes) if CANARY => {
+                canary::check(block, bytes, layout);
+                canary::bury(block, bytes);
+            }
+            // Among the guarded slots, who frees it says what it is.
+            Found::Block(_) | Found::Guarded => (),
+            Found::Large => large::check(block, layout),
+        }
+    }
+}
+
+/// Frees a block, which the caller takes for one of this layout.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+#[inline(always)]
+pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Layout) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        before_free(block, Some(layout));
+        heap::free::<Hooks>(config, block);
+    }
+}
+
+/// What became of [`resize`].
+pub(crate) enum Resized {
+    /// The block is where it was.
+    InPlace,
+    /// It would have to move.
+    Not,
+    /// It is a large one.
+    Large,
+}
+
+/// Gives a block another size, if it can stay where it is. `layout` is what the caller takes it for; where `known` is not set, that
+/// is its alignment only.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+pub(crate) unsafe fn resize(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize, known: bool) -> Resized {
+    let layout_known = known.then_some(layout);
+    // SAFETY: what is found is a block of that many bytes.
+    unsafe {
+        let bytes = match find(block) {
+            Found::Block(bytes) => bytes,
+            Found::Large => {
+                large::check(block, layout_known);
+                return Resized::Large;
+            }
+            Found::Guarded => {
+                heap::free::<Hooks>(&tenure.config, block); // which ends the process
+                return Resized::Not;
+            }
+        };
+        let old = if CANARY { canary::check(block, bytes, layout_known).requested } else { layout.size().min(bytes) };
+        let have = bytes - canary::BYTES;
+        let fits = new_size <= have && (new_size > bytes / 2 || new_size >= old);
+        let tracked = *arena::class_byte(block) as usize == COLD;
+        if !fits || tracked && tenure.realloc_cold(block, layout, new_size).is_none() {
+            return Resized::Not;
+        }
+        if CANARY {
+            canary::resize(block, bytes, new_size, layout.align());
+        }
+        Resized::InPlace
+    }
+}
+
+/// As for `GlobalAlloc`.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+pub(crate) unsafe fn realloc(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: by the caller's promise; what is copied is in both blocks.
+    unsafe {
+        match resize(tenure, block, layout, new_size, true) {
+            Resized::InPlace => return block,
+            Resized::Not => (),
+            Resized::Large => {
+                if let Some(block) = tenure.realloc_cold(block, layout, new_size) {
+                    return block;
+                }
+            }
+        }
+        let new = alloc(&tenure.config, new_size, layout.align());
+        if !new.is_null() {
+            new.copy_from_nonoverlapping(block, layout.size().min(new_size));
+            free(&tenure.config, block, layout);
+        }
+        new
+    }
+}
+
+/// Bytes of a block that are the caller's: what it asked for.
+///
+/// # Safety
+/// The block is the caller's, or the process ends.
+#[cfg(feature = "c-interface")]
+pub(crate) unsafe fn usable(block: *mut u8) -> usize {
+    // SAFETY: what is found is a block of that many bytes.
+    unsafe {
+        match find(block) {
+            Found::Block(bytes) if CANARY => canary::check(block, bytes, None).requested,
+            Found::Block(bytes) => bytes,
+            Found::Large => large::requested(block, (*page_of(block)).slices() * crate::arena::SLICE),
+            Found::Guarded => 0,
+        }
+    }
+}
+
+/// [`alloc`] for C, whose blocks lie at multiples of 16; `align` is one, too.
+#[cfg(feature = "c-interface")]
+#[inline(always)]
+pub(crate) fn alloc_by_16(config: &Config, size: usize, align: usize) -> *mut u8 {
+    let padded = size.wrapping_add(canary::BYTES);
+    if align <= 16 && padded <= TABLED && size <= TABLED {
+        // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
+        unsafe {
+            let class = *TABLE_BY_16.get_unchecked(padded.div_ceil(16)) as usize;
+            let block = heap::alloc::<Hooks>(config, class, size);
+            return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
+        }
+    }
+    alloc_other(config, size, align)
+}
+
+/// Called by the loader.
+pub(super) fn begin() {
+    if CHECK_AT_EXIT {
+        process::at_exit(look_at_all);
+    }
+}
+
+/// Bytes of pages that are looked at when the process exits: some milliseconds.
+const LOOKED_AT: usize = 64 << 20;
+
+/// Looks at the blocks that nobody frees any more: at exit, threads or not.
+extern "C" fn look_at_all() {
+    // What is found wrong first, in each page.
+    let mut wrong: Option<(*mut u8, usize, &'static str)> = None;
+    let left = std::cell::Cell::new(LOOKED_AT);
+    shard::each_page(
+        &mut wrong,
+        |wrong, page| {
+            let size = block_size(page.class());
+            let bytes = page.capacity() * size;
+            if left.get() < bytes {
+                return;
+            }
+            left.set(left.get() - bytes);
+            *wrong = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size)).find_map(|block| {
+                // SAFETY: a block of the page, which stays one while the lock of its shard is held.
+                unsafe { canary::wrong_with(block, size) }.map(|what| (block, size, what))
+            });
+        },
+        |wrong| {
+            let Some((block, size, _)) = *wrong else { return };
+            // Another thread may have been about to hand it out, or to resize it.
+            os::nap(1);
+            // SAFETY: pages are not unmapped; a block of another page now would say something else, or nothing.
+            if let Some(what) = unsafe { canary::wrong_with(block, size) } {
+                die!("{block:p}, {} bytes: {what}; seen at exit", size - canary::BYTES);
+            }
+        },
+    );
+}

@@ -1,0 +1,91 @@
+//! Accesses that the processor refuses: a handler of `SIGSEGV` that may say something before the process does what it would
+//! have done.
+
+use super::unix::preserving_errno;
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use libc::{c_int, c_void, siginfo_t};
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+
+/// Gets the address of an access that was refused. It may neither allocate nor wait for a lock.
+pub(crate) type Explain = fn(*mut u8);
+
+static EXPLAIN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+static ASKED: AtomicU32 = AtomicU32::new(0);
+
+/// Where nobody has a handler of his own after so many calls of [`install`], nobody will.
+const PATIENCE: u32 = 64;
+/// A program that is not written in Rust has no runtime to wait for.
+const NOW: bool = cfg!(feature = "c-interface");
+
+/// What the process did on the signal before.
+struct Before(UnsafeCell<MaybeUninit<libc::sigaction>>);
+// SAFETY: written once, before the handler that reads it is installed.
+unsafe impl Sync for Before {}
+static BEFORE: Before = Before(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// Chooses who explains. Nothing is installed yet.
+pub(crate) fn explain_by(explain: Explain) {
+    EXPLAIN.store(explain as *mut c_void, Ordering::Relaxed); // Relaxed: a function of the program
+}
+
+/// Installs the handler, if somebody explains; for whoever makes something inaccessible, each time.
+///
+/// Rust's runtime has a handler too, which tells of stacks that overflow, and installs it before `main` if there is none. So
+/// ours waits until it is there.
+pub(crate) fn install() {
+    // Relaxed, all of it: hints, but for the exchange, which one thread wins.
+    if INSTALLED.load(Ordering::Relaxed) || EXPLAIN.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    preserving_errno(|| {
+        let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: asks; zeroes are a valid struct.
+        let none = unsafe {
+            libc::sigaction(libc::SIGSEGV, std::ptr::null(), before.as_mut_ptr());
+            before.assume_init().sa_sigaction == libc::SIG_DFL
+        };
+        if none && !NOW && ASKED.fetch_add(1, Ordering::Relaxed) < PATIENCE || INSTALLED.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: this thread alone writes what was before, and then installs who reads it.
+        unsafe {
+            (*BEFORE.0.get()).write(before.assume_init());
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigemptyset(&mut action.sa_mask);
+            libc::sigaction(libc::SIGSEGV, &action, null_mut());
+        }
+    });
+}
+
+extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    // SAFETY: the kernel's struct; what is left for the process to do was written before.
+    unsafe {
+        let explain = EXPLAIN.load(Ordering::Relaxed); // Relaxed: see `explain_by`
+        // Positive: the kernel refused an access, and nobody sent the signal. One report is enough.
+        if (*info).si_code > 0 && !explain.is_null() && !TOLD.swap(true, Ordering::Relaxed) {
+            let explain = std::mem::transmute::<*mut c_void, Explain>(explain);
+            preserving_errno(|| explain((*info).si_addr().cast()));
+            TOLD.store(false, Ordering::Relaxed);
+        }
+        let before = (*BEFORE.0.get()).assume_init_ref();
+        match before.sa_sigaction {
+            // Back in the program the access is refused once more, and does what it always did.
+            libc::SIG_DFL | libc::SIG_IGN => {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = libc::SIG_DFL;
+                libc::sigaction(signal, &action, null_mut());
+            }
+            handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
+                let handler = std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(handler);
+                handler(signal, info, context);
+            }
+            handler => std::mem::transmute::<usize, extern "C" fn(c_int)>(handler)(signal),
+        }
+    }
+}
