@@ -26,7 +26,7 @@ enum Found {
 /// What stands at an address that somebody takes for a block.
 #[inline(always)]
 fn find(block: *mut u8) -> Found {
-    if !ours::has(block) || block.addr() % 8 != 0 {
+    if !ours::has(block) || !block.addr().is_multiple_of(8) {
         foreign(block);
     }
     // SAFETY: the segment is ours, so its metadata may be read.

@@ -140,8 +140,8 @@ pub(super) unsafe fn keep(freed: Freed) -> Option<Freed> {
     if !DELAY_LARGE {
         return Some(freed);
     }
-    // SAFETY: by the caller's promise.
     let small = (freed.slices - freed.zero) * SLICE <= KEPT_EACH;
+    // SAFETY: by the caller's promise.
     if !small || !unsafe { os::protect(freed.at, freed.slices * SLICE, true) } {
         return Some(freed);
     }

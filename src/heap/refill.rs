@@ -171,8 +171,8 @@ impl Heap {
         }
         for i in (1..n).rev() {
             state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let j = ((mixed >> 32) * (i as u64 + 1) >> 32) as usize;
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let j = (((mixed >> 32) * (i as u64 + 1)) >> 32) as usize;
             let (a, b) = (top.wrapping_sub(i), top.wrapping_sub(j));
             // SAFETY: slots of the thread's own magazine, one for each block.
             unsafe {

@@ -192,7 +192,8 @@ pub(crate) fn take(class: usize, size: usize) -> *mut u8 {
     let size = if canary::BYTES > 0 { block_size(class) } else { size.max(1) };
     // The blocks of a class are aligned to whatever divides its size; who asked for more got a larger class.
     let align = 1 << block_size(class).trailing_zeros();
-    let at_end = (slots.next ^ SAMPLES.load(Ordering::Relaxed) as usize / 2) % 4 != 0;
+    let turn = slots.next ^ (SAMPLES.load(Ordering::Relaxed) as usize / 2);
+    let at_end = !turn.is_multiple_of(4);
     let block = if at_end { at.wrapping_add((os_page - size) & !(align - 1)) } else { at };
     // SAFETY: the OS page is the slot's.
     unsafe {
