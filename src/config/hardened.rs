@@ -48,8 +48,8 @@ pub(crate) const POISON: bool = on("poison");
 /// Blocks leave pages, and magazines, in random order.
 pub(crate) const RANDOM_ORDER: bool = on("random_order");
 
-/// Full magazines of a class that wait in each thread before their blocks are handed out again.
-pub(crate) const DELAY: usize = if on("delay") { 2 } else { 0 };
+/// Two full magazines of each class wait in each thread before their blocks are handed out again.
+pub(crate) const DELAY: bool = on("delay");
 
 /// An inaccessible OS page ends each page of small blocks, and what a large block does not need of its slices is
 /// inaccessible.

@@ -27,6 +27,9 @@ const FEW: usize = 8;
 /// before it gives up others too.
 const ROOM: usize = 1 << 20;
 
+/// Full magazines of a class that a thread keeps and does not take from.
+const WAITING: usize = if DELAY { 2 } else { 0 };
+
 static KEEP: [u8; CLASSES] = {
     let mut table = [0; CLASSES];
     let mut class = 0;
@@ -34,7 +37,7 @@ static KEEP: [u8; CLASSES] = {
         let n = KEPT_BYTES / (capacity(class) * block_size(class));
         let n = if n > KEPT { KEPT } else { n };
         // Of those that wait, one is to be had.
-        table[class] = if DELAY > 0 && n <= DELAY { DELAY + 1 } else { n } as u8;
+        table[class] = if DELAY && n < WAITING + 1 { WAITING + 1 } else { n } as u8;
         class += 1;
     }
     table
@@ -81,12 +84,12 @@ impl Heap {
         // Relaxed here and below: the words and slots are this thread's, inside the gate.
         let push = pair.push.load(Relaxed);
         let held = if push.is_null() { 0 } else { self.compact(pair, k, class) };
-        if DELAY == 0 && held * 2 >= CAPACITY[class] as usize {
+        if !DELAY && held * 2 >= CAPACITY[class] as usize {
             self.swap(pair, k, class, held);
             return held;
         }
         // SAFETY: the owner is inside the gate.
-        if let Some(full) = unsafe { if k.kept.load(Relaxed) > DELAY { k.take_kept() } else { None } } {
+        if let Some(full) = unsafe { if k.kept.load(Relaxed) > WAITING { k.take_kept() } else { None } } {
             let pop = pair.pop.load(Relaxed);
             if is_magazine(pop) {
                 // SAFETY: the pop magazine is empty and this heap's.
@@ -135,7 +138,7 @@ impl Heap {
             }
         }
         // A few are better than new ones; but fewer would have the thread here again at once, and again.
-        if DELAY == 0 && held * FEW >= CAPACITY[class] as usize {
+        if !DELAY && held * FEW >= CAPACITY[class] as usize {
             self.swap(pair, k, class, held);
             return held;
         }
@@ -151,7 +154,7 @@ impl Heap {
         self.shuffle(pop.top(), taken.blocks);
         self.grown.set(self.grown.get() + taken.grown);
         self.count(k, class, taken.blocks);
-        if DELAY > 0 && taken.blocks == 0 && held > 0 {
+        if DELAY && taken.blocks == 0 && held > 0 {
             // Better what was freed a moment ago than nothing.
             self.swap(pair, k, class, held);
             return held;
@@ -258,7 +261,7 @@ impl Heap {
         // SAFETY: the owner is inside the gate.
         unsafe {
             // Who has waited for longest goes.
-            if DELAY > 0
+            if DELAY
                 && k.kept.load(Relaxed) >= KEEP[class] as usize
                 && let Some(oldest) = k.take_kept()
             {
@@ -266,7 +269,7 @@ impl Heap {
                 full = oldest;
             }
         }
-        if k.kept.load(Relaxed) < KEEP[class] as usize && (DELAY > 0 || self.room.get() < ROOM) {
+        if k.kept.load(Relaxed) < KEEP[class] as usize && (DELAY || self.room.get() < ROOM) {
             // SAFETY: the owner is inside the gate.
             let m = unsafe { k.take_empty(class) };
             if !m.is_none() {

@@ -128,7 +128,7 @@ impl ClassHeap {
     pub(super) unsafe fn take_kept(&self) -> Option<Magazine> {
         // SAFETY: by the caller's promise.
         let kept = unsafe { &mut *self.full.get() };
-        let m = if DELAY > 0 { kept.pop_last() } else { kept.pop() }?;
+        let m = if DELAY { kept.pop_last() } else { kept.pop() }?;
         self.show_kept(kept);
         Some(m)
     }

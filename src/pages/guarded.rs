@@ -13,6 +13,7 @@ use super::classes::block_size;
 use super::page::{self, Word};
 use super::{canary, loose};
 use crate::arena::{SLICE, USABLE, private, slices};
+use crate::config::hardened::CANARY;
 use crate::os::{self, fault, lock::Lock};
 use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::ptr::null_mut;
@@ -189,7 +190,7 @@ pub(crate) fn take(class: usize, size: usize) -> *mut u8 {
     }
     slots.next = i + 1;
     // With canaries, they are part of the block.
-    let size = if canary::BYTES > 0 { block_size(class) } else { size.max(1) };
+    let size = if CANARY { block_size(class) } else { size.max(1) };
     // The blocks of a class are aligned to whatever divides its size; who asked for more got a larger class.
     let align = 1 << block_size(class).trailing_zeros();
     let turn = slots.next ^ (SAMPLES.load(Ordering::Relaxed) as usize / 2);
