@@ -45,10 +45,10 @@ impl Preload {
         Some(Preload { name: name.into(), libraries: vec![library], ..Preload::none() })
     }
 
-    /// heaptrack, which writes to a file in the current directory.
+    /// heaptrack, which writes what it sees to a file in the current directory, and interprets nothing while the program runs.
     pub fn heaptrack() -> Option<Preload> {
         crate::program::which("heaptrack")?;
-        let wrapper = ["heaptrack", "--record-only", "-o", "heaptrack.out"].map(String::from).to_vec();
+        let wrapper = ["heaptrack", "--raw"].map(String::from).to_vec();
         Some(Preload { name: "heaptrack".into(), wrapper, ..Preload::none() })
     }
 
