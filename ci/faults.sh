@@ -13,8 +13,8 @@ mkdir -p "$out"
 build() { # name, features
     cargo build --quiet --release -p tenure-faults --bin planted --features "$2"
     cp "$target/release/planted" "$out/planted-$1"
-    cargo build --quiet --release -p tenure-preload --features "$2"
-    cp "$target/release/libtenure_preload.so" "$out/$1.so"
+    cargo build --quiet --profile preload -p tenure-preload --features "$2"
+    cp "$target/preload/libtenure_preload.so" "$out/$1.so"
 }
 build default ""
 build hardened hardened

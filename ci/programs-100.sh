@@ -6,14 +6,11 @@ cd "$(dirname "$0")/.."
 bash ci/programs.sh
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-cargo build --quiet --release -p tenure-programs -p tenure-preload
-libraries=(--library "$target/release/libtenure_preload.so")
-if grep -q '^hardened' preload/Cargo.toml; then
-    cargo build --quiet --release -p tenure-preload --features hardened --target-dir "$target/hardened"
-    libraries+=(--hardened "$target/hardened/release/libtenure_preload.so")
-else
-    echo "there is no feature hardened: what it does is not run"
-fi
+cargo build --quiet --release -p tenure-programs
+cargo build --quiet --profile preload -p tenure-preload
+libraries=(--library "$target/preload/libtenure_preload.so")
+cargo build --quiet --profile preload -p tenure-preload --features hardened --target-dir "$target/hardened"
+libraries+=(--hardened "$target/hardened/preload/libtenure_preload.so")
 status=0
 "$target/release/programs" --rounds 100 "${libraries[@]}" "$@" || status=$?
 echo "$(date -u +%F), $(git describe --always --dirty): ended with $status"

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 #[test]
 fn programs_do_the_same() {
-    let library = library::path();
+    let library = library::library(library::Build::Shipped);
     let preloads = ["sampled", "exact"].map(|mode| Preload::tenure(mode, &library, mode));
     let check = Check {
         programs: table::ALL,

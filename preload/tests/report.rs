@@ -2,20 +2,18 @@
 //!
 //! Compiles `tests/report/*` with `cc` and `c++`. Where those are missing, a line says that the test was skipped.
 
+mod library;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
-/// The library, which cargo builds before these tests; or another one, to see what they say of it.
+/// The library, with debug assertions.
 fn library() -> PathBuf {
-    if let Some(other) = std::env::var_os("TENURE_PRELOAD_LIBRARY") {
-        return other.into();
-    }
-    let test = std::env::current_exe().expect("the test's path");
-    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    let found = [profile.to_path_buf(), profile.join("deps")].map(|dir| dir.join("libtenure_preload.so"));
-    found.into_iter().find(|path| path.exists()).expect("cargo has built the library")
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| library::library(library::Build::Checked)).clone()
 }
 
 /// A directory that goes with the test.

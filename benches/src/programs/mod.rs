@@ -148,12 +148,12 @@ fn build(room: &Path) -> Result<PathBuf, String> {
     eprintln!("building libtenure_preload.so ...");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .args(["build", "--quiet", "--release", "-p", "tenure-preload"])
+        .args(["build", "--quiet", "--profile", "preload", "-p", "tenure-preload"])
         .env("CARGO_TARGET_DIR", target)
         .status()
         .map_err(|why| format!("cargo: {why}"))?;
     match status.success() {
-        true => Ok(target.join("release/libtenure_preload.so")),
+        true => Ok(target.join("preload/libtenure_preload.so")),
         false => Err("the library was not built; --library PATH names one that is there".into()),
     }
 }

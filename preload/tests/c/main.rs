@@ -1,6 +1,8 @@
 //! C and C++ programs with the library preloaded. Each looks at itself and says what is not as it should be.
 
 mod invalid;
+#[path = "../library/mod.rs"]
+mod library;
 mod support;
 
 use support::{MODES, Program, compile};

@@ -3,17 +3,12 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
-/// The library, which cargo builds before these tests, beside them.
+/// The library, with debug assertions.
 pub(crate) fn library() -> PathBuf {
-    // Another one, to see what these tests say of it.
-    if let Some(other) = std::env::var_os("TENURE_PRELOAD_LIBRARY") {
-        return other.into();
-    }
-    let here = std::env::current_exe().expect("the path of this test");
-    let library = here.ancestors().nth(2).expect("it lies in deps").join("libtenure_preload.so");
-    assert!(library.exists(), "{} is not there: cargo builds it with this package", library.display());
-    library
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| crate::library::library(crate::library::Build::Checked)).clone()
 }
 
 /// Where the sources are.
