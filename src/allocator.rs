@@ -10,7 +10,7 @@ use crate::config::hardened::ON;
 use crate::config::{self, Config, Dumps, HugePages, Limits, Mode, Thresholds, bounds};
 use crate::generation::{self, clock, collector, helper, limits, pressure, relief};
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
-use crate::os::{self, process};
+use crate::os::{self, owned, process};
 use crate::pages::canary;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::guarded;
@@ -430,9 +430,13 @@ impl SlowPath for Hooks {
         tell(|listener| (listener.failed)(bytes));
     }
 
-    fn after_fork_in_child() {
-        track::watch::after_fork_in_child();
-        generation::after_fork_in_child();
+    fn after_fork_in_child(alone: bool) {
+        if alone {
+            owned::after_fork_in_child();
+        } else {
+            track::watch::after_fork_in_child();
+            generation::after_fork_in_child();
+        }
         NOT_BEGUN.store(true, Ordering::Relaxed); // Relaxed: there is no other thread
     }
 }

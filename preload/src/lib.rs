@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The functions are [`tenure`]'s heap; what they do with sizes, alignments and `errno` is what glibc documents. A block freed
-//! twice, and any address that is no block's, ends the process with one line on standard error.
+//! twice, and any address that is no block's, ends the process with one line on standard error, but for what the loader allocated itself.
 //!
 //! Beside the standard functions stand those that the C library has besides, so that a block of one and a `free` of the other never meet.
 

@@ -2,7 +2,8 @@
 //! `errno`. No part of the crate's interface.
 //!
 //! Every block that these functions hand out has a mark ([`marks`]), and every address that they are given is looked for among the
-//! marks first. So an address that is no live block's ends the process with one line, whatever it is.
+//! marks first. So an address that is no live block's ends the process with one line, whatever it is; but for what the loader allocated
+//! before there was a `malloc`, which is left alone.
 
 use super::{Hooks, Tenure, hardened};
 use crate::arena::marks::{self, Segment};
@@ -174,7 +175,7 @@ unsafe extern "C" fn free_unmarked(on: &Tenure, block: *mut u8) {
             }
             large::free::<Hooks>(&on.config, block)
         },
-        None if startup::is_the_loaders(block) => (),
+        None if !slices::contains(block) && startup::is_the_loaders(block) => (),
         None => die_of("free", block),
     });
 }

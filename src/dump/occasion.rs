@@ -4,6 +4,7 @@
 use crate::allocator::{self, Listener};
 use crate::arena::{SLICE, slices};
 use crate::config::{Dumps, Reports, Signal, current};
+use crate::heap::thread;
 use crate::os::{self, file, lock::Futex, process};
 use crate::reading::untracked;
 use crate::stats;
@@ -95,6 +96,13 @@ fn write(patience: Option<u64>, why: fmt::Arguments<'_>) {
 }
 
 extern "C" fn at_exit() {
+    if thread::is_interrupted() {
+        // POSIX leaves undefined what such an exit does; that it should hang is in nobody's interest.
+        os::warn(format_args!(
+            "exit: called by a signal's handler in the middle of an allocation, so nothing is written"
+        ));
+        return;
+    }
     // What the reports themselves need is nobody's peak.
     PEAK.store(u64::MAX, Ordering::Relaxed);
     if current::dumps().exit {

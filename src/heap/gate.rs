@@ -50,6 +50,12 @@ impl Gate {
         }
     }
 
+    /// Whether the owner, who asks, is on its slow path: then a signal has interrupted it there.
+    #[cfg(not(loom))]
+    pub(crate) fn is_inside(&self) -> bool {
+        self.inside.load(Ordering::Relaxed) // Relaxed: the owner's own
+    }
+
     /// The owner leaves its slow path.
     #[inline]
     pub(crate) fn leave(&self) {

@@ -114,7 +114,8 @@ mod fast {
         /// held.
         fn failed(bytes: usize, slices: usize);
         /// In a forked child, after everything below is in order again.
-        fn after_fork_in_child();
+        /// `alone`: the process had one thread, and no lock was taken for the fork: this thread may have some.
+        fn after_fork_in_child(alone: bool);
     }
 
     /// The words of a thread that the fast paths use: first, and in two arrays, so that a class is an index scaled by 8.

@@ -11,7 +11,7 @@ use crate::os::{self, loader, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
 use crate::pages::shard::{self, Sent};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -589,12 +589,31 @@ pub(crate) fn adopt<S: SlowPath>() {
     });
 }
 
+/// Whether this thread was interrupted, by a signal, in the middle of a slow path: whoever allocates then may wait for itself.
+pub(crate) fn is_interrupted() -> bool {
+    super::words(|words| {
+        let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
+        // SAFETY: heaps live for ever.
+        !heap.is_null() && heap != Heap::ENDED && unsafe { (*heap).gate.is_inside() }
+    })
+}
+
 /// Threads that have a heap.
 pub(crate) fn count() -> usize {
     REGISTRY.lock().threads
 }
 
+/// Whether the fork under way is of a process with one thread: see `before_fork`.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// With one thread, nobody changes anything during the fork, and nobody is missing after it. Then no lock is taken: a signal's handler
+/// that forks may have interrupted this very thread while it had some, and both processes go on with them.
 extern "C" fn before_fork<S: SlowPath>() {
+    let alone = process::is_alone();
+    ALONE.store(alone, Ordering::Relaxed); // Relaxed: read by this thread, and by the only one of the child
+    if alone {
+        return;
+    }
     loader::before_fork();
     super::steal::before_fork();
     REGISTRY.acquire();
@@ -607,6 +626,9 @@ extern "C" fn before_fork<S: SlowPath>() {
 }
 
 extern "C" fn after_fork_in_parent<S: SlowPath>() {
+    if ALONE.load(Ordering::Relaxed) {
+        return;
+    }
     private::after_fork();
     S::after_fork();
     crate::arena::slices::after_fork_in_parent();
@@ -619,6 +641,9 @@ extern "C" fn after_fork_in_parent<S: SlowPath>() {
 }
 
 extern "C" fn after_fork_in_child<S: SlowPath>() {
+    if ALONE.load(Ordering::Relaxed) {
+        return S::after_fork_in_child(true);
+    }
     private::after_fork();
     S::after_fork();
     crate::arena::slices::after_fork_in_child();
@@ -642,7 +667,7 @@ extern "C" fn after_fork_in_child<S: SlowPath>() {
     registry.threads = mine.is_some() as usize;
     drop(registry);
     shard::after_fork_in_child(mine);
-    S::after_fork_in_child();
+    S::after_fork_in_child(false);
 }
 
 const _: () = assert!(size_of::<Heap>() <= 16 << 10);

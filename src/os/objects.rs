@@ -94,6 +94,7 @@ mod glibc {
                 libc::dlerror();
             }
             FIND.store(f, Ordering::Relaxed); // Relaxed: the function has been there all the time
+            crate::os::process::learn_whether_alone();
         }
     }
 

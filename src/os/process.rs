@@ -1,6 +1,7 @@
 //! Threads and processes: the end of a thread, `fork`, and a helper thread.
 
 use crate::config::Signal;
+use crate::sync::{AtomicPtr, Ordering};
 use libc::c_void;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -86,6 +87,29 @@ pub(crate) fn without_signals<T>(f: impl FnOnce() -> T) -> T {
         Back(was.assume_init())
     };
     f()
+}
+
+/// Where the C library says whether the process has one thread; null if it does not.
+static ALONE: AtomicPtr<libc::c_char> = AtomicPtr::new(null_mut());
+
+/// Finds out whether the C library can say so: glibc can, from 2.32 on. May call the program's `malloc`.
+#[cfg(target_env = "gnu")]
+pub(super) fn learn_whether_alone() {
+    // SAFETY: the name ends with a null; whoever asks `dlerror` next must not hear of us.
+    unsafe {
+        let at = libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr());
+        if at.is_null() {
+            libc::dlerror();
+        }
+        ALONE.store(at.cast(), Ordering::Relaxed); // Relaxed: a constant of the C library
+    }
+}
+
+/// Whether it is known that the process has no thread but this one.
+pub(crate) fn is_alone() -> bool {
+    let at = ALONE.load(Ordering::Relaxed); // Relaxed: as above
+    // SAFETY: the C library's, and there for ever. It changes as this thread starts others.
+    !at.is_null() && unsafe { at.read_volatile() } != 0
 }
 
 /// This thread makes way for others from here on: 10 steps lower than it was. Best effort.

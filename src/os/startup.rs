@@ -23,7 +23,8 @@ unsafe extern "C" fn each(info: *mut dl_phdr_info, _: size_t, data: *mut c_void)
     // SAFETY: by the caller's promise; the loader's struct is valid during the call.
     let (look, info) = unsafe { (&mut *data.cast::<Look>(), &*info) };
     let os_page = super::page_size();
-    // The names of what the program was started with, and the loader's other notes on it, share a few OS pages.
+    // The names of what the program was started with, and the loader's other notes on it, share a few OS pages. (The names of what is
+    // loaded later are blocks of ours: whoever asks knows those.)
     // (The program's own name is empty, and lies elsewhere.)
     // SAFETY: null, or a C string.
     let named = !info.dlpi_name.is_null() && unsafe { *info.dlpi_name } != 0;

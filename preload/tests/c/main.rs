@@ -67,6 +67,11 @@ fn forks_while_threads_allocate() {
 }
 
 #[test]
+fn a_fork_in_a_signals_handler() {
+    in_each_mode("fork_in_handler", "fork_in_handler.c");
+}
+
+#[test]
 fn threads_in_200_mib_of_addresses() {
     let Some(program) = compile("limit", "limit.c", &[]) else { return };
     MODES.iter().for_each(|mode| Program::new(&program).address_space(200 << 20).tenure(mode).passes());
