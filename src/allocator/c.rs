@@ -1,7 +1,7 @@
 //! C's allocation functions on the same heap, for `tenure-preload`, which exports them. Null says that memory is out, and so does
 //! `errno`. No part of the crate's interface.
 //!
-//! Every block that these functions hand out has a mark ([`marks`]), and every address that they are given is looked for among the
+//! Every block that these functions hand out has a mark (`arena::marks`), and every address that they are given is looked for among the
 //! marks first. So an address that is no live block's ends the process with one line, whatever it is; but for what the loader allocated
 //! before there was a `malloc`, which is left alone.
 
