@@ -178,3 +178,19 @@ fn slots_serve_again_and_again() {
     };
     assert!(outcome.completed && outcome.stderr.is_empty(), "{}\n{}", outcome.status, outcome.stderr);
 }
+
+/// At a limit, who finds neither a slot nor a tracked page for a sample gets the block that is no sample: no memory is refused
+/// while the thread's magazine has some.
+#[test]
+fn at_a_limit_samples_are_lost_and_blocks_are_not() {
+    const NAME: &str = "at_a_limit_samples_are_lost_and_blocks_are_not";
+    Scenario::new(NAME).env("TENURE", "helper=off,sampled=1,guarded=1,guarded_slots=2,limit=32MiB").run(|| {
+        // They are never freed.
+        let n = (0..).take_while(|_: &usize| !get(3000).is_null()).count();
+        tenure::set_mode(tenure::Mode::Off);
+        let left = (0..1000).filter(|_| !get(3000).is_null()).count();
+        tenure::limits::set_limits(tenure::limits::Limits::default()).expect("no limit is a limit");
+        println!("{n} blocks, and {left} that were refused before");
+        assert!(n > 1000 && left == 0, "{n}, {left}");
+    });
+}
