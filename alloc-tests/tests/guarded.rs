@@ -194,3 +194,46 @@ fn at_a_limit_samples_are_lost_and_blocks_are_not() {
         assert!(n > 1000 && left == 0, "{n}, {left}");
     });
 }
+
+/// `SIGSEGV` is sent to this thread.
+fn send() {
+    // SAFETY: no preconditions.
+    unsafe { libc::raise(libc::SIGSEGV) };
+}
+
+/// Our handler is installed over this.
+fn installed_over(action: libc::sighandler_t) {
+    // SAFETY: a disposition, which is no handler.
+    unsafe { libc::signal(libc::SIGSEGV, action) };
+    tenure::set_mode(tenure::Mode::Sampled { mean: 1 });
+    (0..100).for_each(|_| put(get(200), 200));
+}
+
+#[test]
+fn a_signal_that_is_sent_ends_the_process() {
+    let scenario = Scenario::new("a_signal_that_is_sent_ends_the_process").env("TENURE", "off,guarded=1");
+    let outcome = scenario.outcome(|| {
+        installed_over(libc::SIG_DFL);
+        send();
+    });
+    let Some(outcome) = outcome else { return };
+    assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+}
+
+#[test]
+fn a_signal_that_is_sent_is_ignored_if_it_was_to_be() {
+    let scenario = Scenario::new("a_signal_that_is_sent_is_ignored_if_it_was_to_be").env("TENURE", "off,guarded=1");
+    let outcome = scenario.outcome(|| {
+        installed_over(libc::SIG_IGN);
+        (0..3).for_each(|_| send());
+        eprintln!("it goes on");
+        let block = get(200);
+        put(block, 200);
+        poke(block, 0);
+    });
+    let Some(outcome) = outcome else { return };
+    assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+    for line in ["it goes on", "use after free"] {
+        assert!(outcome.stderr.contains(line), "`{line}` is not in:\n{}", outcome.stderr);
+    }
+}

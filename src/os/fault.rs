@@ -1,6 +1,7 @@
 //! Accesses that the processor refuses: a handler of `SIGSEGV` that may say something before the process does what it would
 //! have done.
 
+use super::process::this_thread;
 use super::unix::preserving_errno;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use libc::{c_int, c_void, siginfo_t};
@@ -67,19 +68,26 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     // SAFETY: the kernel's struct; what is left for the process to do was written before.
     unsafe {
         let explain = EXPLAIN.load(Ordering::Relaxed); // Relaxed: see `explain_by`
-        // Positive: the kernel refused an access, and nobody sent the signal. One report is enough.
-        if (*info).si_code > 0 && !explain.is_null() && !TOLD.swap(true, Ordering::Relaxed) {
+        // Positive: the kernel refused an access, and nobody sent the signal.
+        let is_sent = (*info).si_code <= 0;
+        // One report is enough.
+        if !is_sent && !explain.is_null() && !TOLD.swap(true, Ordering::Relaxed) {
             let explain = std::mem::transmute::<*mut c_void, Explain>(explain);
             preserving_errno(|| explain((*info).si_addr().cast()));
             TOLD.store(false, Ordering::Relaxed);
         }
         let before = (*BEFORE.0.get()).assume_init_ref();
         match before.sa_sigaction {
-            // Back in the program the access is refused once more, and does what it always did.
+            libc::SIG_IGN if is_sent => (),
             libc::SIG_DFL | libc::SIG_IGN => {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &action, null_mut());
+                // Back in the program an access is refused once more, and does what it always did. What was sent would be
+                // gone, so it is sent again: it waits until this handler returns.
+                if is_sent {
+                    libc::syscall(libc::SYS_tgkill, libc::getpid(), this_thread(), signal);
+                }
             }
             handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
                 let handler = std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(handler);
