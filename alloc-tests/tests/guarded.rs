@@ -237,3 +237,39 @@ fn a_signal_that_is_sent_is_ignored_if_it_was_to_be() {
         assert!(outcome.stderr.contains(line), "`{line}` is not in:\n{}", outcome.stderr);
     }
 }
+
+/// The program's own handler runs as it was installed: with its mask, and only once if it wanted that.
+#[test]
+fn the_programs_own_handler_runs_as_it_was_installed() {
+    extern "C" fn handler(_: libc::c_int) {
+        // SAFETY: asks, and writes, both allowed in a handler.
+        unsafe {
+            let mut mask: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
+            let masked = |signal| libc::sigismember(&mask, signal) == 1;
+            let right = masked(libc::SIGUSR1) && !masked(libc::SIGUSR2) && !masked(libc::SIGSEGV);
+            let text = if right { "the mask is right\n" } else { "the mask is wrong\n" };
+            libc::write(2, text.as_ptr().cast(), text.len());
+        }
+    }
+    const NAME: &str = "the_programs_own_handler_runs_as_it_was_installed";
+    let outcome = Scenario::new(NAME).env("TENURE", "off,guarded=1").outcome(|| {
+        // SAFETY: zeroes are a valid struct, and the handler is one.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_NODEFER | libc::SA_RESETHAND;
+            libc::sigaddset(&mut action.sa_mask, libc::SIGUSR1);
+            libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut());
+        }
+        tenure::set_mode(tenure::Mode::Sampled { mean: 1 });
+        put(get(200), 200);
+        send();
+        eprintln!("it goes on");
+        send();
+    });
+    let Some(outcome) = outcome else { return };
+    assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(lines, ["the mask is right", "it goes on"]);
+}

@@ -53,11 +53,19 @@ pub(crate) fn install() {
         }
         // SAFETY: this thread alone writes what was before, and then installs who reads it.
         unsafe {
-            (*BEFORE.0.get()).write(before.assume_init());
+            let before = (*BEFORE.0.get()).write(before.assume_init());
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            libc::sigemptyset(&mut action.sa_mask);
+            if let libc::SIG_DFL | libc::SIG_IGN = before.sa_sigaction {
+                // What is ignored interrupts no system call.
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+                libc::sigemptyset(&mut action.sa_mask);
+            } else {
+                // Ours calls it, so it runs on the stack and under the mask that it was installed with.
+                let kept = libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
+                action.sa_flags = libc::SA_SIGINFO | before.sa_flags & kept;
+                action.sa_mask = before.sa_mask;
+            }
             libc::sigaction(libc::SIGSEGV, &action, null_mut());
         }
     });
@@ -65,6 +73,8 @@ pub(crate) fn install() {
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     static TOLD: AtomicBool = AtomicBool::new(false);
+    /// The handler from before was to be called once, and was.
+    static SPENT: AtomicBool = AtomicBool::new(false);
     // SAFETY: the kernel's struct; what is left for the process to do was written before.
     unsafe {
         let explain = EXPLAIN.load(Ordering::Relaxed); // Relaxed: see `explain_by`
@@ -77,7 +87,10 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
             TOLD.store(false, Ordering::Relaxed);
         }
         let before = (*BEFORE.0.get()).assume_init_ref();
-        match before.sa_sigaction {
+        let only_once = before.sa_flags & libc::SA_RESETHAND != 0 && before.sa_sigaction != libc::SIG_IGN;
+        // Relaxed: one thread wins.
+        let spent = only_once && SPENT.swap(true, Ordering::Relaxed);
+        match if spent { libc::SIG_DFL } else { before.sa_sigaction } {
             libc::SIG_IGN if is_sent => (),
             libc::SIG_DFL | libc::SIG_IGN => {
                 let mut action: libc::sigaction = std::mem::zeroed();
