@@ -273,3 +273,30 @@ fn the_programs_own_handler_runs_as_it_was_installed() {
     let lines: Vec<&str> = outcome.stderr.lines().collect();
     assert_eq!(lines, ["the mask is right", "it goes on"]);
 }
+
+/// Threads that are stopped at the same moment: the report of one is complete before another one ends the process.
+#[test]
+fn threads_wait_for_a_report() {
+    const NAME: &str = "threads_wait_for_a_report";
+    for _ in 0..10 {
+        let scenario = Scenario::new(NAME).env("TENURE", "sampled=1,guarded=1,guarded_slots=2000");
+        let outcome = scenario.outcome(|| {
+            let start = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let block = get(200);
+                        put(block, 200);
+                        start.wait();
+                        poke(block, 0);
+                    });
+                }
+            });
+        });
+        let Some(outcome) = outcome else { return };
+        assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+        // The stack of the free is what comes last.
+        let free = outcome.stderr.split_once("freed by thread");
+        assert!(free.is_some_and(|(_, stack)| stack.contains("#1 ")), "{}", outcome.stderr);
+    }
+}

@@ -2,7 +2,7 @@
 //! have done.
 
 use super::process::this_thread;
-use super::unix::preserving_errno;
+use super::unix::{nap, preserving_errno};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use libc::{c_int, c_void, siginfo_t};
 use std::cell::UnsafeCell;
@@ -18,6 +18,9 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// Where nobody has a handler of his own after so many calls of [`install`], nobody will.
 const PATIENCE: u32 = 64;
+/// How long a thread waits for a report of another one: so many times so many milliseconds.
+const NAPS: u32 = 200;
+const NAP: u64 = 5;
 /// A program that is not written in Rust has no runtime to wait for.
 const NOW: bool = cfg!(feature = "c-interface");
 
@@ -72,7 +75,8 @@ pub(crate) fn install() {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
+    /// The thread that explains; 0: none does.
+    static TELLS: AtomicU32 = AtomicU32::new(0);
     /// The handler from before was to be called once, and was.
     static SPENT: AtomicBool = AtomicBool::new(false);
     // SAFETY: the kernel's struct; what is left for the process to do was written before.
@@ -80,11 +84,22 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
         let explain = EXPLAIN.load(Ordering::Relaxed); // Relaxed: see `explain_by`
         // Positive: the kernel refused an access, and nobody sent the signal.
         let is_sent = (*info).si_code <= 0;
-        // One report is enough.
-        if !is_sent && !explain.is_null() && !TOLD.swap(true, Ordering::Relaxed) {
-            let explain = std::mem::transmute::<*mut c_void, Explain>(explain);
-            preserving_errno(|| explain((*info).si_addr().cast()));
-            TOLD.store(false, Ordering::Relaxed);
+        if !is_sent && !explain.is_null() {
+            let me = this_thread();
+            // Relaxed, all of it: one thread wins, and nothing else is read by the others.
+            match TELLS.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    let explain = std::mem::transmute::<*mut c_void, Explain>(explain);
+                    preserving_errno(|| explain((*info).si_addr().cast()));
+                    TELLS.store(0, Ordering::Relaxed);
+                }
+                // The explanation itself was refused an access.
+                Err(who) if who == me => (),
+                // One report is enough, but this thread may end the process, so the other one first comes to its end.
+                Err(_) => {
+                    (0..NAPS).take_while(|_| TELLS.load(Ordering::Relaxed) != 0).for_each(|_| nap(NAP));
+                }
+            }
         }
         let before = (*BEFORE.0.get()).assume_init_ref();
         let only_once = before.sa_flags & libc::SA_RESETHAND != 0 && before.sa_sigaction != libc::SIG_IGN;
