@@ -64,6 +64,8 @@ pub(crate) fn explain<S: SlowPath>(p: *mut u8) -> bool {
     let (begin, end) = (known.block.addr(), known.block.addr() + known.requested);
     let what = match known.state {
         State::Freed if (begin..end).contains(&p.addr()) => "use after free",
+        // It was free at the access, and was handed out since.
+        State::Live if (begin..end).contains(&p.addr()) => "access where a block was handed out at this moment",
         _ if p.addr() < begin => "heap underflow",
         _ => "heap overflow",
     };
