@@ -20,7 +20,7 @@ build default ""
 build hardened hardened
 cargo build --quiet --release -p tenure-faults --bin faults
 
-guarded=TENURE=sampled=1,guarded=1,guarded_slots=4000
+guarded=TENURE=sampled=1,guarded=1,guarded_slots=3000
 args=(--table "Programs in Rust"
     --column "default:$out/planted-default" --column "hardened:$out/planted-hardened"
     --column "guarded:$out/planted-default:$guarded"

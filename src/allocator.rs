@@ -109,20 +109,21 @@ impl Tenure {
     /// the process does what it would have done on the signal. Blocks of up to one OS page are guarded, and only
     /// in modes that take samples. What samples weigh does not change.
     ///
-    /// A guarded block costs two system calls and an OS page, so that with the default of
-    /// [`guarded_slots`](Self::guarded_slots) it is at most 260 KiB, and no time that could be measured: a sample is taken
-    /// once in half a MiB. The handler of `SIGSEGV` is installed with the first of them, and calls the one that was there.
+    /// A guarded block costs two system calls and an OS page, and no time that could be measured: a sample is taken once in
+    /// half a MiB. The 64 slots that are the default of [`guarded_slots`](Self::guarded_slots) count 576 KiB of a
+    /// [limit](Self::limits), of which at most 260 KiB are resident. The handler of `SIGSEGV` is installed with the first of
+    /// them, and calls the one that was there; one that the program installs later replaces it, and then nothing is said.
     pub const fn guarded(mut self, one_sample_in: u32) -> Self {
         self.config.guarded = one_sample_in;
         self
     }
 
-    /// How many guarded slots there are, each of two OS pages: 1 to 4000. Default: 64. When all are in use, samples go without.
+    /// How many guarded slots there are, each of two OS pages: 1 to 3000. Default: 64. When all are in use, samples go without.
     ///
     /// # Panics
     /// If it is out of range; in a `static`, at compile time.
     pub const fn guarded_slots(mut self, slots: u32) -> Self {
-        assert!(1 <= slots && slots <= *bounds::SLOTS.end(), "there are 1 to 4000 guarded slots");
+        assert!(1 <= slots && slots <= *bounds::SLOTS.end(), "there are 1 to 3000 guarded slots");
         self.config.guarded_slots = slots;
         self
     }

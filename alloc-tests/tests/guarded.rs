@@ -178,3 +178,125 @@ fn slots_serve_again_and_again() {
     };
     assert!(outcome.completed && outcome.stderr.is_empty(), "{}\n{}", outcome.status, outcome.stderr);
 }
+
+/// At a limit, who finds neither a slot nor a tracked page for a sample gets the block that is no sample: no memory is refused
+/// while the thread's magazine has some.
+#[test]
+fn at_a_limit_samples_are_lost_and_blocks_are_not() {
+    const NAME: &str = "at_a_limit_samples_are_lost_and_blocks_are_not";
+    Scenario::new(NAME).env("TENURE", "helper=off,sampled=1,guarded=1,guarded_slots=2,limit=32MiB").run(|| {
+        // They are never freed.
+        let n = (0..).take_while(|_: &usize| !get(3000).is_null()).count();
+        tenure::set_mode(tenure::Mode::Off);
+        let left = (0..1000).filter(|_| !get(3000).is_null()).count();
+        tenure::limits::set_limits(tenure::limits::Limits::default()).expect("no limit is a limit");
+        println!("{n} blocks, and {left} that were refused before");
+        assert!(n > 1000 && left == 0, "{n}, {left}");
+    });
+}
+
+/// `SIGSEGV` is sent to this thread.
+fn send() {
+    // SAFETY: no preconditions.
+    unsafe { libc::raise(libc::SIGSEGV) };
+}
+
+/// Our handler is installed over this.
+fn installed_over(action: libc::sighandler_t) {
+    // SAFETY: a disposition, which is no handler.
+    unsafe { libc::signal(libc::SIGSEGV, action) };
+    tenure::set_mode(tenure::Mode::Sampled { mean: 1 });
+    (0..100).for_each(|_| put(get(200), 200));
+}
+
+#[test]
+fn a_signal_that_is_sent_ends_the_process() {
+    let scenario = Scenario::new("a_signal_that_is_sent_ends_the_process").env("TENURE", "off,guarded=1");
+    let outcome = scenario.outcome(|| {
+        installed_over(libc::SIG_DFL);
+        send();
+    });
+    let Some(outcome) = outcome else { return };
+    assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+}
+
+#[test]
+fn a_signal_that_is_sent_is_ignored_if_it_was_to_be() {
+    let scenario = Scenario::new("a_signal_that_is_sent_is_ignored_if_it_was_to_be").env("TENURE", "off,guarded=1");
+    let outcome = scenario.outcome(|| {
+        installed_over(libc::SIG_IGN);
+        (0..3).for_each(|_| send());
+        eprintln!("it goes on");
+        let block = get(200);
+        put(block, 200);
+        poke(block, 0);
+    });
+    let Some(outcome) = outcome else { return };
+    assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+    for line in ["it goes on", "use after free"] {
+        assert!(outcome.stderr.contains(line), "`{line}` is not in:\n{}", outcome.stderr);
+    }
+}
+
+/// The program's own handler runs as it was installed: with its mask, and only once if it wanted that.
+#[test]
+fn the_programs_own_handler_runs_as_it_was_installed() {
+    extern "C" fn handler(_: libc::c_int) {
+        // SAFETY: asks, and writes, both allowed in a handler.
+        unsafe {
+            let mut mask: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
+            let masked = |signal| libc::sigismember(&mask, signal) == 1;
+            let right = masked(libc::SIGUSR1) && !masked(libc::SIGUSR2) && !masked(libc::SIGSEGV);
+            let text = if right { "the mask is right\n" } else { "the mask is wrong\n" };
+            libc::write(2, text.as_ptr().cast(), text.len());
+        }
+    }
+    const NAME: &str = "the_programs_own_handler_runs_as_it_was_installed";
+    let outcome = Scenario::new(NAME).env("TENURE", "off,guarded=1").outcome(|| {
+        // SAFETY: zeroes are a valid struct, and the handler is one.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_NODEFER | libc::SA_RESETHAND;
+            libc::sigaddset(&mut action.sa_mask, libc::SIGUSR1);
+            libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut());
+        }
+        tenure::set_mode(tenure::Mode::Sampled { mean: 1 });
+        put(get(200), 200);
+        send();
+        eprintln!("it goes on");
+        send();
+    });
+    let Some(outcome) = outcome else { return };
+    assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(lines, ["the mask is right", "it goes on"]);
+}
+
+/// Threads that are stopped at the same moment: the report of one is complete before another one ends the process.
+#[test]
+fn threads_wait_for_a_report() {
+    const NAME: &str = "threads_wait_for_a_report";
+    for _ in 0..10 {
+        let scenario = Scenario::new(NAME).env("TENURE", "sampled=1,guarded=1,guarded_slots=2000");
+        let outcome = scenario.outcome(|| {
+            let start = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let block = get(200);
+                        put(block, 200);
+                        start.wait();
+                        poke(block, 0);
+                    });
+                }
+            });
+        });
+        let Some(outcome) = outcome else { return };
+        assert_eq!(outcome.signal(), Some(libc::SIGSEGV), "{}\n{}", outcome.status, outcome.stderr);
+        // The stack of the free is what comes last.
+        let free = outcome.stderr.split_once("freed by thread");
+        assert!(free.is_some_and(|(_, stack)| stack.contains("#1 ")), "{}", outcome.stderr);
+    }
+}

@@ -576,7 +576,7 @@ mod tests {
             ("guarded", Wrong::Value(NUMBER)),
             ("guarded=-1", Wrong::Value(NUMBER)),
             ("guarded_slots=0", Wrong::Value(NUMBER)),
-            ("guarded_slots=4001", Wrong::Value(NUMBER)),
+            ("guarded_slots=3001", Wrong::Value(NUMBER)),
         ] {
             let (p, wrong) = parsed(format!("tags=7,{word},off").leak());
             assert_eq!(wrong, [(word.to_owned(), what)]);

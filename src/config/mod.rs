@@ -115,8 +115,8 @@ pub(crate) mod bounds {
     pub(crate) const SITES: RangeInclusive<u32> = 16..=1 << 20;
     /// Tags: one number is for no tag, one for those that there is no room for.
     pub(crate) const TAGS: RangeInclusive<u32> = 2..=4096;
-    /// Guarded slots.
-    pub(crate) const SLOTS: RangeInclusive<u32> = 1..=4000;
+    /// Guarded slots: so many always fit into a segment, where OS pages have 4 KiB.
+    pub(crate) const SLOTS: RangeInclusive<u32> = 1..=3000;
     /// Of how many samples one is guarded: 0 for none.
     pub(crate) const GUARDED: RangeInclusive<u32> = 0..=u32::MAX;
 }

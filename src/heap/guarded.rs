@@ -21,15 +21,22 @@ pub(super) unsafe fn free<S: SlowPath>(config: &Config, block: *mut u8) {
         tell::<S>(&known, format_args!("{} bytes {side} it were overwritten, seen at its free", known.distance(p)));
         die!("heap overflow of {block:p}, a guarded block of {} bytes", known.requested);
     }
-    with_tracker::<S, _>(config, |tracker| {
+    let first = with_tracker::<S, _>(config, |tracker| {
         let site = S::site(tracker);
-        // SAFETY: the block lives, and its word is its own.
+        // SAFETY: the block lives, or another thread frees it too at this moment: then the word is dead, and is not given back
+        // twice.
         unsafe {
-            S::died(tracker, &*known.word, block_size(known.class), S::now());
-            guarded::give(block, site);
-            loose::give(known.word);
+            let first = S::died(tracker, &*known.word, block_size(known.class), S::now());
+            if first {
+                guarded::give(block, site);
+                loose::give(known.word);
+            }
+            first
         }
     });
+    if !first {
+        wrong::<S>(block);
+    }
 }
 
 /// A free of what is no block.
@@ -37,7 +44,8 @@ pub(super) unsafe fn free<S: SlowPath>(config: &Config, block: *mut u8) {
 fn wrong<S: SlowPath>(p: *mut u8) {
     let what = match guarded::around(p) {
         Some(known) => {
-            let twice = known.state == State::Freed && known.block == p;
+            // If it lives still, another thread frees it at this moment.
+            let twice = known.block == p;
             tell::<S>(&known, format_args!("it is freed{} at this moment", if twice { " again" } else { "" }));
             if twice {
                 "was freed twice: it is a guarded block"
@@ -56,6 +64,8 @@ pub(crate) fn explain<S: SlowPath>(p: *mut u8) -> bool {
     let (begin, end) = (known.block.addr(), known.block.addr() + known.requested);
     let what = match known.state {
         State::Freed if (begin..end).contains(&p.addr()) => "use after free",
+        // It was free at the access, and was handed out since.
+        State::Live if (begin..end).contains(&p.addr()) => "access where a block was handed out at this moment",
         _ if p.addr() < begin => "heap underflow",
         _ => "heap overflow",
     };

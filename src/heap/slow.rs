@@ -55,27 +55,35 @@ pub(super) fn alloc<S: SlowPath>(config: &Config, words: &Words, class: usize, s
     };
     let (block, rate) = match heap.pop_exact::<S>(class) {
         Some(block) => (block, EVERY),
-        None => match alloc_gated::<S>(heap, words, class) {
-            Got::Block(block) => return block,
-            Got::Tracked(block, rate) => (block, rate),
-            Got::Sample(rate) => return sample::<S>(heap, class, size, rate),
-            Got::OutOfMemory => match again::<S>(heap, words, class) {
-                Got::Block(block) => return block,
-                Got::Tracked(block, rate) => (block, rate),
-                Got::Sample(rate) => return sample::<S>(heap, class, size, rate),
-                Got::OutOfMemory => {
-                    S::failed(size, page_slices(class) * SLICE);
-                    return null_mut();
+        None => {
+            let mut guards = true;
+            loop {
+                let got = match alloc_gated::<S>(heap, words, class, guards) {
+                    Got::OutOfMemory => again::<S>(heap, words, class, guards),
+                    got => got,
+                };
+                match got {
+                    Got::Block(block) => return block,
+                    Got::Tracked(block, rate) => break (block, rate),
+                    Got::Sample(rate) => match sample::<S>(heap, class, size, rate) {
+                        // A sample is lost, an allocation is not: the magazine has a block, which comes this time.
+                        block if block.is_null() => guards = false,
+                        block => return block,
+                    },
+                    Got::OutOfMemory => {
+                        S::failed(size, page_slices(class) * SLICE);
+                        return null_mut();
+                    }
                 }
-            },
-        },
+            }
+        }
     };
     // SAFETY: the block is tracked and ours; nobody else has this thread's tracker state.
     unsafe { S::born(heap.tracker(), &*(*page_of(block)).word_of_new(block), size, block_size(class), rate) };
     block
 }
 
-/// A sample in a guarded slot; or on a tracked page, if there is no slot, or in no page, if there is no room for one.
+/// A sample in a guarded slot; or on a tracked page, if there is no slot. Null if there is no room for one.
 #[cold]
 #[inline(never)]
 fn sample<S: SlowPath>(heap: &Heap, class: usize, size: usize, rate: u16) -> *mut u8 {
@@ -86,7 +94,7 @@ fn sample<S: SlowPath>(heap: &Heap, class: usize, size: usize, rate: u16) -> *mu
         shard::balance(taken.grown);
     }
     if block.is_null() {
-        return orphan(class);
+        return null_mut();
     }
     let k = &heap.classes[class];
     k.tracked.store(k.tracked.load(Relaxed) + 1, Relaxed);
@@ -104,15 +112,16 @@ fn sample<S: SlowPath>(heap: &Heap, class: usize, size: usize, rate: u16) -> *mu
 /// Once more, if room could be made.
 #[cold]
 #[inline(never)]
-fn again<S: SlowPath>(heap: &Heap, words: &Words, class: usize) -> Got {
-    if S::short(page_slices(class) * SLICE) { alloc_gated::<S>(heap, words, class) } else { Got::OutOfMemory }
+fn again<S: SlowPath>(heap: &Heap, words: &Words, class: usize, guards: bool) -> Got {
+    if S::short(page_slices(class) * SLICE) { alloc_gated::<S>(heap, words, class, guards) } else { Got::OutOfMemory }
 }
 
+/// `guards` says whether a sample may be had as [`Got::Sample`].
 #[inline(never)]
-fn alloc_gated<S: SlowPath>(heap: &Heap, words: &Words, class: usize) -> Got {
+fn alloc_gated<S: SlowPath>(heap: &Heap, words: &Words, class: usize, guards: bool) -> Got {
     heap.gate.enter();
     // SAFETY: the owner is inside the gate.
-    let got = unsafe { heap.alloc_inside::<S>(words, class) };
+    let got = unsafe { heap.alloc_inside::<S>(words, class, guards) };
     heap.gate.leave();
     heap.afterwards::<S>();
     got
@@ -298,12 +307,12 @@ impl Heap {
     /// # Safety
     /// For all of these: the caller is the owner, inside the gate.
     #[inline]
-    unsafe fn alloc_inside<S: SlowPath>(&self, words: &Words, class: usize) -> Got {
+    unsafe fn alloc_inside<S: SlowPath>(&self, words: &Words, class: usize, guards: bool) -> Got {
         let (pair, k) = (self.pair(words, class), &self.classes[class]);
         // SAFETY: the owner is inside the gate.
         unsafe {
             if self.exact.get() || S::mode(self.tracker()) == Mode::Exact {
-                return self.alloc_exact::<S>(words, class);
+                return self.alloc_exact::<S>(words, class, guards);
             }
             if !k.cut.load(Relaxed).is_null() && pair.pop.load(Relaxed) == k.cut.load(Relaxed) {
                 // The sample falls here: what was cut out comes back, and the next one is drawn.
@@ -312,7 +321,7 @@ impl Heap {
                 self.uncut(k);
                 let left = super::magazine::Magazine::blocks(pair.pop.load(Relaxed)).count();
                 self.arm::<S>(pair, k, class, left);
-                if guarded::is_wanted(class) {
+                if guards && guarded::is_wanted(class) {
                     return Got::Sample(rate);
                 }
                 let mut block = null_mut();
@@ -334,7 +343,7 @@ impl Heap {
                 }
                 if slot == k.cut.load(Relaxed) {
                     // A sample that falls on the first block of the magazine that was just installed.
-                    return self.alloc_inside::<S>(words, class);
+                    return self.alloc_inside::<S>(words, class, guards);
                 }
                 let n = self.refill(words, pair, k, Kind::Plain, class);
                 if n == 0 {
@@ -378,12 +387,12 @@ impl Heap {
     /// # Safety
     /// The caller is the owner, inside the gate.
     #[cold]
-    unsafe fn alloc_exact<S: SlowPath>(&self, words: &Words, class: usize) -> Got {
+    unsafe fn alloc_exact<S: SlowPath>(&self, words: &Words, class: usize, guards: bool) -> Got {
         // SAFETY: by the caller's promise.
         unsafe {
             self.adopt_mode::<S>(words);
             if !self.exact.get() {
-                return self.alloc_inside::<S>(words, class);
+                return self.alloc_inside::<S>(words, class, guards);
             }
             let Some((pair, k)) = self.tracked(class) else { return Got::untracked(class) };
             loop {

@@ -1,7 +1,8 @@
 //! Accesses that the processor refuses: a handler of `SIGSEGV` that may say something before the process does what it would
 //! have done.
 
-use super::unix::preserving_errno;
+use super::process::this_thread;
+use super::unix::{nap, preserving_errno};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use libc::{c_int, c_void, siginfo_t};
 use std::cell::UnsafeCell;
@@ -17,6 +18,9 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// Where nobody has a handler of his own after so many calls of [`install`], nobody will.
 const PATIENCE: u32 = 64;
+/// How long a thread waits for a report of another one: so many times so many milliseconds.
+const NAPS: u32 = 200;
+const NAP: u64 = 5;
 /// A program that is not written in Rust has no runtime to wait for.
 const NOW: bool = cfg!(feature = "c-interface");
 
@@ -52,34 +56,66 @@ pub(crate) fn install() {
         }
         // SAFETY: this thread alone writes what was before, and then installs who reads it.
         unsafe {
-            (*BEFORE.0.get()).write(before.assume_init());
+            let before = (*BEFORE.0.get()).write(before.assume_init());
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            libc::sigemptyset(&mut action.sa_mask);
+            if let libc::SIG_DFL | libc::SIG_IGN = before.sa_sigaction {
+                // What is ignored interrupts no system call.
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+                libc::sigemptyset(&mut action.sa_mask);
+            } else {
+                // Ours calls it, so it runs on the stack and under the mask that it was installed with.
+                let kept = libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
+                action.sa_flags = libc::SA_SIGINFO | before.sa_flags & kept;
+                action.sa_mask = before.sa_mask;
+            }
             libc::sigaction(libc::SIGSEGV, &action, null_mut());
         }
     });
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
+    /// The thread that explains; 0: none does.
+    static TELLS: AtomicU32 = AtomicU32::new(0);
+    /// The handler from before was to be called once, and was.
+    static SPENT: AtomicBool = AtomicBool::new(false);
     // SAFETY: the kernel's struct; what is left for the process to do was written before.
     unsafe {
         let explain = EXPLAIN.load(Ordering::Relaxed); // Relaxed: see `explain_by`
-        // Positive: the kernel refused an access, and nobody sent the signal. One report is enough.
-        if (*info).si_code > 0 && !explain.is_null() && !TOLD.swap(true, Ordering::Relaxed) {
-            let explain = std::mem::transmute::<*mut c_void, Explain>(explain);
-            preserving_errno(|| explain((*info).si_addr().cast()));
-            TOLD.store(false, Ordering::Relaxed);
+        // Positive: the kernel refused an access, and nobody sent the signal.
+        let is_sent = (*info).si_code <= 0;
+        if !is_sent && !explain.is_null() {
+            let me = this_thread();
+            // Relaxed, all of it: one thread wins, and nothing else is read by the others.
+            match TELLS.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    let explain = std::mem::transmute::<*mut c_void, Explain>(explain);
+                    preserving_errno(|| explain((*info).si_addr().cast()));
+                    TELLS.store(0, Ordering::Relaxed);
+                }
+                // The explanation itself was refused an access.
+                Err(who) if who == me => (),
+                // One report is enough, but this thread may end the process, so the other one first comes to its end.
+                Err(_) => {
+                    (0..NAPS).take_while(|_| TELLS.load(Ordering::Relaxed) != 0).for_each(|_| nap(NAP));
+                }
+            }
         }
         let before = (*BEFORE.0.get()).assume_init_ref();
-        match before.sa_sigaction {
-            // Back in the program the access is refused once more, and does what it always did.
+        let only_once = before.sa_flags & libc::SA_RESETHAND != 0 && before.sa_sigaction != libc::SIG_IGN;
+        // Relaxed: one thread wins.
+        let spent = only_once && SPENT.swap(true, Ordering::Relaxed);
+        match if spent { libc::SIG_DFL } else { before.sa_sigaction } {
+            libc::SIG_IGN if is_sent => (),
             libc::SIG_DFL | libc::SIG_IGN => {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &action, null_mut());
+                // Back in the program an access is refused once more, and does what it always did. What was sent would be
+                // gone, so it is sent again: it waits until this handler returns.
+                if is_sent {
+                    libc::syscall(libc::SYS_tgkill, libc::getpid(), this_thread(), signal);
+                }
             }
             handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
                 let handler = std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(handler);

@@ -59,9 +59,11 @@ pub(crate) struct Known {
 struct Slots {
     /// The slot that is looked at next.
     next: usize,
+    /// How many no block lives in.
+    free: usize,
 }
 
-static SLOTS: Lock<Slots> = Lock::new(Slots { next: 0 });
+static SLOTS: Lock<Slots> = Lock::new(Slots { next: 0, free: 0 });
 
 /// One sample in so many gets a slot; 0: none does.
 static ONE_IN: AtomicU32 = AtomicU32::new(0);
@@ -96,7 +98,7 @@ fn all() -> &'static [Slot] {
 
 /// Makes the slots. `false` if memory is out.
 #[cold]
-fn make() -> bool {
+fn make(slots: &mut Slots) -> bool {
     // As many as fit into a segment, where OS pages are large.
     let n = (WANTED.load(Ordering::Relaxed) as usize).min((USABLE * SLICE / os::page_size() - 1) / 2);
     let bytes = ((2 * n + 1) * os::page_size()).next_multiple_of(SLICE);
@@ -114,6 +116,7 @@ fn make() -> bool {
     }
     BASE.store(run.at, Ordering::Relaxed);
     ALL.store(all, Ordering::Relaxed);
+    slots.free = n;
     COUNT.store(n, Ordering::Release); // Release: see `all`
     true
 }
@@ -170,11 +173,14 @@ const FILL: u8 = 0xB7;
 /// A block of a class for a request of `size` bytes, in a slot; its word is to be filled. Null if none is free.
 pub(crate) fn take(class: usize, size: usize) -> *mut u8 {
     let mut slots = SLOTS.lock();
-    if all().is_empty() && (WANTED.load(Ordering::Relaxed) == 0 || !make()) {
+    if all().is_empty() && (WANTED.load(Ordering::Relaxed) == 0 || !make(&mut slots)) {
         WANTED.store(0, Ordering::Relaxed); // Relaxed: under the lock
         return null_mut();
     }
     fault::install();
+    if slots.free == 0 {
+        return null_mut();
+    }
     let n = all().len();
     let free = (0..n).map(|i| (slots.next + i) % n).find(|&i| all()[i].known().state != State::Live);
     let Some(i) = free else { return null_mut() };
@@ -189,6 +195,7 @@ pub(crate) fn take(class: usize, size: usize) -> *mut u8 {
         return null_mut();
     }
     slots.next = i + 1;
+    slots.free -= 1;
     // With canaries, they are part of the block.
     let size = if CANARY { block_size(class) } else { size.max(1) };
     // The blocks of a class are aligned to whatever divides its size; who asked for more got a larger class.
@@ -243,7 +250,8 @@ pub(crate) fn written_beside(known: &Known) -> Option<*mut u8> {
 /// # Safety
 /// The block is the caller's, and lives.
 pub(crate) unsafe fn give(block: *mut u8, site: u32) {
-    let _slots = SLOTS.lock();
+    let mut slots = SLOTS.lock();
+    slots.free += 1;
     let i = index_of(block);
     let slot = &all()[i];
     // Relaxed: as in `take`.
