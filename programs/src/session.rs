@@ -250,6 +250,16 @@ impl Outcome {
         Ok(!self.hung)
     }
 
+    /// An error with the end of what was printed, if a process did not succeed.
+    pub fn must_succeed(&self) -> io::Result<()> {
+        if self.succeeded()? {
+            return Ok(());
+        }
+        let transcript = self.transcript()?;
+        let from = transcript.len().saturating_sub(500);
+        Err(io::Error::other(format!("it fails: {}", transcript.get(from..).unwrap_or(&transcript))))
+    }
+
     /// Leaves the run's directory there, for somebody to look into.
     pub fn keep(self) -> PathBuf {
         self.room.keep()
