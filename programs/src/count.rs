@@ -144,6 +144,7 @@ fn dumped(json: &[u8]) -> io::Result<Total> {
 }
 
 /// What valgrind's memcheck counts of a program without children, without any allocator preloaded. `None` if there is no valgrind.
+/// The program sees `UNDER_VALGRIND`, to leave out what ends it there.
 pub fn valgrind(prepared: &Prepared, patience: Duration) -> io::Result<Option<Total>> {
     if crate::program::which("valgrind").is_none() {
         return Ok(None);
@@ -159,7 +160,7 @@ pub fn valgrind(prepared: &Prepared, patience: Duration) -> io::Result<Option<To
         &log,
     ];
     let preload = Preload { name: "valgrind".into(), wrapper: wrapper.map(String::from).to_vec(), ..Preload::none() };
-    prepared.run(&preload, patience)?.must_succeed()?;
+    prepared.run_with(&preload, patience, &[("UNDER_VALGRIND", "1")])?.must_succeed()?;
     let mut sum = Total::default();
     for entry in fs::read_dir(room.path())? {
         let text = fs::read_to_string(entry?.path())?;
