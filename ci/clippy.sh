@@ -9,8 +9,10 @@ cargo clippy --quiet -p tenure --all-targets --no-default-features -- -D warning
 for feature in symbols cpp serde json pprof flamegraph http tower; do
     cargo clippy --quiet -p tenure --no-default-features --features "$feature" -- -D warnings
 done
+cargo clippy --quiet -p tenure --all-targets --features hardened -- -D warnings
 cargo clippy --quiet -p tenure --all-targets --features c-interface -- -D warnings
 cargo clippy --quiet -p tenure-preload --all-targets -- -D warnings
+cargo clippy --quiet -p tenure-preload --all-targets --features hardened -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets -- -D warnings
 cargo clippy --quiet -p tenure-alloc-tests --all-targets --features planted -- -D warnings
 cargo clippy --quiet -p tenure-dispatcher --all-targets -- -D warnings

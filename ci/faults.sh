@@ -28,12 +28,12 @@ args=(--table "Programs in Rust"
 if command -v cc >/dev/null; then
     cc -O1 -g -w -fno-builtin -pthread -o "$out/planted-c" alloc-tests/faults/c/planted.c
     args+=(--table "Programs in C, under a preloaded library"
-        --column "system:$out/planted-c" --column "default:$out/planted-c:LD_PRELOAD=$out/default.so"
+        --other "system:$out/planted-c" --column "default:$out/planted-c:LD_PRELOAD=$out/default.so"
         --column "hardened:$out/planted-c:LD_PRELOAD=$out/hardened.so"
         --column "guarded:$out/planted-c:LD_PRELOAD=$out/default.so:$guarded"
         --least default=32 --least hardened=70 --least guarded=65)
     for library in "$@"; do
-        args+=(--column "$(basename "$library" .so):$out/planted-c:LD_PRELOAD=$library")
+        args+=(--other "$(basename "$library" .so):$out/planted-c:LD_PRELOAD=$library")
     done
 else
     echo "skipped: the faults of C programs, because there is no cc"

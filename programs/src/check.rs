@@ -73,12 +73,7 @@ impl Check<'_> {
         let began = std::time::Instant::now();
         let prepared = program.prepare(self.size)?;
         let without = prepared.run(&Preload::none(), self.patience)?;
-        if !without.succeeded()? {
-            let transcript = without.transcript()?;
-            let from = transcript.len().saturating_sub(500);
-            let end = transcript.get(from..).unwrap_or(&transcript);
-            return Err(io::Error::other(format!("it fails without any allocator preloaded: {end}")));
-        }
+        without.must_succeed().map_err(|why| io::Error::other(format!("without any allocator preloaded, {why}")))?;
         for round in 1..=self.rounds {
             for preload in self.preloads {
                 self.once(&prepared, preload, &without, round, found, tell)?;

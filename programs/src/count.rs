@@ -56,12 +56,12 @@ impl Total {
 
 impl Counted {
     /// Whether tenure and the counter agree within a thousandth; about few blocks, within two for each process: those that a
-    /// library allocates before the counter is there.
+    /// library allocates before the counter is there. Never about no process.
     pub fn agree(&self) -> bool {
         let few = |a: u64, b: u64, each: u64| a.abs_diff(b) <= each * self.processes as u64;
         let Total { blocks, bytes } = self.as_tenure;
-        self.tenure.distance(self.as_tenure) <= 0.001
-            || few(self.tenure.blocks, blocks, 2) && few(self.tenure.bytes, bytes, 64)
+        let near = self.tenure.distance(self.as_tenure) <= 0.001;
+        self.processes > 0 && (near || few(self.tenure.blocks, blocks, 2) && few(self.tenure.bytes, bytes, 64))
     }
 }
 
@@ -104,7 +104,7 @@ impl Counter {
         let asked = format!("exact,dump=exit,dump_path={},dump_size=1GiB", dumps.display());
         let preload = Preload::tenure("exact", library, &asked).with_first(&self.library());
         let room_text = room.path().display().to_string();
-        prepared.run_with(&preload, patience, &[("COUNT_IN", &room_text)])?;
+        prepared.run_with(&preload, patience, &[("COUNT_IN", &room_text)])?.must_succeed()?;
         let mut sum = Counted::default();
         for entry in fs::read_dir(room.path())? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -144,6 +144,7 @@ fn dumped(json: &[u8]) -> io::Result<Total> {
 }
 
 /// What valgrind's memcheck counts of a program without children, without any allocator preloaded. `None` if there is no valgrind.
+/// The program sees `UNDER_VALGRIND`, to leave out what ends it there.
 pub fn valgrind(prepared: &Prepared, patience: Duration) -> io::Result<Option<Total>> {
     if crate::program::which("valgrind").is_none() {
         return Ok(None);
@@ -159,7 +160,7 @@ pub fn valgrind(prepared: &Prepared, patience: Duration) -> io::Result<Option<To
         &log,
     ];
     let preload = Preload { name: "valgrind".into(), wrapper: wrapper.map(String::from).to_vec(), ..Preload::none() };
-    prepared.run(&preload, patience)?;
+    prepared.run_with(&preload, patience, &[("UNDER_VALGRIND", "1")])?.must_succeed()?;
     let mut sum = Total::default();
     for entry in fs::read_dir(room.path())? {
         let text = fs::read_to_string(entry?.path())?;

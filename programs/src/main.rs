@@ -70,6 +70,9 @@ fn run() -> Result<bool, String> {
             _ => return Err(format!("{argument} is no option\n{USAGE}")),
         }
     }
+    if let Some(mode) = modes.iter().find(|mode| !is_mode(mode)) {
+        return Err(format!("{mode:?} is no mode: give --modes some of off, sampled, sampled=BYTES, exact"));
+    }
     for (kind, library) in &libraries {
         // A path that is not there would be a warning of the loader, and runs without the allocator.
         let library = library.canonicalize().map_err(|why| format!("{}: {why}", library.display()))?;
@@ -97,12 +100,20 @@ fn run() -> Result<bool, String> {
         found.differences.len(),
         found.skipped.len()
     );
+    if found.runs == 0 && found.differences.is_empty() {
+        return Err("nothing was compared: give --library, --hardened or --peer, at least one round, and programs that are there".into());
+    }
     Ok(found.differences.is_empty())
+}
+
+/// The allocator would warn of another word, and run as if it were not there.
+fn is_mode(word: &str) -> bool {
+    matches!(word, "off" | "sampled" | "exact") || word.starts_with("sampled=")
 }
 
 /// Prints a line for each program; whether tenure and the counter agree about all.
 fn count(programs: &[Program], library: &Path, size: Size, patience: Duration) -> std::io::Result<bool> {
-    let (counter, mut agree) = (Counter::build()?, true);
+    let (counter, mut agree, mut counted_any) = (Counter::build()?, true, false);
     println!(
         "| program | processes | blocks: counter | tenure | bytes: counter | tenure | apart | as tools count: counter | valgrind | apart |"
     );
@@ -116,6 +127,7 @@ fn count(programs: &[Program], library: &Path, size: Size, patience: Duration) -
         let counted = counter.with_tenure(&prepared, library, patience)?;
         let apart = counted.tenure.distance(counted.as_tenure);
         agree &= counted.agree();
+        counted_any = true;
         let by_valgrind = if program.repeats { count::valgrind(&prepared, patience)? } else { None };
         let valgrind = by_valgrind.map_or(String::from(" | "), |total| {
             let apart = 100.0 * counted.as_tools.distance(total);
@@ -133,6 +145,9 @@ fn count(programs: &[Program], library: &Path, size: Size, patience: Duration) -
             counted.as_tools.blocks,
             counted.as_tools.bytes,
         );
+    }
+    if !counted_any {
+        return Err(std::io::Error::other("nothing was counted: none of the programs is there"));
     }
     Ok(agree)
 }

@@ -1,4 +1,7 @@
 //! What stands around each operation in a build with the feature `hardened`: see [`crate::config::hardened`].
+//!
+//! At exit, the blocks of the process that loaded this are looked at, not those of its forked children. What is wrong is a
+//! fault at once if the process has one thread; while others run, if it looks the same for a quarter of a second.
 
 use super::{Hooks, Tenure};
 use crate::arena::{self, ours};
@@ -6,12 +9,15 @@ use crate::config::Config;
 use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
 use crate::heap::{self, large};
 use crate::os::{self, die, process};
+use crate::pages::canary::Wrong;
 #[cfg(feature = "c-interface")]
 use crate::pages::classes::TABLE_BY_16;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
-use crate::pages::page::{Kind, page_of};
+use crate::pages::page::{Kind, Page, page_of};
 use crate::pages::{canary, guarded, shard};
+use crate::sync::{AtomicU32, Ordering};
 use std::alloc::Layout;
+use std::cell::Cell;
 use std::ptr::null_mut;
 
 /// What an address leads to.
@@ -241,9 +247,13 @@ pub(crate) fn alloc_by_16(config: &Config, size: usize, align: usize) -> *mut u8
     alloc_other(config, size, align)
 }
 
+/// The process that loaded this, at whose exit blocks are looked at.
+static BEGAN: AtomicU32 = AtomicU32::new(0);
+
 /// Called by the loader.
 pub(super) fn begin() {
     if CHECK_AT_EXIT {
+        BEGAN.store(std::process::id(), Ordering::Relaxed); // Relaxed: a lock of the C library, in `at_exit`, orders it
         process::at_exit(look_at_all);
     }
 }
@@ -251,32 +261,79 @@ pub(super) fn begin() {
 /// Bytes of pages that are looked at when the process exits: some milliseconds.
 const LOOKED_AT: usize = 64 << 20;
 
+/// How often a block that is wrong must look the same while other threads run, and the milliseconds between.
+const LOOKS: usize = 10;
+const BETWEEN_LOOKS: u64 = 25;
+
+/// A block that is wrong.
+struct Suspect {
+    page: *mut u8,
+    class: usize,
+    block: *mut u8,
+    wrong: Wrong,
+}
+
+impl Suspect {
+    fn first_of(page: &Page) -> Option<Suspect> {
+        let size = block_size(page.class());
+        let mut blocks = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size));
+        // SAFETY: a block of the page, which stays one while the lock of its shard is held.
+        let (block, wrong) = blocks.find_map(|block| Some((block, unsafe { canary::wrong_with(block, size) }?)))?;
+        Some(Suspect { page: page.base(), class: page.class(), block, wrong })
+    }
+
+    /// Whether the same is wrong with the same block of the same class now.
+    fn is_still_wrong(&self) -> bool {
+        let seen = shard::with_page(self.page, |page| {
+            let same = page.is_first() && page.base() == self.page && page.class() == self.class;
+            // SAFETY: a block of the page, as above.
+            same.then(|| unsafe { canary::wrong_with(self.block, block_size(self.class)) }).flatten()
+        });
+        seen.flatten() == Some(self.wrong)
+    }
+
+    /// Whether no other thread can be in the middle of handing it out, resizing or burying it, which are several writes each.
+    fn is_a_fault(&self) -> bool {
+        for _ in 0..LOOKS {
+            // In this order: who is alone was alone while it looked again.
+            let alone = process::is_single_threaded();
+            if !self.is_still_wrong() {
+                return false;
+            }
+            if alone {
+                return true;
+            }
+            os::nap(BETWEEN_LOOKS);
+        }
+        self.is_still_wrong()
+    }
+}
+
 /// Looks at the blocks that nobody frees any more: at exit, threads or not.
 extern "C" fn look_at_all() {
+    // In a forked child, what a thread of the parent was in the middle of stays so for ever.
+    if BEGAN.load(Ordering::Relaxed) != std::process::id() {
+        return; // Relaxed: see `begin`
+    }
     // What is found wrong first, in each page.
-    let mut wrong: Option<(*mut u8, usize, &'static str)> = None;
-    let left = std::cell::Cell::new(LOOKED_AT);
+    let mut suspect: Option<Suspect> = None;
+    let left = Cell::new(LOOKED_AT);
     shard::each_page(
-        &mut wrong,
-        |wrong, page| {
-            let size = block_size(page.class());
-            let bytes = page.capacity() * size;
-            if left.get() < bytes {
-                return;
+        &mut suspect,
+        |suspect, page| {
+            *suspect = None;
+            let bytes = page.capacity() * block_size(page.class());
+            if let Some(rest) = left.get().checked_sub(bytes) {
+                left.set(rest);
+                *suspect = Suspect::first_of(page);
             }
-            left.set(left.get() - bytes);
-            *wrong = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size)).find_map(|block| {
-                // SAFETY: a block of the page, which stays one while the lock of its shard is held.
-                unsafe { canary::wrong_with(block, size) }.map(|what| (block, size, what))
-            });
         },
-        |wrong| {
-            let Some((block, size, _)) = *wrong else { return };
-            // Another thread may have been about to hand it out, or to resize it.
-            os::nap(1);
-            // SAFETY: pages are not unmapped; a block of another page now would say something else, or nothing.
-            if let Some(what) = unsafe { canary::wrong_with(block, size) } {
-                die!("{block:p}, {} bytes: {what}; seen at exit", size - canary::BYTES);
+        |suspect| {
+            if let Some(found) = suspect
+                && found.is_a_fault()
+            {
+                let bytes = block_size(found.class) - canary::BYTES;
+                die!("{:p}, {bytes} bytes: {}; seen at exit", found.block, found.wrong.what);
             }
         },
     );

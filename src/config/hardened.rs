@@ -1,18 +1,8 @@
 //! The measures of a build with the feature `hardened`: which there are, each by itself.
 //!
 //! All are constants, so that a build without the feature has none of their instructions. To measure some, build with their
-//! names in `TENURE_MEASURES`, with commas between them; the others are left out then (`ci/hardened-prices.sh`).
-//!
-//! Prices, on 2026-11-22: processor time to that of the ordinary build, the fastest of one or two runs on a machine that had other work,
-//! so that a tenth says nothing. Each measure beside the canaries, which all of them but the guard pages stand on.
-//!
-//! | | json | btree | hashmap | syn | large | pair32 |
-//! | --- | --- | --- | --- | --- | --- | --- |
-//! | all | 1.35 | 1.36 | 1.27 | 1.73 | 2.61 | 3.51 |
-//!
-//! What each costs by itself is not known well enough to be written down; with one run of each, random order, the delay and the guard
-//! pages of small blocks were within the noise of the canaries alone, poison costs a fifth of `pair32`, and the fences of
-//! large blocks with their delay are what `large` pays. Programs under the preloaded library: 1.10 over python3, gcc, perl, git and sort.
+//! names in `TENURE_MEASURES`, with commas between them; the others are left out then (`ci/hardened-prices.sh`). All stand on
+//! the check of addresses; `poison` and `at_exit` on the canaries, too. What they cost: `docs/hardened.md`.
 
 const CHOSEN: Option<&str> = option_env!("TENURE_MEASURES");
 
@@ -58,11 +48,12 @@ pub(crate) const GUARD_PAGES: bool = on("guard_pages");
 /// Large blocks are inaccessible for a while when they are freed.
 pub(crate) const DELAY_LARGE: bool = on("delay_large");
 
-/// What is freed is looked up first: an address that is not in an arena, or not a block's, ends the process.
-pub(crate) const CHECK_ADDRESS: bool = on("check_address") || CANARY;
-
 /// At exit, blocks that were never freed, and freed ones that were not handed out again, are looked at too.
 pub(crate) const CHECK_AT_EXIT: bool = on("at_exit");
 
-/// Whether any measure changes what a block is.
-pub(crate) const ON: bool = CHECK_ADDRESS;
+/// Whether there is any measure.
+pub(crate) const ON: bool = CANARY || RANDOM_ORDER || DELAY || GUARD_PAGES || DELAY_LARGE || on("check_address");
+
+/// What is freed is looked up first: an address that is not in an arena, or not a block's, ends the process. Of an access that
+/// a guard page stops, that says what lies there.
+pub(crate) const CHECK_ADDRESS: bool = ON;

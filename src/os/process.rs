@@ -1,5 +1,6 @@
 //! Threads and processes: the end of a thread, `fork`, and a helper thread.
 
+use super::file::Reading;
 use crate::config::Signal;
 use crate::sync::{AtomicPtr, Ordering};
 use libc::c_void;
@@ -126,6 +127,17 @@ pub(crate) fn lower_priority() {
 pub(crate) fn this_thread() -> u32 {
     // SAFETY: no preconditions. The system call, because older C libraries have no function for it.
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// Whether this is the only thread of the process; `false` if that is not known.
+pub(crate) fn is_single_threaded() -> bool {
+    let (mut status, mut length) = ([0; 4096], 0);
+    let Ok(mut file) = Reading::open(c"/proc/self/status") else { return false };
+    while let Ok(n @ 1..) = file.read(&mut status[length..]) {
+        length += n;
+    }
+    let mut lines = status[..length].split(|&byte| byte == b'\n');
+    lines.any(|line| line.strip_prefix(b"Threads:").is_some_and(|n| n.trim_ascii() == b"1"))
 }
 
 /// Has a function run when the process exits: after `main` has returned, or `exit` was called. `false` if refused. The C

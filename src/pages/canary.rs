@@ -303,12 +303,20 @@ unsafe fn look_closely(block: *mut u8, bytes: usize, poison: u64) {
     });
 }
 
+/// What [`wrong_with`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) what: &'static str,
+    /// Of the bytes that say so: if it stays the same, nobody was in the middle of writing them.
+    seen: u64,
+}
+
 /// What is wrong with a block of so many bytes that nobody should be using or freeing at this moment; `None` if nothing is. For
 /// whoever looks at all of them, while threads run.
 ///
 /// # Safety
 /// The block lies in a page with blocks of so many bytes, which stays one meanwhile.
-pub(crate) unsafe fn wrong_with(block: *mut u8, bytes: usize) -> Option<&'static str> {
+pub(crate) unsafe fn wrong_with(block: *mut u8, bytes: usize) -> Option<Wrong> {
     // SAFETY: by the caller's promise.
     unsafe {
         let found = at(block, bytes).read_volatile();
@@ -316,26 +324,36 @@ pub(crate) unsafe fn wrong_with(block: *mut u8, bytes: usize) -> Option<&'static
         if found == 0 {
             return None;
         }
+        let mut seen = found;
+        let mut see = |more: u64| seen = (seen.rotate_left(5) ^ more).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let behind = "bytes behind its end were overwritten";
         if found != word(block, said) {
-            return Some("bytes behind its end were overwritten");
+            return Some(Wrong { what: behind, seen });
         }
         let (slack, align) = unpack(said);
         if align == FREED {
             let poison = POISON_WORD.load(Ordering::Relaxed);
             let mut wrong = false;
             each_poisoned(bytes, |at, words| {
-                let read = |i: usize| block.wrapping_add(at + i * 8).cast::<u64>().read_volatile();
                 // Zeroes only where memory may have been given back while the word's stayed.
                 let os_page = os::page_size();
                 let page = |offset: usize| (block.addr() + offset) / os_page;
-                let gone = |i: usize| page(at + i * 8) != page(bytes - BYTES);
-                wrong |= (0..words).any(|i| !matches!(read(i), w if w == poison || w == 0 && gone(i)));
+                for at in (at..at + words * 8).step_by(8) {
+                    let word = block.wrapping_add(at).cast::<u64>().read_volatile();
+                    let gone = word == 0 && page(at) != page(bytes - BYTES);
+                    wrong |= word != poison && !gone;
+                    see(word);
+                }
             });
-            return (POISON && wrong).then_some("it was written to after it was freed");
+            return (POISON && wrong).then_some(Wrong { what: "it was written to after it was freed", seen });
         }
-        let requested = bytes - BYTES - slack;
-        let filled = (requested..bytes - BYTES).all(|i| block.wrapping_add(i).read_volatile() == FILL as u8);
-        (!filled).then_some("bytes behind its end were overwritten")
+        let mut wrong = false;
+        for i in bytes - BYTES - slack..bytes - BYTES {
+            let byte = block.wrapping_add(i).read_volatile();
+            wrong |= byte != FILL as u8;
+            see(byte.into());
+        }
+        wrong.then_some(Wrong { what: behind, seen })
     }
 }
 

@@ -142,10 +142,10 @@ mod tests {
             }
         }
         for class in 0..CLASSES {
-            // At a page's end: address space, which nobody touches.
+            // At a page's end: address space, which nobody touches. A guard page is a sixteenth of a page by itself.
             let page = page_slices(class) * SLICE;
             let tail = page - capacity(class) * block_size(class);
-            assert!(tail * if GUARD_PAGES { 8 } else { 10 } <= page, "class {class} loses {tail} of {page}");
+            assert!(tail * if GUARD_PAGES { 7 } else { 10 } <= page, "class {class} loses {tail} of {page}");
             if class > 0 {
                 let (a, b) = (block_size(class - 1), block_size(class));
                 assert!(if b <= 64 { b - a == 8 } else { (b - a) * 8 <= a }, "{a} and {b}");

@@ -205,7 +205,7 @@ impl Page {
     }
 
     /// Whether this is the header of the page's first slice.
-    pub(super) fn is_first(&self) -> bool {
+    pub(crate) fn is_first(&self) -> bool {
         self.back == 0
     }
 

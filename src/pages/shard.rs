@@ -410,7 +410,7 @@ pub(crate) fn each_page<T>(room: &mut T, read: impl Fn(&mut T, &Page), mut f: im
 }
 
 /// Runs `f` with the lock of the shard that has the page of a slice. `None` if there is no page of a class.
-fn with_page<T>(slice: *mut u8, f: impl FnOnce(&Page) -> T) -> Option<T> {
+pub(crate) fn with_page<T>(slice: *mut u8, f: impl FnOnce(&Page) -> T) -> Option<T> {
     let header: *mut Page = arena::header(slice).cast();
     // The page may be adopted by another shard until the lock of the one that it names is held.
     loop {

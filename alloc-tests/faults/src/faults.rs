@@ -1,15 +1,17 @@
 //! Runs every program with a planted fault under every allocator, and prints who notices what.
 //!
 //! ```text
-//! faults --table TITLE --column NAME:PROGRAM[:KEY=VALUE]... [--least NAME=COUNT]... [--lines]
+//! faults --table TITLE --column NAME:PROGRAM[:KEY=VALUE]... [--other NAME:PROGRAM[:KEY=VALUE]...]... [--least NAME=COUNT]...
+//!     [--lines]
 //! ```
 //!
-//! A column is a program that knows `--list`, `FAULT` and `FAULT good`, and the environment that it runs in. `--least` is
-//! for the table that it stands in: fewer faults that are caught are an error. So is any end of a program whose fault was
-//! left out but a good one, in any column.
+//! A column is a program that knows `--list`, `FAULT` and `FAULT good`, and the environment that it runs in; `--other` is one
+//! with another allocator. `--least` is for the table that it stands in: fewer faults that are caught are an error. So is any
+//! end of a program whose fault was left out but a good one, in any column.
 //!
-//! *Caught* is a fault when the process ends by a signal and has said why, on a line of the allocator's. *Crash*: it ended
-//! by a signal without a word. *Harmless*: the program ran on, and the fault had no effect, by the allocator's design.
+//! *Caught* is a fault when the process ends by a signal and has said why, on a line of the allocator's; of another allocator,
+//! when it aborts. *Crash*: it ended by a signal without a word. *Harmless*: the program ran on, and the fault had no effect,
+//! by the allocator's design.
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -24,6 +26,8 @@ struct Column {
     name: String,
     program: String,
     environment: Vec<(String, String)>,
+    /// Whether it runs with this allocator, which says why it aborts.
+    ours: bool,
 }
 
 #[derive(Default)]
@@ -55,7 +59,7 @@ impl End {
     }
 }
 
-fn column(text: &str) -> Result<Column, String> {
+fn column(text: &str, ours: bool) -> Result<Column, String> {
     let mut parts = text.split(':');
     let (Some(name), Some(program)) = (parts.next(), parts.next()) else {
         return Err(format!("`{text}` is no column: NAME:PROGRAM[:KEY=VALUE]..."));
@@ -66,6 +70,7 @@ fn column(text: &str) -> Result<Column, String> {
         name: name.to_owned(),
         program: program.to_owned(),
         environment: environment.collect::<Result<_, _>>()?,
+        ours,
     })
 }
 
@@ -84,12 +89,13 @@ fn parse(args: impl Iterator<Item = String>) -> Result<(Vec<Table>, bool), Strin
         }
         let table = tables.last_mut().ok_or(format!("{arg} stands before the first --table"))?;
         match arg.as_str() {
-            "--column" => table.columns.push(column(&value)?),
+            "--column" => table.columns.push(column(&value, true)?),
+            "--other" => table.columns.push(column(&value, false)?),
             "--least" => {
                 let (name, count) = value.split_once('=').ok_or(format!("`{value}` is no NAME=COUNT"))?;
                 table.least.push((name.to_owned(), count.parse().map_err(|_| format!("`{count}` is no number"))?));
             }
-            _ => return Err(format!("{arg} is no option: --table, --column, --least, --lines")),
+            _ => return Err(format!("{arg} is no option: --table, --column, --other, --least, --lines")),
         }
     }
     Ok((tables, lines))
@@ -137,7 +143,7 @@ impl Column {
             None => End::Other("lost".to_owned()),
             Some(status) => match (status.signal(), status.code()) {
                 // Others say something of their own, or nothing, before they abort.
-                (Some(libc::SIGABRT), _) => End::Caught(said.unwrap_or("(abort)").to_owned()),
+                (Some(libc::SIGABRT), _) if !self.ours => End::Caught(said.unwrap_or("(abort)").to_owned()),
                 (Some(_), _) => match stderr.lines().find(|line| line.starts_with("tenure: ")) {
                     Some(line) => End::Caught(line.to_owned()),
                     None => End::Crash,
