@@ -75,6 +75,11 @@ pub(crate) fn bytes() -> usize {
     PRIVATE.lock().bytes
 }
 
+/// Whether somebody has the lock of this memory.
+pub(crate) fn is_busy() -> bool {
+    PRIVATE.try_lock().is_none()
+}
+
 pub(crate) fn before_fork() {
     PRIVATE.acquire();
 }

@@ -494,6 +494,11 @@ pub(crate) fn after_fork_in_parent() {
     ARENA.release();
 }
 
+/// Whether somebody has the lock of all slices.
+pub(crate) fn is_busy() -> bool {
+    ARENA.try_lock().is_none()
+}
+
 /// Frees the lock in the child, and takes back the run whose purging thread does not exist here.
 pub(crate) fn after_fork_in_child() {
     ARENA.release();

@@ -160,6 +160,11 @@ fn magazine_bytes(class: usize) -> usize {
     CAPACITY[class] as usize * block_size(class)
 }
 
+/// Whether somebody has the lock of a depot.
+pub(crate) fn is_busy() -> bool {
+    DEPOT.iter().any(|depot| depot.lock.try_lock().is_none())
+}
+
 pub(crate) fn before_fork() {
     DEPOT.iter().for_each(|d| d.lock.acquire());
 }

@@ -4,11 +4,12 @@ use super::dying::Dying;
 use super::gate::Gate;
 use super::magazine::{Magazine, Magazines, Slot};
 use super::{Pair, SlowPath, Tracker, Words, census, depot};
-use crate::arena::private;
+use crate::arena::{private, slices};
 use crate::config::hardened::DELAY;
 use crate::config::{self, Config};
 use crate::os::{self, loader, lock::Lock, process};
 use crate::pages::classes::{CLASSES, block_size};
+use crate::pages::loose;
 use crate::pages::page::Kind;
 use crate::pages::shard::{self, Sent};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -590,12 +591,15 @@ pub(crate) fn adopt<S: SlowPath>() {
 }
 
 /// Whether this thread was interrupted, by a signal, in the middle of a slow path: whoever allocates then may wait for itself.
+/// Large blocks and collections have no gate: of them, it is known where the process has one thread, whose all locks are.
 pub(crate) fn is_interrupted() -> bool {
-    super::words(|words| {
+    let inside = super::words(|words| {
         let heap = words.heap.load(Ordering::Relaxed); // Relaxed: this thread's own
         // SAFETY: heaps live for ever.
         !heap.is_null() && heap != Heap::ENDED && unsafe { (*heap).gate.is_inside() }
-    })
+    });
+    let locked = || shard::is_busy() || depot::is_busy() || loose::is_busy() || slices::is_busy() || private::is_busy();
+    inside || process::is_alone() && (REGISTRY.try_lock().is_none() || locked())
 }
 
 /// Threads that have a heap.

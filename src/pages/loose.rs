@@ -31,6 +31,11 @@ unsafe impl Send for Words {}
 
 static WORDS: Lock<Words> = Lock::new(Words { first: null_mut(), free: null_mut() });
 
+/// Whether somebody has the lock of these words.
+pub(crate) fn is_busy() -> bool {
+    WORDS.try_lock().is_none()
+}
+
 /// A word that is no block's, for one of so many bytes. Null if memory is out.
 pub(crate) fn take(bytes: usize) -> *mut Word {
     let mut words = WORDS.lock();

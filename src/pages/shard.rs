@@ -351,6 +351,11 @@ pub(crate) fn balance(grown: usize) {
     }
 }
 
+/// Whether somebody has the lock of a shard.
+pub(crate) fn is_busy() -> bool {
+    SHARD[..used()].iter().any(|shard| shard.try_lock().is_none())
+}
+
 /// Pages and blocks that are out of each class, over all shards: exact under the locks, one shard after the other.
 pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
     for shard in &SHARD[..used()] {

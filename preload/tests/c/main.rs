@@ -72,6 +72,12 @@ fn a_fork_in_a_signals_handler() {
 }
 
 #[test]
+fn an_exit_in_a_signals_handler() {
+    let Some(program) = compile("exit_in_handler", "exit_in_handler.c", &[]) else { return };
+    Program::new(&program).tenure("leaks=all").passes();
+}
+
+#[test]
 fn threads_in_200_mib_of_addresses() {
     let Some(program) = compile("limit", "limit.c", &[]) else { return };
     MODES.iter().for_each(|mode| Program::new(&program).address_space(200 << 20).tenure(mode).passes());
