@@ -109,7 +109,7 @@ impl Tenure {
     /// the process does what it would have done on the signal. Blocks of up to one OS page are guarded, and only
     /// in modes that take samples. What samples weigh does not change.
     ///
-    /// A guarded block costs two system calls and an OS page, and no time that could be measured: a sample is taken once in
+    /// A guarded block costs two system calls and an OS page, and less than a microsecond a sample, which is taken once in
     /// half a MiB. The 64 slots that are the default of [`guarded_slots`](Self::guarded_slots) count 576 KiB of a
     /// [limit](Self::limits), of which at most 260 KiB are resident. The handler of `SIGSEGV` is installed with the first of
     /// them, and calls the one that was there; one that the program installs later replaces it, and then nothing is said.
