@@ -6,7 +6,8 @@
 //! before there was a `malloc`, which is left alone.
 
 use super::{Hooks, Tenure, hardened};
-use crate::arena::marks::{self, Segment};
+use crate::arena::marks;
+use crate::arena::ours::{Segment, segment};
 use crate::arena::{self, SLICE, slices};
 use crate::config::hardened::ON;
 use crate::heap::{halves, large, steal, thread};
@@ -182,7 +183,7 @@ unsafe extern "C" fn free_unmarked(on: &Tenure, block: *mut u8) {
 
 /// The bytes of the huge block that begins at an address; `None` if there is none.
 fn holds_huge(p: *mut u8) -> Option<usize> {
-    let begins = marks::segment(p) == Segment::Huge && p.addr().is_multiple_of(arena::SEGMENT);
+    let begins = segment(p) == Segment::Huge && p.addr().is_multiple_of(arena::SEGMENT);
     // SAFETY: the segment has metadata.
     let page = unsafe { &*begins.then(|| page_of(p))? };
     (page.kind() == Kind::Large).then(|| page.slices() * SLICE)
@@ -313,7 +314,7 @@ pub fn trim() -> bool {
 #[cold]
 #[inline(never)]
 fn die_of(what: &str, p: *mut u8) -> ! {
-    if marks::segment(p) != Segment::Marked || p.addr() % arena::SEGMENT >= arena::USABLE * SLICE {
+    if segment(p) != Segment::Marked || p.addr() % arena::SEGMENT >= arena::USABLE * SLICE {
         let inside =
             if slices::contains(p) { "is no block's beginning" } else { "lies outside of this allocator's memory" };
         die!("{what} of {p:p}, which {inside}");

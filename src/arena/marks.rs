@@ -16,6 +16,7 @@
 //!
 //! The price is a sixteenth of what pages of blocks hold, beside them: 4 KiB for each slice that blocks have been in.
 
+use super::ours::{self, Segment};
 use super::{SEGMENT, SLICE};
 use crate::os;
 use crate::sync::{AtomicU8, Ordering};
@@ -27,25 +28,6 @@ pub(crate) const SLICES: usize = SEGMENT / GRAIN / SLICE;
 /// Where they begin.
 const AT: usize = super::USABLE * SLICE;
 const _: () = assert!(AT + SLICES * SLICE == SEGMENT - SLICE);
-
-/// Bits of the addresses that a process may have.
-const ADDRESS_BITS: u32 = if cfg!(target_arch = "x86_64") { 47 } else { 48 };
-const SEGMENTS: usize = 1 << (ADDRESS_BITS - SEGMENT.trailing_zeros());
-
-/// What a segment of the address space is. A few MiB of zeroes, of which an OS page or two are ever touched.
-static SEGMENT_TABLE: [AtomicU8; SEGMENTS] = [const { AtomicU8::new(Segment::Foreign as u8) }; SEGMENTS];
-
-/// What a segment of the address space is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Segment {
-    /// Not ours, or a part of a huge block but the first.
-    Foreign = 0,
-    /// It has marks.
-    Marked,
-    /// A huge block begins with it. It has metadata and no marks.
-    Huge,
-}
 
 /// Commits the marks of a segment, which are zero then.
 ///
@@ -71,27 +53,12 @@ pub(super) unsafe fn purge(from: *mut u8, len: usize) {
     }
 }
 
-/// A segment is this from now on.
-pub(super) fn note(base: *mut u8, segment: Segment) {
-    // Release because whoever finds it marked reads marks. It finds so at an address that it was given, which came later.
-    SEGMENT_TABLE[base.addr() / SEGMENT].store(segment as u8, Ordering::Release);
-}
-
-/// What the segment of an address is.
-pub(crate) fn segment(p: *mut u8) -> Segment {
-    match SEGMENT_TABLE.get(p.addr() / SEGMENT).map(|s| s.load(Ordering::Acquire)) {
-        Some(1) => Segment::Marked,
-        Some(2) => Segment::Huge,
-        _ => Segment::Foreign,
-    }
-}
-
 /// Whether an address, any at all, is a multiple of [`GRAIN`] in a segment that has marks.
 #[inline(always)]
 pub(crate) fn has(p: *mut u8) -> bool {
     // Bits that should be 0 come to stand at the top, where one comparison sees them, together with those of no address.
     let turned = p.addr().rotate_right(GRAIN.trailing_zeros());
-    let segment = SEGMENT_TABLE.get(turned / (SEGMENT / GRAIN));
+    let segment = ours::TABLE.get(turned / (SEGMENT / GRAIN));
     // Relaxed: whoever holds a block got it after its segment was noted; who holds none is told so in any case.
     segment.is_some_and(|segment| segment.load(Ordering::Relaxed) == Segment::Marked as u8)
 }

@@ -1,47 +1,53 @@
-//! Which segments are ours, for whoever must know before it reads their metadata: a load, without a lock.
-//!
-//! With the C interface, its marks know.
+//! Which segments of the address space are ours, for whoever is given an address, any at all, and must know before it reads
+//! metadata: a load, without a lock.
 
-#[cfg(feature = "c-interface")]
-pub(super) fn mark(_: *mut u8, _: bool) {}
+use super::SEGMENT;
+use crate::config::hardened::CHECK_ADDRESS;
+use crate::sync::{AtomicU8, Ordering};
 
-/// Whether the class byte and the header of an address, any address, may be read. Null is nobody's.
-#[cfg(feature = "c-interface")]
-#[inline(always)]
-pub(crate) fn has(p: *mut u8) -> bool {
-    use super::marks::{Segment, segment};
-    segment(p) != Segment::Foreign
+/// Bits of the addresses that a process may have.
+const ADDRESS_BITS: u32 = if cfg!(target_arch = "x86_64") { 47 } else { 48 };
+const SEGMENTS: usize = 1 << (ADDRESS_BITS - SEGMENT.trailing_zeros());
+
+/// What a segment of the address space is. A few MiB of zeroes, of which an OS page or two are ever touched.
+pub(super) static TABLE: [AtomicU8; SEGMENTS] = [const { AtomicU8::new(Segment::Foreign as u8) }; SEGMENTS];
+
+/// Whether anybody asks.
+const ON: bool = cfg!(feature = "c-interface") || CHECK_ADDRESS;
+
+/// What a segment of the address space is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Segment {
+    /// Not ours, or a part of a huge block but the first.
+    Foreign = 0,
+    /// It has metadata and, with the C interface, marks.
+    Marked,
+    /// A huge block begins with it. It has metadata and no marks.
+    Huge,
 }
 
-#[cfg(not(feature = "c-interface"))]
-pub(crate) use table::has;
-#[cfg(not(feature = "c-interface"))]
-pub(super) use table::mark;
-
-#[cfg(not(feature = "c-interface"))]
-mod table {
-    use crate::arena::SEGMENT;
-    use crate::config::hardened::CHECK_ADDRESS;
-    use crate::sync::{AtomicU8, Ordering};
-
-    /// Bits of an address that a program can have.
-    const ADDRESS: u32 = if cfg!(target_arch = "x86_64") { 47 } else { 48 };
-    const SEGMENTS: usize = 1 << (ADDRESS - SEGMENT.trailing_zeros());
-
-    /// A byte for each segment that there can be. Of these 4 MiB the system keeps the few OS pages that are touched.
-    static OURS: [AtomicU8; SEGMENTS] = [const { AtomicU8::new(0) }; SEGMENTS];
-
-    /// The segment at this base has metadata that may be read; or has no more. Under the arena's lock.
-    pub(in crate::arena) fn mark(base: *mut u8, is: bool) {
-        if CHECK_ADDRESS {
-            // Relaxed: whoever holds a block of the segment got it from somebody who has seen the mark.
-            OURS[base.addr() / SEGMENT].store(u8::from(is), Ordering::Relaxed);
-        }
+/// A segment is this from now on. Under the arena's lock.
+pub(super) fn note(base: *mut u8, segment: Segment) {
+    if ON {
+        // Release because whoever finds it marked reads marks. It finds so at an address that it was given, which came later.
+        TABLE[base.addr() / SEGMENT].store(segment as u8, Ordering::Release);
     }
+}
 
-    /// Whether the class byte and the header of an address, any address, may be read. Null is nobody's.
-    #[inline(always)]
-    pub(crate) fn has(p: *mut u8) -> bool {
-        OURS.get(p.addr() / SEGMENT).is_some_and(|is| is.load(Ordering::Relaxed) != 0) // Relaxed: see `mark`
+/// What the segment of an address is.
+#[inline(always)]
+pub(crate) fn segment(p: *mut u8) -> Segment {
+    // Acquire: see `note`. On x86-64 it is an ordinary load.
+    match TABLE.get(p.addr() / SEGMENT).map(|s| s.load(Ordering::Acquire)) {
+        Some(1) => Segment::Marked,
+        Some(2) => Segment::Huge,
+        _ => Segment::Foreign,
     }
+}
+
+/// Whether the class byte and the header of an address, any address, may be read. Null is nobody's.
+#[inline(always)]
+pub(crate) fn has(p: *mut u8) -> bool {
+    segment(p) != Segment::Foreign
 }

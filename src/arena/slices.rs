@@ -5,8 +5,9 @@
 use super::bits::Bits;
 #[cfg(feature = "c-interface")]
 use super::marks;
+use super::ours::{self, Segment};
 use super::space::Space;
-use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info, ours};
+use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info};
 use crate::config::{self, HugePages};
 use crate::os::{self, lock::Lock};
 use crate::sync::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -686,10 +687,8 @@ impl Arena {
         }
         // SAFETY: the class bytes are part of the metadata, and no slice of the segment is anybody's yet.
         unsafe { super::class_byte(base).write_bytes(COLD, USABLE) };
-        ours::mark(base, true);
         self.last = info;
-        #[cfg(feature = "c-interface")]
-        marks::note(base, marks::Segment::Marked);
+        ours::note(base, Segment::Marked);
         Some(info)
     }
 
@@ -735,9 +734,7 @@ impl Arena {
         };
         // SAFETY: committed above.
         unsafe { self.huge_pages(base, slices * SLICE) };
-        ours::mark(base, true);
-        #[cfg(feature = "c-interface")]
-        marks::note(base, marks::Segment::Huge);
+        ours::note(base, Segment::Huge);
         self.counts.used += slices;
         Some(Run { at: base, zero: true, grown: self.grown() })
     }
@@ -796,9 +793,7 @@ impl Arena {
     fn give_space(&mut self, h: Huge) {
         // SAFETY: the metadata slice is committed, and the block has died.
         unsafe { *super::class_byte(h.base) = 0 };
-        ours::mark(h.base, false);
-        #[cfg(feature = "c-interface")]
-        marks::note(h.base, marks::Segment::Foreign);
+        ours::note(h.base, Segment::Foreign);
         self.space.give(h.base, h.units);
     }
 }
