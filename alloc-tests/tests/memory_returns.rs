@@ -165,3 +165,40 @@ fn while_those_who_freed_sleep() {
         });
     });
 }
+
+/// Without a helper, memory that is used again at once stays: purged each time, it would be faulted in each time.
+#[test]
+fn a_large_block_again_and_again_without_a_helper() {
+    Scenario::new("a_large_block_again_and_again_without_a_helper")
+        .env("TENURE", "helper=off,idle=24h,young=1024GiB")
+        .run(|| {
+            let before = tenure::stats().purged;
+            for _ in 0..200 {
+                drop(vec![1_u8; 24 * MIB]);
+            }
+            let purged = tenure::stats().purged - before;
+            assert!(purged < 240 * MIB, "{} MiB were purged for 200 blocks of 24 MiB", mib(purged));
+        });
+}
+
+/// Without a helper, who frees purges: at once what is far too much, and the rest when it has waited.
+#[test]
+fn by_those_who_free_without_a_helper() {
+    Scenario::new("by_those_who_free_without_a_helper").env("TENURE", "helper=off,idle=24h,young=1024GiB").run(|| {
+        let start = anonymous();
+        let blocks = fill(200 * MIB, 4 << 20, 7);
+        let full = anonymous();
+        drop(blocks);
+        let at_once = anonymous();
+        assert!(at_once < start + 40 * MIB, "{} MiB of {} stay", mib(at_once), mib(full));
+        assert!(at_once > start + 8 * MIB, "{} MiB of {}: nothing is left that could wait", mib(at_once), mib(full));
+        let busy = thread::spawn(|| {
+            for _ in 0..PATIENCE.as_millis() / 10 {
+                drop(vec![1_u8; 3 * MIB]);
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        returns_to(start + 3 * MIB, full);
+        drop(busy);
+    });
+}

@@ -16,6 +16,7 @@ use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE_BY_16, TABLED, bloc
 use crate::pages::guarded;
 use crate::pages::page::{Kind, page_of};
 use crate::pages::shard;
+use crate::sync::AtomicU64;
 use crate::sync::Ordering::Relaxed;
 use std::alloc::Layout;
 use std::ptr::null_mut;
@@ -299,9 +300,26 @@ unsafe fn realloc_cold(on: &Tenure, block: *mut u8, have: usize, size: usize) ->
     new
 }
 
+/// So many times as long as a [`trim`] took, nobody trims again.
+const TRIMMED_FOR: u64 = 15;
+
 /// Takes home what this thread's magazines, idle threads' and depots hold, and purges what is free. Returns whether there was
-/// anything. Takes as long as a collection of everything.
+/// anything. Takes as long as a collection of everything, so it does nothing for 15 times as long afterwards: a program that
+/// trims without end would do nothing else, and fault in what it uses again and again.
 pub fn trim() -> bool {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let began = os::uptime_nanos();
+    // Relaxed, here and below: two that trim at the same time do no harm.
+    if began < NEXT.load(Relaxed) {
+        return false;
+    }
+    let found = trim_now();
+    let now = os::uptime_nanos();
+    NEXT.store(now + TRIMMED_FOR * (now - began), Relaxed);
+    found
+}
+
+fn trim_now() -> bool {
     thread::flush_this::<Hooks>();
     _ = steal::take_idle(true);
     _ = shard::retire_spare(true);

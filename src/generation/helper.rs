@@ -6,20 +6,20 @@
 
 use super::collector;
 use crate::arena::SLICE;
-use crate::arena::slices::{self, Interval};
+use crate::arena::slices::{self, Interval, Unpurged};
 use crate::config;
 use crate::heap::steal;
 use crate::os::{self, lock::Futex, process};
 use crate::pages::shard;
-use crate::sync::Ordering;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::track::unwind;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
 /// With so many bytes due, a helper is worth its start.
 const START: usize = 2 << 20;
-/// Without a helper, so much may stay due, or an eighth of what is in use.
-const TOLERATED: usize = 4 << 20;
+/// Without a helper, so much may stay due, or as much as is in use.
+const TOLERATED: usize = 32 << 20;
 /// Below this it does not go on for them alone.
 const REST: usize = 512 << 10;
 /// Memory that stays free from one look to the next is purged: on average after one and a half intervals.
@@ -41,15 +41,33 @@ pub(crate) fn due(bytes: usize) {
     if config::current::helper_thread() && start() {
         return;
     }
-    purge_at_once(bytes);
+    purge_in_passing(bytes);
 }
 
-/// Without a helper: keeps what is due below 4 MiB or an eighth of what is in use.
+/// When the last look without a helper was, in milliseconds of uptime.
+static LOOKED: AtomicU64 = AtomicU64::new(0);
+/// What that look found to have waited is not purged yet, not all of it.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Without a helper: who frees looks, and purges a piece of what was free at the last look; and at once what is too much.
 #[cold]
-fn purge_at_once(mut due: usize) {
+fn purge_in_passing(mut due: usize) {
     let used = slices::counts().0.used * SLICE;
-    while due > TOLERATED.max(used / 8) && slices::purge_one(None).is_ok() {
+    while due > TOLERATED.max(used) && slices::purge_one(None).is_ok() {
         due = slices::due();
+    }
+    // Relaxed, all of it: hints; what is purged is decided under the arena's lock.
+    if LEFT.load(Ordering::Relaxed) {
+        if slices::purge_one(Some(Interval::Helper)) == Err(Unpurged::Nothing) {
+            LEFT.store(false, Ordering::Relaxed);
+        }
+        return;
+    }
+    let now = os::uptime_ms();
+    if now.wrapping_sub(LOOKED.load(Ordering::Relaxed)) >= INTERVAL_MS {
+        LOOKED.store(now, Ordering::Relaxed);
+        slices::begin_interval(Interval::Helper);
+        LEFT.store(true, Ordering::Relaxed);
     }
 }
 

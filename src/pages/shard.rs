@@ -461,8 +461,10 @@ pub(crate) fn sent_home() -> u64 {
     SHARD[..used()].iter().map(|shard| shard.lock().home).sum()
 }
 
+/// The shards that are used: no more can come to be, because threads are let in under a lock that is held by then. What nobody uses stays
+/// untouched, which would be a page to copy for each lock in parent and child.
 pub(crate) fn before_fork() {
-    SHARD.iter().for_each(Lock::acquire);
+    SHARD[..used()].iter().for_each(Lock::acquire);
     guarded::before_fork();
     loose::before_fork();
 }
@@ -470,7 +472,7 @@ pub(crate) fn before_fork() {
 pub(crate) fn after_fork() {
     loose::after_fork();
     guarded::after_fork();
-    SHARD.iter().for_each(Lock::release);
+    SHARD[..used()].iter().for_each(Lock::release);
 }
 
 /// All shards are kept by this thread alone: the others do not exist in a forked child.
