@@ -55,8 +55,9 @@ impl Total {
 }
 
 impl Counted {
-    /// Whether tenure and the counter agree within a thousandth; about few blocks, within two for each process: those that a
-    /// library allocates before the counter is there. Never about no process.
+    /// Whether tenure and the counter agree within a thousandth; about few blocks, within two for each process: one of a byte, which is
+    /// tenure's own first operation (`allocator::listen`), and those that a library allocates before the counter is there. Never about
+    /// no process.
     pub fn agree(&self) -> bool {
         let few = |a: u64, b: u64, each: u64| a.abs_diff(b) <= each * self.processes as u64;
         let Total { blocks, bytes } = self.as_tenure;
