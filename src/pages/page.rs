@@ -1,6 +1,6 @@
 //! The header of a page, and the bitmap of its free blocks.
 
-use super::classes::{COLD, block_index, block_size, capacity, page_slices};
+use super::classes::{BLOCK_SIZE, COLD, block_index, block_size, capacity, page_slices};
 use super::{canary, guard, guarded};
 use crate::arena::{self, SLICE, held, private, slices};
 use crate::os::{self, die};
@@ -174,13 +174,7 @@ impl Page {
     /// The number of the block at an address; aborts if no block begins there.
     #[inline]
     pub(crate) fn index_of(&self, p: *mut u8) -> usize {
-        self.index_from(self.base(), p)
-    }
-
-    /// The same for whoever has the page's base at hand.
-    #[inline]
-    fn index_from(&self, base: *mut u8, p: *mut u8) -> usize {
-        let offset = p.addr() - base.addr();
+        let offset = p.addr() - self.base().addr();
         let i = block_index(self.class(), offset);
         if i >= self.capacity() || i * block_size(self.class()) != offset {
             self.die_at(p, "is not the beginning of a block");
@@ -249,6 +243,7 @@ impl Page {
         let size = block_size(self.class());
         let base = self.base();
         let words = self.bit_words();
+        let has_holes = self.holes != [0; 2];
         let mut got = 0;
         // The first word with a block that the limit does not let out of its hole.
         let mut stays = usize::MAX;
@@ -260,7 +255,7 @@ impl Page {
             while m != 0 && got < n {
                 let i = w * 64 + m.trailing_zeros() as usize;
                 let rest = m & (m - 1);
-                if self.holes != [0; 2] && !fill_holes(&mut self.holes, i * size, size, stays < words) {
+                if has_holes && !fill_holes(&mut self.holes, i * size, size, stays < words) {
                     stay |= m ^ rest;
                     stays = stays.min(w);
                 } else {
@@ -279,17 +274,34 @@ impl Page {
         got
     }
 
-    /// A block comes home; [`Self::put_done`] follows. Aborts if it is home already.
+    /// A block comes home, and the `others` that lie in this page; [`Self::put_done`] follows. Returns how many. Aborts if one is home already.
     #[inline]
-    pub(crate) fn put(&mut self, base: *mut u8, p: *mut u8) {
-        let i = self.index_from(base, p);
-        // SAFETY: the index is below the capacity, and the shard's lock is held.
-        let word = unsafe { &mut *self.bits.add(i / 64) };
-        if *word >> (i % 64) & 1 == 1 {
-            self.die_at(p, "was freed twice");
+    pub(crate) fn put_all(&mut self, first: *mut u8, mut others: impl FnMut() -> Option<*mut u8>) -> usize {
+        // What is the same for all of them, at hand: the compiler may not know that bits are no headers.
+        let (base, class, capacity, bits) = (self.base(), self.class(), self.capacity(), self.bits);
+        let (size, mut scan) = (BLOCK_SIZE[class] as usize, self.scan as usize);
+        let (mut p, mut n) = (first, 0);
+        loop {
+            let offset = p.addr() - base.addr();
+            let i = block_index(class, offset);
+            if i >= capacity || i * size != offset {
+                self.die_at(p, "is not the beginning of a block");
+            }
+            // SAFETY: the index is below the capacity, and the shard's lock is held.
+            let word = unsafe { &mut *bits.add(i / 64) };
+            if *word >> (i % 64) & 1 == 1 {
+                self.die_at(p, "was freed twice");
+            }
+            *word |= 1 << (i % 64);
+            scan = scan.min(i / 64);
+            n += 1;
+            match others() {
+                Some(next) => p = next,
+                None => break,
+            }
         }
-        *word |= 1 << (i % 64);
-        self.scan = self.scan.min((i / 64) as u16);
+        self.scan = scan as u16;
+        n
     }
 
     /// So many blocks came home. Returns whether the page became sparse, or much sparser: at most half of its blocks are out,

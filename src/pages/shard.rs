@@ -213,12 +213,7 @@ pub(crate) fn send_home(kind: Kind, blocks: impl Iterator<Item = *mut u8>) -> Se
         let Some((_, guard)) = &mut held else { continue };
         // Neighbours die together: what follows mostly belongs to the same page.
         let (base, bytes) = (p.base(), p.slices() * SLICE);
-        let mut n = 1;
-        p.put(base, block);
-        while let Some(next) = blocks.next_if(|next| next.addr().wrapping_sub(base.addr()) < bytes) {
-            p.put(base, next);
-            n += 1;
-        }
+        let n = p.put_all(block, || blocks.next_if(|next| next.addr().wrapping_sub(base.addr()) < bytes));
         guard.home += n as u64;
         let size = block_size(p.class());
         sent.bytes += n * size;
