@@ -301,10 +301,10 @@ unsafe fn realloc_cold(on: &Tenure, block: *mut u8, have: usize, size: usize) ->
 }
 
 /// So many times as long as a [`trim`] took, nobody trims again.
-const TRIMMED_FOR: u64 = 15;
+const TRIMMED_FOR: u64 = 31;
 
 /// Takes home what this thread's magazines, idle threads' and depots hold, and purges what is free. Returns whether there was
-/// anything. Takes as long as a collection of everything, so it does nothing for 15 times as long afterwards: a program that
+/// anything. Takes as long as a collection of everything, so it does nothing for 31 times as long afterwards: a program that
 /// trims without end would do nothing else, and fault in what it uses again and again.
 pub fn trim() -> bool {
     static NEXT: AtomicU64 = AtomicU64::new(0);
