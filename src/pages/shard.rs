@@ -82,7 +82,21 @@ pub(crate) struct Taken {
 
 /// Takes up to `n` free blocks from pages of a shard, in address order within a page, and gives each to `f`.
 /// Fewer only when memory is out, or the limit reached.
-pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl FnMut(*mut u8)) -> Taken {
+pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, f: impl FnMut(*mut u8)) -> Taken {
+    take_from(shard, kind, class, n, false, f)
+}
+
+/// Takes a block of a tracked page for a sample. Samples are few: those of all threads come from one shard, so that not each has a
+/// tracked page of each class, and a page that is made for them holds no physical memory but that of its blocks.
+pub(crate) fn take_sample(class: usize, f: impl FnMut(*mut u8)) -> Taken {
+    take_from(SAMPLES, Kind::Tracked, class, 1, true, f)
+}
+
+/// The shard that samples come from.
+const SAMPLES: usize = 0;
+
+/// [`take`]. `sparse`: a new page begins as one hole, because few of its blocks will be out at a time.
+fn take_from(shard: usize, kind: Kind, class: usize, n: usize, sparse: bool, mut f: impl FnMut(*mut u8)) -> Taken {
     let mut taken = Taken::default();
     let mut guard = SHARD[shard].lock();
     let mut looked = false;
@@ -109,7 +123,13 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
             let pages = &mut guard.pages[index(kind)][class];
             pages.pages += 1;
             // SAFETY: the page is new and ours.
-            unsafe { pages.append(page) };
+            unsafe {
+                pages.append(page);
+                if sparse {
+                    // What its slices held before would stay, as long as the page does, which a sample each minute keeps.
+                    (*page).dig_holes();
+                }
+            }
         }
         let pages = &mut guard.pages[index(kind)][class];
         // SAFETY: a listed page of the shard, whose lock is held.
