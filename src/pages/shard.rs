@@ -376,10 +376,18 @@ pub(crate) fn adopt_abandoned() -> Option<(usize, Sent)> {
 /// Pages that one call of [`adopt_abandoned`] moves, each some 100 ns.
 const MOVED_AT_ONCE: usize = 256;
 
-/// The process grows by so much: it gives back as much of what lies idle in sparse pages.
+/// The process grows beyond its peak by so much: it gives back as much, in steps of up to 4 MiB, of what is free and was of no use
+/// for that, because its pieces are too short, and then of what lies idle in sparse pages. That cannot become much: a peak grows once.
 pub(crate) fn balance(grown: usize) {
-    if grown > 0 && slices::sparse() > 0 {
-        dig_holes(grown, None);
+    let mut left = grown;
+    while left > 0
+        && slices::due() > 0
+        && let Ok(bytes) = slices::purge_one(None)
+    {
+        left = left.saturating_sub(bytes);
+    }
+    if left > 0 && slices::sparse() > 0 {
+        dig_holes(left, None);
     }
 }
 
