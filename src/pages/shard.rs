@@ -86,14 +86,11 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, f: impl FnM
     take_from(shard, kind, class, n, false, f)
 }
 
-/// Takes a block of a tracked page for a sample. Samples are few: those of all threads come from one shard, so that not each has a
-/// tracked page of each class, and a page that is made for them holds no physical memory but that of its blocks.
-pub(crate) fn take_sample(class: usize, f: impl FnMut(*mut u8)) -> Taken {
-    take_from(SAMPLES, Kind::Tracked, class, 1, true, f)
+/// Takes a block of a tracked page for a sample. Samples are few: a page that is made for them holds no physical memory but that of
+/// its blocks.
+pub(crate) fn take_sample(shard: usize, class: usize, f: impl FnMut(*mut u8)) -> Taken {
+    take_from(shard, Kind::Tracked, class, 1, true, f)
 }
-
-/// The shard that samples come from.
-const SAMPLES: usize = 0;
 
 /// [`take`]. `sparse`: a new page begins as one hole, because few of its blocks will be out at a time.
 fn take_from(shard: usize, kind: Kind, class: usize, n: usize, sparse: bool, mut f: impl FnMut(*mut u8)) -> Taken {
