@@ -93,7 +93,7 @@ fn depots_of_a_small_heap_hold_little() {
                 // The thread still lives: its end would send home what it has.
                 freed.send(()).expect("the other thread waits");
             });
-            for _ in 0..4 {
+            for _ in 0..3 {
                 send.send((0..800).map(|i| vec![i as u8; SIZE]).collect()).expect("the thread frees them");
             }
             drop(send);
