@@ -1,9 +1,7 @@
-//! What a small heap holds beside its live blocks: pages that other threads' shards have free, what samples stand on, what lies in
-//! depots.
+//! What a small heap holds beside its live blocks: pages that other threads' shards have free, and what samples stand on.
 
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::sync::mpsc::channel;
 use std::thread;
 use tenure::generation::{self, Generation::Young};
 use tenure_alloc_tests::Tenure;
@@ -76,35 +74,5 @@ fn pages_of_samples_are_holes() {
         let dug = after.holes - before.holes;
         println!("{dug} bytes in holes");
         assert!(dug >= SIZES.len() * SLICE / 4, "{dug} bytes of {} pages", SIZES.len());
-    });
-}
-
-/// What lies in depots is a part of what the heap holds, not a MiB of three.
-#[test]
-fn depots_of_a_small_heap_hold_little() {
-    Scenario::new("depots_of_a_small_heap_hold_little").env("TENURE", "off,helper=off").run(|| {
-        generation::disable();
-        const SIZE: usize = 1000;
-        let (send, receive) = channel::<Vec<Vec<u8>>>();
-        let (freed, wait) = channel();
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                receive.into_iter().for_each(drop);
-                // The thread still lives: its end would send home what it has.
-                freed.send(()).expect("the other thread waits");
-            });
-            for _ in 0..3 {
-                send.send((0..800).map(|i| vec![i as u8; SIZE]).collect()).expect("the thread frees them");
-            }
-            drop(send);
-            wait.recv().expect("the thread has freed them");
-            let stats = tenure::stats();
-            let (depots, held) = (stats.in_depots, stats.peak_committed + stats.own);
-            println!("{depots} bytes in depots of {held}");
-            assert!(held < 7 << 20, "more, and the test sees no difference: {stats}");
-            assert!(depots > 0, "nothing went through a depot: {stats}");
-            // A magazine for each thread more than the part.
-            assert!(depots <= held / 32 + 3 * (8 << 10), "{depots} bytes of {held}");
-        });
     });
 }

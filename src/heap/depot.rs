@@ -1,7 +1,6 @@
 //! Depots: full and empty magazines of a class that any thread may take.
 
 use super::magazine::{CAPACITY, Magazine, Magazines};
-use crate::arena::held;
 use crate::os::lock::Lock;
 use crate::pages::classes::{CLASSES, block_size};
 use crate::sync::{AtomicUsize, Ordering};
@@ -9,9 +8,6 @@ use crate::sync::{AtomicUsize, Ordering};
 /// Block bytes in full magazines of one depot, and of all; beyond them, blocks are sent home.
 const DEPOT_BYTES: usize = 256 << 10;
 const ALL_BYTES: usize = 1 << 20;
-/// Of all that the allocator holds, they have the part at most that this is the inverse of: each block in a depot keeps a page
-/// from becoming empty, and of a small heap, a MiB in depots kept most pages.
-const PART: usize = 32;
 
 /// Block bytes in the full magazines of all depots.
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -19,7 +15,7 @@ static HELD: AtomicUsize = AtomicUsize::new(0);
 /// The depot of a class.
 ///
 /// Invariants: `full.len() * capacity * block size <= DEPOT_BYTES` but for one magazine, and the same over all depots
-/// for `ALL_BYTES` and the part of what is held, as that was when the last one came, but for one magazine of each thread; magazines in `full` hold
+/// for `ALL_BYTES` but for one magazine of each thread; magazines in `full` hold
 /// blocks from `top` down to a null, those in `empty` none.
 pub(crate) struct Depot {
     full: Magazines,
@@ -101,8 +97,7 @@ impl DepotCell {
     pub(crate) unsafe fn leave_full_or(&self, class: usize, full: Magazine, spare: Magazine) -> bool {
         let bytes = magazine_bytes(class);
         self.with(|depot| {
-            let most = ALL_BYTES.min(held::bytes() / PART);
-            let room = depot.full.len() * bytes < DEPOT_BYTES && HELD.load(Ordering::Relaxed) < most;
+            let room = depot.full.len() * bytes < DEPOT_BYTES && HELD.load(Ordering::Relaxed) < ALL_BYTES;
             // SAFETY: by the caller's promise.
             unsafe { if room { depot.full.push(full) } else { depot.empty.push(spare) } }
             room
