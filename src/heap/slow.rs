@@ -90,7 +90,7 @@ fn sample<S: SlowPath>(heap: &Heap, class: usize, size: usize, rate: u16) -> *mu
     let mut block = guarded::take(class, size);
     let in_slot = !block.is_null();
     if !in_slot {
-        let taken = shard::take(heap.shard(), Kind::Tracked, class, 1, |b| block = b);
+        let taken = shard::take_sample(heap.shard(), class, |b| block = b);
         shard::balance(taken.grown);
     }
     if block.is_null() {
@@ -325,7 +325,7 @@ impl Heap {
                     return Got::Sample(rate);
                 }
                 let mut block = null_mut();
-                let taken = shard::take(self.shard(), Kind::Tracked, class, 1, |b| block = b);
+                let taken = shard::take_sample(self.shard(), class, |b| block = b);
                 self.grown.set(self.grown.get() + taken.grown);
                 k.tracked.store(k.tracked.load(Relaxed) + taken.blocks as u64, Relaxed);
                 if !block.is_null() {

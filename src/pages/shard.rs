@@ -2,8 +2,8 @@
 //!
 //! There are twice as many as processors: threads that run at the same time rarely share one, so that their blocks
 //! rarely share a cache line, and many threads do not each keep a page of each class half empty. A thread that ends
-//! leaves its shard as it is; the next new thread takes the shard over, and a thread that needs a page adopts one from
-//! a shard that nobody draws from before it makes a new one.
+//! leaves its shard as it is; the next new thread takes the shard over. A thread that needs a page adopts one before it
+//! makes a new one: from a shard that nobody draws from, or one of which much is free from a shard near by.
 
 use super::classes::{CLASSES, COLD, block_size, capacity};
 use super::page::{self, Kind, Page, Word, page_of};
@@ -82,7 +82,18 @@ pub(crate) struct Taken {
 
 /// Takes up to `n` free blocks from pages of a shard, in address order within a page, and gives each to `f`.
 /// Fewer only when memory is out, or the limit reached.
-pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl FnMut(*mut u8)) -> Taken {
+pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, f: impl FnMut(*mut u8)) -> Taken {
+    take_from(shard, kind, class, n, false, f)
+}
+
+/// Takes a block of a tracked page for a sample. Samples are few: a page that is made for them holds no physical memory but that of
+/// its blocks.
+pub(crate) fn take_sample(shard: usize, class: usize, f: impl FnMut(*mut u8)) -> Taken {
+    take_from(shard, Kind::Tracked, class, 1, true, f)
+}
+
+/// [`take`]. `sparse`: a new page begins as one hole, because few of its blocks will be out at a time.
+fn take_from(shard: usize, kind: Kind, class: usize, n: usize, sparse: bool, mut f: impl FnMut(*mut u8)) -> Taken {
     let mut taken = Taken::default();
     let mut guard = SHARD[shard].lock();
     let mut looked = false;
@@ -109,7 +120,13 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
             let pages = &mut guard.pages[index(kind)][class];
             pages.pages += 1;
             // SAFETY: the page is new and ours.
-            unsafe { pages.append(page) };
+            unsafe {
+                pages.append(page);
+                if sparse {
+                    // What its slices held before would stay, as long as the page does, which a sample each minute keeps.
+                    (*page).dig_holes();
+                }
+            }
         }
         let pages = &mut guard.pages[index(kind)][class];
         // SAFETY: a listed page of the shard, whose lock is held.
@@ -134,20 +151,28 @@ pub(crate) fn take(shard: usize, kind: Kind, class: usize, n: usize, mut f: impl
     taken
 }
 
-/// Moves a page with free blocks from a shard that no thread draws from.
+/// The shards that are asked for a page though threads draw from them: on large machines there are many.
+const NEAR: usize = 4;
+/// They give one of which the part is free that this is the inverse of: less, and it would soon be taken back.
+const GIVEN: usize = 4;
+
+/// Moves a page with free blocks from a shard that no thread draws from, or else one of which much is free from a shard that others
+/// draw from. Without the latter each shard that threads free into keeps pages of each class which it does not need at the moment, and
+/// a small heap is mostly those.
 fn adopt(to: usize, kind: Kind, class: usize) {
-    for from in (0..used()).filter(|&i| i != to) {
-        if THREADS[from].load(Ordering::Relaxed) != 0 {
-            continue; // Relaxed: as in `join`
-        }
-        if move_page(from, to, kind, class).is_some() {
-            return;
-        }
+    let shards = used();
+    let mut abandoned = (0..shards).filter(|&i| i != to && THREADS[i].load(Ordering::Relaxed) == 0); // Relaxed: as in `join`
+    if abandoned.any(|from| move_page(from, to, kind, class, 1).is_some()) {
+        return;
     }
+    let much = (capacity(class) / GIVEN).max(1);
+    let mut near = (1..shards).take(NEAR).map(|i| (to + i) % shards);
+    _ = near.any(|from| move_page(from, to, kind, class, much).is_some());
 }
 
-/// Moves one page with free blocks from a shard to another. Returns the bytes of these blocks; `None` if there is none.
-fn move_page(from: usize, to: usize, kind: Kind, class: usize) -> Option<usize> {
+/// Moves one page with at least so many free blocks from a shard to another: the one that has waited longest. Returns the bytes of
+/// its free blocks; `None` if it has fewer, or there is none.
+fn move_page(from: usize, to: usize, kind: Kind, class: usize, least: usize) -> Option<usize> {
     // The one place where two shards' locks are held at once: in the order of their numbers.
     let (mut low, mut high) = (SHARD[from.min(to)].lock(), SHARD[from.max(to)].lock());
     let (here, there) = if from < to { (&mut low, &mut high) } else { (&mut high, &mut low) };
@@ -157,7 +182,11 @@ fn move_page(from: usize, to: usize, kind: Kind, class: usize) -> Option<usize> 
     }
     // SAFETY: a listed page of the shard that we take it from; both locks are held.
     unsafe {
-        let free = ((*page).capacity() - (*page).out()) * block_size(class);
+        let free = (*page).capacity() - (*page).out();
+        if free < least {
+            return None;
+        }
+        let free = free * block_size(class);
         here.free -= free;
         there.free += free;
         let (here, there) = (&mut here.pages[index(kind)][class], &mut there.pages[index(kind)][class]);
@@ -324,7 +353,7 @@ pub(crate) fn adopt_abandoned() -> Option<(usize, Sent)> {
                 // Beside the other's own, an empty page would be a second one that waits for a sample.
                 if let Some(more) = if kind == Kind::Tracked { retire_first(from, class) } else { None } {
                     sent += more;
-                } else if let Some(more) = move_page(from, to, kind, class) {
+                } else if let Some(more) = move_page(from, to, kind, class, 1) {
                     free += more;
                 } else {
                     break;
@@ -339,10 +368,18 @@ pub(crate) fn adopt_abandoned() -> Option<(usize, Sent)> {
 /// Pages that one call of [`adopt_abandoned`] moves, each some 100 ns.
 const MOVED_AT_ONCE: usize = 256;
 
-/// The process grows by so much: it gives back as much of what lies idle in sparse pages.
+/// The process grows beyond its peak by so much: it gives back as much, in steps of up to 4 MiB, of what is free and was of no use
+/// for that, because its pieces are too short, and then of what lies idle in sparse pages. That cannot become much: a peak grows once.
 pub(crate) fn balance(grown: usize) {
-    if grown > 0 && slices::sparse() > 0 {
-        dig_holes(grown, None);
+    let mut left = grown;
+    while left > 0
+        && slices::due() > 0
+        && let Ok(bytes) = slices::purge_one(None)
+    {
+        left = left.saturating_sub(bytes);
+    }
+    if left > 0 && slices::sparse() > 0 {
+        dig_holes(left, None);
     }
 }
 
