@@ -49,7 +49,8 @@ pub fn malloc(on: &Tenure, size: usize) -> *mut u8 {
 }
 
 /// The mark of a block for a size: `MARKS[(size + 15) / 16]`.
-const MARKS: [u8; TABLE_BY_16.len()] = {
+// A static has a name, by which the linker puts it beside other tables that each process reads.
+static MARKS: [u8; TABLE_BY_16.len()] = {
     let mut marks = TABLE_BY_16;
     let mut i = 0;
     while i < marks.len() {

@@ -14,7 +14,7 @@
 //!   | slice 0 | slice 1 | ... | slice 478 | marks                | metadata of the next segment
 //! ```
 //!
-//! The price is a sixteenth of what pages of blocks hold, beside them: 4 KiB for each slice that blocks have been in.
+//! The price is a sixteenth of what pages of blocks hold, beside them; less for larger blocks ([`ROTATED`]).
 
 use super::ours::{self, Segment};
 use super::{SEGMENT, SLICE};
@@ -25,6 +25,12 @@ use crate::sync::{AtomicU8, Ordering};
 pub(crate) const GRAIN: usize = 16;
 /// Slices of a segment that hold its marks: enough for every address of it, so that no look leaves them.
 pub(crate) const SLICES: usize = SEGMENT / GRAIN / SLICE;
+/// Marks do not stand in the order of their addresses: those of addresses that only differ in the lowest [`ROTATED`] bits of their number
+/// stand in as many quarters of an area. So blocks whose sizes are multiples of 64, most of the larger ones, have their marks in one
+/// quarter, where those of four slices share an OS page; in order, each slice has 4 KiB of marks for perhaps three blocks.
+const ROTATED: u32 = 2;
+/// Marks that stand among each other, those of a MiB.
+const AREA: usize = 1 << 16;
 /// Where they begin.
 const AT: usize = super::USABLE * SLICE;
 const _: () = assert!(AT + SLICES * SLICE == SEGMENT - SLICE);
@@ -38,18 +44,17 @@ pub(super) unsafe fn commit(base: *mut u8) -> bool {
     unsafe { os::commit(base.wrapping_add(AT), SLICES * SLICE) }
 }
 
-/// Gives back the memory of marks that are all 0.
+/// Gives back the memory of marks that are all 0, of each whole MiB of the range.
 ///
 /// # Safety
 /// The range lies in a segment that has marks, and no block in it is anybody's.
 pub(super) unsafe fn purge(from: *mut u8, len: usize) {
-    let os_page = os::page_size();
-    // SAFETY: by the caller's promise.
-    let marks = unsafe { at(from) } as *const AtomicU8;
-    let (first, end) = (marks.addr().next_multiple_of(os_page), (marks.addr() + len / GRAIN) & !(os_page - 1));
+    let (first, end) = (from.addr().next_multiple_of(AREA * GRAIN), (from.addr() + len) & !(AREA * GRAIN - 1));
     if first < end {
+        // SAFETY: by the caller's promise; an area begins with the mark of its first address.
+        let marks = unsafe { at(from.with_addr(first)) } as *const AtomicU8;
         // SAFETY: committed, and read as 0 before and after.
-        unsafe { os::purge(marks.cast_mut().cast::<u8>().with_addr(first), end - first) };
+        unsafe { os::purge(marks.cast_mut().cast(), (end - first) / GRAIN) };
     }
 }
 
@@ -75,7 +80,47 @@ pub(crate) fn of(p: *mut u8) -> Option<&'static AtomicU8> {
 /// The address is a multiple of [`GRAIN`], in a segment that has marks.
 #[inline(always)]
 pub(crate) unsafe fn at(p: *mut u8) -> &'static AtomicU8 {
-    let i = p.addr() % SEGMENT / GRAIN;
     // SAFETY: by the caller's promise; the segment has a mark for each such address.
-    unsafe { &*p.map_addr(|a| (a & !(SEGMENT - 1)) + AT).wrapping_add(i).cast() }
+    unsafe { &*p.map_addr(|a| (a & !(SEGMENT - 1)) + AT).wrapping_add(index(p.addr())).cast() }
+}
+
+/// Which of its segment's marks an address has.
+#[inline(always)]
+fn index(address: usize) -> usize {
+    const { assert!(AREA == 1 << u16::BITS && ROTATED < u16::BITS) };
+    let i = (address / GRAIN) as u32;
+    #[cfg(target_arch = "x86_64")]
+    let i = {
+        let mut i = i;
+        // SAFETY: touches the register only. The compiler takes three instructions for this one.
+        unsafe {
+            std::arch::asm!("ror {i:x}, {by}", i = inout(reg) i, by = const ROTATED, options(pure, nomem, nostack));
+        }
+        i
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let i = i & !0xFFFF | u32::from((i as u16).rotate_right(ROTATED));
+    i as usize % (SEGMENT / GRAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_of_a_segment_has_its_own() {
+        let mut had = vec![false; SEGMENT / GRAIN];
+        for i in 0..SEGMENT / GRAIN {
+            let at = index(7 * SEGMENT + i * GRAIN);
+            assert_eq!(at, i & !(AREA - 1) | usize::from((i as u16).rotate_right(ROTATED)));
+            assert!(!std::mem::replace(&mut had[at], true), "two addresses have mark {at}");
+        }
+    }
+
+    #[test]
+    fn larger_blocks_of_four_slices_share_an_os_page() {
+        let at = |address: usize| index(3 * SEGMENT + address) / 4096;
+        assert!((0..4 * super::super::SLICE).step_by(64).all(|address| at(address) == at(0)));
+        assert_ne!(at(0), at(GRAIN));
+    }
 }

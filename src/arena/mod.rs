@@ -6,7 +6,7 @@
 //! ```text
 //!   base - 64 KiB          base = k * 32 MiB                                              base + 32 MiB
 //!   | metadata of k        | slice 0 | slice 1 | ...                          | slice 510 | metadata of k + 1
-//!   | bytes  headers  info |
+//!   | bytes  info  headers |
 //! ```
 //!
 //! so that a block may start at the boundary itself, whatever alignment was asked for, and the metadata of any
@@ -14,8 +14,8 @@
 //!
 //! - one **class byte** for each slice, 512 of them, at an offset that depends on `k` (the same cache set for all
 //!   segments would make a program of many segments miss on each free),
-//! - one **header** of 64 bytes for each slice, for [`crate::pages`] to use,
-//! - [`slices::Info`], what the arena itself knows of the segment.
+//! - [`slices::Info`], what the arena itself knows of the segment,
+//! - one **header** of 64 bytes for each slice, for [`crate::pages`] to use; those of the first slices share an OS page with the info.
 
 pub(crate) mod bits;
 pub(crate) mod held;
@@ -40,11 +40,11 @@ pub(crate) const USABLE: usize = SLICES - 1 - marks::SLICES;
 /// Bytes of a slice's header.
 pub(crate) const HEADER: usize = 64;
 
-/// Bytes of address space before the segment's base for the class bytes of 32 colours, the headers, and the info.
+/// Bytes of the metadata for the class bytes of 32 colours, and for the info; the headers follow.
 const BYTES: usize = 16 << 10;
-const HEADERS: usize = SLICES * HEADER;
-const INFO_AT: usize = SLICE - BYTES - HEADERS;
-const _: () = assert!(BYTES + HEADERS + size_of::<slices::Info>() <= SLICE && INFO_AT >= size_of::<slices::Info>());
+const INFO: usize = 1 << 10;
+const HEADERS_AT: usize = BYTES + INFO;
+const _: () = assert!(HEADERS_AT + SLICES * HEADER <= SLICE && size_of::<slices::Info>() <= INFO);
 const _: () = assert!(BYTES / SLICES == 32);
 
 /// The class byte of the slice that holds an address. Five instructions, none of which waits for memory:
@@ -59,14 +59,14 @@ pub(crate) fn class_byte(p: *mut u8) -> *mut u8 {
 #[inline(always)]
 pub(crate) fn header(p: *mut u8) -> *mut u8 {
     let i = (p.addr() >> 16) & (SLICES - 1);
-    p.map_addr(|a| (a & !(SEGMENT - 1)) - SLICE + BYTES + i * HEADER)
+    p.map_addr(|a| (a & !(SEGMENT - 1)) - SLICE + HEADERS_AT + i * HEADER)
 }
 
 /// The first address of the slice that a header stands for: the inverse of [`header`].
 #[inline(always)]
 pub(crate) fn slice_of_header(h: *mut u8) -> *mut u8 {
     let base = (h.addr() | (SLICE - 1)) + 1;
-    let i = (h.addr() - (base - SLICE + BYTES)) / HEADER;
+    let i = (h.addr() - (base - SLICE + HEADERS_AT)) / HEADER;
     h.map_addr(|_| base + i * SLICE)
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn slices_before(p: *mut u8) -> impl Iterator<Item = *mut u8> {
 
 /// The info of the segment that holds an address.
 fn info(p: *mut u8) -> *mut slices::Info {
-    p.map_addr(|a| (a & !(SEGMENT - 1)) - INFO_AT).cast()
+    p.map_addr(|a| (a & !(SEGMENT - 1)) - SLICE + BYTES).cast()
 }
 
 #[cfg(test)]
@@ -95,9 +95,9 @@ mod tests {
                     let p = std::ptr::without_provenance_mut::<u8>(base + i * SLICE + offset);
                     let byte = class_byte(p).addr();
                     assert_eq!(byte, base - SLICE + (k % 32) * SLICES + i);
-                    assert_eq!(header(p).addr(), base - SLICE + BYTES + i * HEADER);
+                    assert_eq!(header(p).addr(), base - SLICE + HEADERS_AT + i * HEADER);
                     assert_eq!(slice_of_header(header(p)).addr(), base + i * SLICE);
-                    assert!(info(p).addr() >= base - SLICE + BYTES + HEADERS && info(p).addr() < base);
+                    assert_eq!(info(p).addr(), base - SLICE + BYTES);
                     assert!(info(p).is_aligned());
                 }
             }

@@ -125,7 +125,8 @@ impl Private {
                         let rest = self.end.addr() - self.at.addr();
                         self.keep(rest);
                     }
-                    self.at = p;
+                    // The beginning is skipped and not kept: to link it would touch it, and it costs address space only.
+                    self.at = p.map_addr(|a| a.next_multiple_of(need));
                     self.end = p.wrapping_add(len);
                     self.bytes += len;
                     return;

@@ -7,7 +7,7 @@ use super::bits::Bits;
 use super::marks;
 use super::ours::{self, Segment};
 use super::space::Space;
-use super::{INFO_AT, SEGMENT, SLICE, SLICES, USABLE, held, info};
+use super::{SEGMENT, SLICE, SLICES, USABLE, held, info};
 use crate::config::{self, HugePages};
 use crate::os::{self, lock::Lock};
 use crate::sync::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -80,7 +80,9 @@ struct Huge {
     slices: usize,
     /// Those that are committed, purged or not.
     committed: usize,
-    waited: [bool; INTERVALS],
+    /// A bit for each interval that has begun since, and not a `bool`, by whose third value `None` would be another number than 0: so
+    /// that the table of those who wait is zeroes, and stands in no file.
+    waited: u8,
 }
 
 /// All arenas of the process.
@@ -235,7 +237,7 @@ pub(crate) fn begin_interval(interval: Interval) {
             }
         };
     }
-    arena.waiting.iter_mut().flatten().for_each(|h| h.waited[which] = true);
+    arena.waiting.iter_mut().flatten().for_each(|h| h.waited |= 1 << which);
 }
 
 /// Slices that are purged at a time: a step of some 250 µs.
@@ -257,7 +259,7 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Result<usize, Unpurged> {
     if arena.purging.is_some() || arena.purging_huge.is_some() {
         return Err(Unpurged::Busy);
     }
-    let fits = |h: &Option<Huge>| h.is_some_and(|h| waited.is_none_or(|interval| h.waited[interval as usize]));
+    let fits = |h: &Option<Huge>| h.is_some_and(|h| waited.is_none_or(|interval| h.waited >> interval as u8 & 1 == 1));
     if let Some(h) = arena.waiting.iter_mut().find(|h| fits(h)).and_then(Option::take) {
         // A huge block has its segments for itself and they are in no list, so that nobody can meet them meanwhile.
         arena.purging_huge = Some(h);
@@ -277,7 +279,7 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Result<usize, Unpurged> {
             (true, 0) => arena.give_space(h),
             // What is left serves the next block still, if it is no longer than that.
             (true, slices) => arena.wait(Huge { slices, ..h }),
-            (false, _) => arena.wait(Huge { waited: [false; INTERVALS], ..h }),
+            (false, _) => arena.wait(Huge { waited: 0, ..h }),
         }
         arena.settle();
         return if done { Ok(n * SLICE) } else { Err(Unpurged::Nothing) };
@@ -743,7 +745,7 @@ impl Arena {
     /// As for the function of this name.
     unsafe fn give_huge(&mut self, base: *mut u8, slices: usize, zero: usize) {
         self.counts.used -= slices;
-        let h = Huge { base, units: units_of(slices), slices, committed: slices, waited: [false; INTERVALS] };
+        let h = Huge { base, units: units_of(slices), slices, committed: slices, waited: 0 };
         self.counts.due += slices;
         // What was moved away is no use to the next one, and to purge the rest costs little.
         let now = zero > 0 || self.places() == 0;
@@ -809,4 +811,4 @@ unsafe fn commit_metadata(base: *mut u8) -> bool {
     unsafe { os::commit(base.wrapping_sub(SLICE), SLICE) }
 }
 
-const _: () = assert!(INFO_AT.is_multiple_of(64) && align_of::<Info>() <= 64);
+const _: () = assert!(super::BYTES.is_multiple_of(align_of::<Info>()));

@@ -32,6 +32,7 @@ pub(crate) struct Space {
     ranges: usize,
     reservations: [Range; RESERVATIONS],
     reserved: usize,
+    /// What is asked for since the system refused more; 0 before, when it is [`FIRST_ASK`]: so all of this is zeroes at first.
     ask: usize,
 }
 
@@ -41,7 +42,7 @@ unsafe impl Send for Space {}
 impl Space {
     pub(crate) const fn new() -> Self {
         let none = Range { base: null_mut(), units: 0 };
-        Space { free: [none; RANGES], ranges: 0, reservations: [none; RESERVATIONS], reserved: 0, ask: FIRST_ASK }
+        Space { free: [none; RANGES], ranges: 0, reservations: [none; RESERVATIONS], reserved: 0, ask: 0 }
     }
 
     /// Reserved bytes.
@@ -121,7 +122,7 @@ impl Space {
             return None;
         }
         let need = units.checked_mul(SEGMENT)?.checked_add(align - SEGMENT)?;
-        let mut want = need.max(self.ask);
+        let mut want = need.max(if self.ask == 0 { FIRST_ASK } else { self.ask });
         loop {
             if let Some(base) = reserve_below(want).or_else(|| reserve_aligned(want)) {
                 let r = Range { base, units: want / SEGMENT };

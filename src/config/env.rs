@@ -250,6 +250,10 @@ fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
+/// The variable.
+// A static has a name, by which the linker puts it beside what else each process reads.
+static NAME: [u8; 7] = *b"TENURE\0";
+
 /// What the variable makes of the builder's choice. `read` reads it; `warn` gets a line for each complaint.
 pub(crate) fn effective(
     builder: &Config,
@@ -257,7 +261,8 @@ pub(crate) fn effective(
     warn: impl Fn(fmt::Arguments<'_>),
 ) -> Parsed {
     let as_is = Parsed { config: *builder, help: false };
-    match if builder.environment { read(c"TENURE") } else { None } {
+    let read = || read(CStr::from_bytes_with_nul(&NAME).ok()?);
+    match if builder.environment { read() } else { None } {
         None => as_is,
         Some(Err(_)) => {
             warn(format_args!("TENURE is not text in UTF-8: all of it is ignored"));

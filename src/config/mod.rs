@@ -172,7 +172,8 @@ pub(crate) mod current {
         unsafe {
             let (path, own) = (config.dumps.path, &mut *PATH.0.get());
             let path = match own.get_mut(..path.len()) {
-                None => path, // no pattern is that long
+                _ if std::ptr::eq(path, Dumps::new().path) => path, // nobody chose one
+                None => path,                                       // no pattern is that long
                 Some(own) => {
                     own.copy_from_slice(path.as_bytes());
                     std::str::from_utf8_unchecked(own)

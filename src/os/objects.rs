@@ -87,9 +87,11 @@ mod glibc {
     /// Not by a reference, not even a weak one: the linker would note that the program needs glibc 2.35, and it would
     /// not start with an older one.
     pub(super) fn begin() {
+        // A static has a name, by which the linker puts it beside what else each process reads.
+        static NAME: [u8; 16] = *b"_dl_find_object\0";
         // SAFETY: the name ends with a null; whoever asks `dlerror` next must not hear of us.
         unsafe {
-            let f = libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr());
+            let f = libc::dlsym(libc::RTLD_DEFAULT, NAME.as_ptr().cast());
             if f.is_null() {
                 libc::dlerror();
             }

@@ -96,9 +96,11 @@ static ALONE: AtomicPtr<libc::c_char> = AtomicPtr::new(null_mut());
 /// Finds out whether the C library can say so: glibc can, from 2.32 on. May call the program's `malloc`.
 #[cfg(target_env = "gnu")]
 pub(super) fn learn_whether_alone() {
+    // A static has a name, by which the linker puts it beside what else each process reads.
+    static NAME: [u8; 23] = *b"__libc_single_threaded\0";
     // SAFETY: the name ends with a null; whoever asks `dlerror` next must not hear of us.
     unsafe {
-        let at = libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr());
+        let at = libc::dlsym(libc::RTLD_DEFAULT, NAME.as_ptr().cast());
         if at.is_null() {
             libc::dlerror();
         }

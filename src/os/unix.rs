@@ -18,9 +18,9 @@ static PAGE: OnceNonZeroUsize = OnceNonZeroUsize::new();
 /// The size of an OS page in bytes. At most 64 KiB.
 pub(crate) fn page_size() -> usize {
     PAGE.get_or_init(|| {
-        // SAFETY: sysconf has no preconditions.
-        let n = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        NonZeroUsize::new(n as usize).filter(|n| n.get() <= 64 << 10).unwrap_or(NonZeroUsize::new(64 << 10).unwrap())
+        // Not by `sysconf`: each process would touch 128 KiB of the C library for that, which it needs for nothing else.
+        let n = NonZeroUsize::new(auxval(libc::AT_PAGESZ)).filter(|n| n.get() <= 64 << 10);
+        n.unwrap_or(NonZeroUsize::new(64 << 10).unwrap())
     })
     .get()
 }

@@ -53,7 +53,10 @@ static USED: AtomicU32 = AtomicU32::new(1);
 /// The shard for a new thread: the first that nobody draws from, or the one with the fewest threads.
 pub(crate) fn join() -> usize {
     // Relaxed: two threads that choose the same one at the same time share it, which is allowed.
-    let shard = (0..SHARDS.min(2 * os::processors())).min_by_key(|&i| THREADS[i].load(Ordering::Relaxed)).unwrap_or(0);
+    let threads = |i: usize| THREADS[i].load(Ordering::Relaxed);
+    // How many processors there are is no question for the only thread that most processes have.
+    let among = if threads(0) == 0 { 1 } else { SHARDS.min(2 * os::processors()) };
+    let shard = (0..among).min_by_key(|&i| threads(i)).unwrap_or(0);
     THREADS[shard].fetch_add(1, Ordering::Relaxed);
     USED.fetch_max(shard as u32 + 1, Ordering::Relaxed);
     shard

@@ -125,7 +125,10 @@ pub(crate) fn forget() {
     GENERATION.fetch_add(1, Ordering::AcqRel); // Release: for whoever loads it with Acquire
     fence(Ordering::SeqCst); // the other half is in `rule_cold`
     for entry in &TABLE {
-        entry.store(0, Ordering::Relaxed);
+        // To write zeroes where nothing ever stood would make the whole table resident.
+        if entry.load(Ordering::Relaxed) != 0 {
+            entry.store(0, Ordering::Relaxed);
+        }
     }
 }
 
