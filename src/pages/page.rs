@@ -249,6 +249,7 @@ impl Page {
         let size = block_size(self.class());
         let base = self.base();
         let words = self.bit_words();
+        let os_page = os::page_size().trailing_zeros();
         let mut got = 0;
         // The first word with a block that the limit does not let out of its hole.
         let mut stays = usize::MAX;
@@ -260,7 +261,10 @@ impl Page {
             while m != 0 && got < n {
                 let i = w * 64 + m.trailing_zeros() as usize;
                 let rest = m & (m - 1);
-                if self.holes != [0; 2] && !fill_holes(&mut self.holes, i * size, size, stays < words) {
+                if self.holes != [0; 2]
+                    && touches_hole(self.holes, i * size, size, os_page)
+                    && !fill_holes(&mut self.holes, i * size, size, stays < words)
+                {
                     stay |= m ^ rest;
                     stays = stays.min(w);
                 } else {
@@ -376,6 +380,15 @@ impl Page {
         assert!(self.listed || self.out() == self.capacity(), "free blocks in a page that no list has");
         assert_eq!(self.capacity(), capacity(self.class()));
     }
+}
+
+/// Whether a block at this offset touches a hole; OS pages are 2 to the power of `os_page` bytes. Most blocks of a page with holes
+/// do not, and all that are taken from it are looked at.
+#[inline]
+fn touches_hole(holes: [u64; 2], offset: usize, size: usize, os_page: u32) -> bool {
+    let (first, last) = (offset >> os_page, (offset + size - 1) >> os_page);
+    let holes = u128::from(holes[0]) | u128::from(holes[1]) << 64;
+    (holes >> first) << (127 - (last - first)) != 0
 }
 
 /// A block at this offset leaves: the OS pages that it touches are holes no more. `false` if the limit refuses, or has refused
