@@ -576,3 +576,23 @@ pub(crate) unsafe fn erase_large(at: *mut u8) {
     // SAFETY: a large block has one header and one class byte, those of its first slice.
     unsafe { erase(at, 1) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_touches_a_hole_where_any_of_its_bytes_lies_in_one() {
+        for class in 0..COLD {
+            let size = block_size(class);
+            for hole in 0..page_slices(class) * SLICE >> 12 {
+                let holes = [(1u128 << hole) as u64, ((1u128 << hole) >> 64) as u64];
+                for i in 0..capacity(class) {
+                    let bytes = i * size..(i + 1) * size;
+                    let touches = bytes.start < (hole + 1) << 12 && bytes.end > hole << 12;
+                    assert_eq!(touches_hole(holes, bytes.start, size, 12), touches, "block {i} of {size}, hole {hole}");
+                }
+            }
+        }
+    }
+}
