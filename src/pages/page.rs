@@ -243,7 +243,7 @@ impl Page {
         let size = block_size(self.class());
         let base = self.base();
         let words = self.bit_words();
-        let has_holes = self.holes != [0; 2];
+        let (has_holes, os_page) = (self.holes != [0; 2], os::page_size().trailing_zeros());
         let mut got = 0;
         // The first word with a block that the limit does not let out of its hole.
         let mut stays = usize::MAX;
@@ -255,7 +255,10 @@ impl Page {
             while m != 0 && got < n {
                 let i = w * 64 + m.trailing_zeros() as usize;
                 let rest = m & (m - 1);
-                if has_holes && !fill_holes(&mut self.holes, i * size, size, stays < words) {
+                if has_holes
+                    && touches_hole(self.holes, i * size, size, os_page)
+                    && !fill_holes(&mut self.holes, i * size, size, stays < words)
+                {
                     stay |= m ^ rest;
                     stays = stays.min(w);
                 } else {
@@ -388,6 +391,15 @@ impl Page {
         assert!(self.listed || self.out() == self.capacity(), "free blocks in a page that no list has");
         assert_eq!(self.capacity(), capacity(self.class()));
     }
+}
+
+/// Whether a block at this offset touches a hole; OS pages are 2 to the power of `os_page` bytes. Most blocks of a page with holes
+/// do not, and all that are taken from it are looked at.
+#[inline]
+fn touches_hole(holes: [u64; 2], offset: usize, size: usize, os_page: u32) -> bool {
+    let (first, last) = (offset >> os_page, (offset + size - 1) >> os_page);
+    let holes = u128::from(holes[0]) | u128::from(holes[1]) << 64;
+    (holes >> first) << (127 - (last - first)) != 0
 }
 
 /// A block at this offset leaves: the OS pages that it touches are holes no more. `false` if the limit refuses, or has refused
@@ -574,4 +586,24 @@ pub(super) unsafe fn write_guarded(at: *mut u8, slices: usize) {
 pub(crate) unsafe fn erase_large(at: *mut u8) {
     // SAFETY: a large block has one header and one class byte, those of its first slice.
     unsafe { erase(at, 1) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_touches_a_hole_where_any_of_its_bytes_lies_in_one() {
+        for class in 0..COLD {
+            let size = block_size(class);
+            for hole in 0..page_slices(class) * SLICE >> 12 {
+                let holes = [(1u128 << hole) as u64, ((1u128 << hole) >> 64) as u64];
+                for i in 0..capacity(class) {
+                    let bytes = i * size..(i + 1) * size;
+                    let touches = bytes.start < (hole + 1) << 12 && bytes.end > hole << 12;
+                    assert_eq!(touches_hole(holes, bytes.start, size, 12), touches, "block {i} of {size}, hole {hole}");
+                }
+            }
+        }
+    }
 }
