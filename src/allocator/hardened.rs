@@ -73,11 +73,10 @@ fn find_cold(block: *mut u8) -> Found {
 /// A block for a layout. Null if memory is out.
 #[inline(always)]
 pub(crate) fn alloc(config: &Config, size: usize, align: usize) -> *mut u8 {
-    let padded = size.wrapping_add(canary::BYTES);
-    if align <= 8 && padded <= TABLED && size <= TABLED {
+    if align <= 8 && size <= TABLED - canary::BYTES {
         // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
         unsafe {
-            let class = *TABLE.get_unchecked((padded + 7) >> 3) as usize;
+            let class = *TABLE.get_unchecked((size + canary::BYTES + 7) >> 3) as usize;
             let block = heap::alloc::<Hooks>(config, class, size);
             return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
         }
@@ -235,11 +234,10 @@ pub(crate) unsafe fn usable(block: *mut u8) -> usize {
 #[cfg(feature = "c-interface")]
 #[inline(always)]
 pub(crate) fn alloc_by_16(config: &Config, size: usize, align: usize) -> *mut u8 {
-    let padded = size.wrapping_add(canary::BYTES);
-    if align <= 16 && padded <= TABLED && size <= TABLED {
+    if align <= 16 && size <= TABLED - canary::BYTES {
         // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
         unsafe {
-            let class = *TABLE_BY_16.get_unchecked(padded.div_ceil(16)) as usize;
+            let class = *TABLE_BY_16.get_unchecked((size + canary::BYTES).div_ceil(16)) as usize;
             let block = heap::alloc::<Hooks>(config, class, size);
             return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
         }
