@@ -49,5 +49,6 @@ pub(crate) fn segment(p: *mut u8) -> Segment {
 /// Whether the class byte and the header of an address, any address, may be read. Null is nobody's.
 #[inline(always)]
 pub(crate) fn has(p: *mut u8) -> bool {
-    segment(p) != Segment::Foreign
+    // Acquire: see `segment`.
+    TABLE.get(p.addr() / SEGMENT).is_some_and(|s| s.load(Ordering::Acquire) != Segment::Foreign as u8)
 }

@@ -43,24 +43,29 @@ const NOWHERE: usize = 1 << 20;
 /// About the middle of it. Where it is written as a pointer, its first two bytes are not zero.
 const MIDDLE: usize = NOWHERE / 2 + 0x118;
 
-static SECRET: AtomicU64 = AtomicU64::new(0);
-static POISON_WORD: AtomicU64 = AtomicU64::new(0);
+/// What was drawn for this process. In one place: whoever inlines this has one address to find.
+struct Drawn {
+    secret: AtomicU64,
+    poison: AtomicU64,
+}
+
+static DRAWN: Drawn = Drawn { secret: AtomicU64::new(0), poison: AtomicU64::new(0) };
 
 /// Before the process' first block.
 pub(crate) fn begin() {
     if CANARY {
         // Addresses of blocks end with three zeroes: the first byte behind a block is never 0, which would end a string.
-        SECRET.store(os::seed() | 1, Ordering::Relaxed); // Relaxed, here and below: written before the first block
+        DRAWN.secret.store(os::seed() | 1, Ordering::Relaxed); // Relaxed, here and below: written before the first block
         let nowhere = os::reserve(0, NOWHERE);
         // Where there is no room even for that, an address that no program can have.
         let poison = if nowhere.is_null() { 0xDEAD_D1ED_DEAD_D1E8 } else { (nowhere.addr() + MIDDLE) as u64 };
-        POISON_WORD.store(poison, Ordering::Relaxed);
+        DRAWN.poison.store(poison, Ordering::Relaxed);
     }
 }
 
 /// Whether an address is what a pointer from a freed block leads to.
 pub(crate) fn is_nowhere(address: usize) -> bool {
-    let middle = POISON_WORD.load(Ordering::Relaxed) as usize;
+    let middle = DRAWN.poison.load(Ordering::Relaxed) as usize;
     CANARY && middle != 0 && address.wrapping_sub(middle - MIDDLE) < NOWHERE
 }
 
@@ -68,13 +73,13 @@ pub(crate) fn is_nowhere(address: usize) -> bool {
 #[inline(always)]
 fn word(block: *mut u8, size: usize, align: usize) -> u64 {
     let layout = (size as u64) << SIZE_AT ^ (align as u64) << ALIGN_AT;
-    SECRET.load(Ordering::Relaxed) ^ block.addr() as u64 ^ layout
+    DRAWN.secret.load(Ordering::Relaxed) ^ block.addr() as u64 ^ layout
 }
 
 /// That of a free one: the pointer that it is poisoned with.
 #[inline(always)]
 fn freed() -> u64 {
-    POISON_WORD.load(Ordering::Relaxed)
+    DRAWN.poison.load(Ordering::Relaxed)
 }
 
 #[inline(always)]
@@ -116,7 +121,7 @@ pub(crate) struct Said {
 /// What the word of a block says; `None` if it is no word of a living one's.
 #[inline(always)]
 fn said_by(word: u64, block: *mut u8, bytes: usize) -> Option<Said> {
-    let said = word ^ SECRET.load(Ordering::Relaxed) ^ block.addr() as u64;
+    let said = word ^ DRAWN.secret.load(Ordering::Relaxed) ^ block.addr() as u64;
     let requested = (said >> SIZE_AT) as usize & ((1 << SIZE_BITS) - 1);
     let right = said & ((1 << SIZE_AT) - 1) == 0 && requested <= bytes - BYTES;
     right.then_some(Said { requested, align: (said >> ALIGN_AT) as usize })
@@ -127,20 +132,42 @@ fn said_by(word: u64, block: *mut u8, bytes: usize) -> Option<Said> {
 ///
 /// # Safety
 /// For all of these: the block is one of ours, the caller's, and that long.
-#[inline(always)]
 pub(crate) unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: usize) {
-    // SAFETY: by the caller's promise; blocks are multiples of 8.
+    // SAFETY: by the caller's promise.
     unsafe {
-        let was = read_to_write(at(block, bytes));
-        if was == freed() {
-            if POISON && !is_poisoned(block, bytes) {
-                look_closely(block, bytes);
-            }
-        } else if was != 0 {
-            written_while_free(block, bytes, bytes - BYTES);
+        if !take_over(block, bytes) {
+            look_closely(block, bytes);
         }
         say(block, bytes, size, align);
     }
+}
+
+/// The first half of [`hand_out`]: whether nothing is to be seen of a write. If something is, [`hand_out_suspect`] looks closely.
+///
+/// # Safety
+/// See [`hand_out`].
+#[inline(always)]
+pub(crate) unsafe fn take_over(block: *mut u8, bytes: usize) -> bool {
+    // SAFETY: by the caller's promise; blocks are multiples of 8.
+    unsafe {
+        let was = read_to_write(at(block, bytes));
+        if was == freed() { !POISON || is_poisoned(block, bytes) } else { was == 0 }
+    }
+}
+
+/// Returns the block.
+///
+/// # Safety
+/// See [`hand_out`].
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn hand_out_suspect(block: *mut u8, bytes: usize, size: usize, align: usize) -> *mut u8 {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        look_closely(block, bytes);
+        say(block, bytes, size, align);
+    }
+    block
 }
 
 /// Whether the first words of a block are poison. The last that is looked at may be that of the canary, which is poison, too.
@@ -167,7 +194,7 @@ unsafe fn is_poisoned(block: *mut u8, bytes: usize) -> bool {
 /// # Safety
 /// See [`hand_out`]. The bytes before the block's size, down to a multiple of 8, may be anything from here on.
 #[inline(always)]
-unsafe fn say(block: *mut u8, bytes: usize, size: usize, align: usize) {
+pub(crate) unsafe fn say(block: *mut u8, bytes: usize, size: usize, align: usize) {
     // SAFETY: by the caller's promise. Where all bytes were asked for, the first write is at the word's place.
     unsafe {
         block.wrapping_add(size & !7).cast::<u64>().write(FILL);
@@ -188,6 +215,31 @@ pub(crate) unsafe fn resize(block: *mut u8, bytes: usize, size: usize, align: us
     }
 }
 
+/// Whether a block lives, has this layout, and nobody has written behind its end. [`check`] says what is wrong.
+///
+/// # Safety
+/// See [`check`].
+#[inline(always)]
+pub(crate) unsafe fn is_right(block: *mut u8, bytes: usize, layout: Layout) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        at(block, bytes).read() == word(block, layout.size(), layout.align())
+            && (layout.size() == bytes - BYTES || is_filled(block, layout.size()))
+    }
+}
+
+/// Whether what is filled of a block that was requested with this size is as it was. More was.
+///
+/// # Safety
+/// See [`check`].
+#[inline(always)]
+unsafe fn is_filled(block: *mut u8, size: usize) -> bool {
+    // SAFETY: by the caller's promise.
+    let word = unsafe { block.wrapping_add(size & !7).cast::<u64>().read_volatile() };
+    // The word holds bytes of the caller's below: they may be anything.
+    (word ^ FILL) >> (size % 8 * 8) == 0
+}
+
 /// Looks whether a block lives and nobody has written behind its end; ends the process otherwise. `layout` is what the caller
 /// takes it for.
 ///
@@ -198,23 +250,14 @@ pub(crate) unsafe fn check(block: *mut u8, bytes: usize, layout: Option<Layout>)
     // SAFETY: by the caller's promise.
     unsafe {
         let found = at(block, bytes).read();
-        let said = match layout {
-            Some(layout) if found == word(block, layout.size(), layout.align()) => {
-                Said { requested: layout.size(), align: layout.align() }
-            }
-            Some(layout) => wrong_word(block, bytes, found, layout),
-            None => match said_by(found, block, bytes) {
-                Some(said) => said,
-                None => no_block(block, bytes, found),
-            },
-        };
-        let rest = bytes - BYTES - said.requested;
-        if rest > 0 {
-            // The word holds bytes of the caller's below: they may be anything.
-            let first = block.wrapping_add(said.requested & !7).cast::<u64>();
-            if (first.read() ^ FILL) >> (said.requested % 8 * 8) != 0 {
-                written_behind(block, said.requested);
-            }
+        let Some(said) = said_by(found, block, bytes) else { no_block(block, bytes, found) };
+        if let Some(layout) = layout
+            && (layout.size(), layout.align()) != (said.requested, said.align)
+        {
+            wrong_layout(block, said, layout);
+        }
+        if said.requested < bytes - BYTES && !is_filled(block, said.requested) {
+            written_behind(block, said.requested);
         }
         said
     }
@@ -264,6 +307,10 @@ pub(crate) unsafe fn forget(first: *mut u8, bytes: usize, blocks: usize) {
 #[inline(never)]
 unsafe fn look_closely(block: *mut u8, bytes: usize) {
     let poison = freed();
+    // SAFETY: by the caller's promise.
+    if unsafe { at(block, bytes).read() } != poison {
+        written_while_free(block, bytes, bytes - BYTES);
+    }
     let page = |offset: usize| (block.addr() + offset) / os::page_size();
     let mut last = (usize::MAX, 0);
     for offset in poisoned(bytes) {
@@ -317,11 +364,8 @@ pub(crate) unsafe fn wrong_with(block: *mut u8, bytes: usize) -> Option<Wrong> {
         }
         let what = "bytes behind its end were overwritten";
         let Some(said) = said_by(found, block, bytes) else { return Some(Wrong { what, seen }) };
-        let rest = bytes - BYTES - said.requested;
-        let first = block.wrapping_add(said.requested & !7).cast::<u64>().read_volatile() ^ FILL;
-        let wrong = rest > 0 && first >> (said.requested % 8 * 8) != 0;
-        see(first);
-        wrong.then_some(Wrong { what, seen })
+        see(block.wrapping_add(said.requested & !7).cast::<u64>().read_volatile());
+        (said.requested < bytes - BYTES && !is_filled(block, said.requested)).then_some(Wrong { what, seen })
     }
 }
 
@@ -340,16 +384,6 @@ fn written_behind(block: *mut u8, requested: usize) -> ! {
     };
     let first = (requested..requested + 8).find(byte).unwrap_or(requested);
     die!("{block:p} was written to behind its end: it is {requested} bytes long, and byte {first} was overwritten")
-}
-
-/// The word is not that of a living block of this layout.
-#[cold]
-#[inline(never)]
-fn wrong_word(block: *mut u8, bytes: usize, found: u64, layout: Layout) -> ! {
-    match said_by(found, block, bytes) {
-        Some(said) => wrong_layout(block, said, layout),
-        None => no_block(block, bytes, found),
-    }
 }
 
 /// The word is no living block's.
