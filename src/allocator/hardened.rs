@@ -242,8 +242,7 @@ pub(crate) unsafe fn resize(tenure: &Tenure, block: *mut u8, layout: Layout, new
             }
         };
         let old = if CANARY { canary::check(block, bytes, layout_known).requested } else { layout.size().min(bytes) };
-        let have = bytes - canary::BYTES;
-        let fits = new_size <= have && (new_size > bytes / 2 || new_size >= old);
+        let fits = stays(bytes, old, new_size);
         let tracked = *arena::class_byte(block) as usize == COLD;
         if !fits || tracked && tenure.realloc_cold(block, layout, new_size).is_none() {
             return Resized::Not;
@@ -259,7 +258,51 @@ pub(crate) unsafe fn resize(tenure: &Tenure, block: *mut u8, layout: Layout, new
 ///
 /// # Safety
 /// The block is the caller's, or the process ends.
+#[inline]
 pub(crate) unsafe fn realloc(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: by the caller's promise; what is copied is in both blocks; the segment is ours where its metadata are read.
+    unsafe {
+        if !CANARY || !ours::has(block) {
+            return realloc_other(tenure, block, layout, new_size);
+        }
+        let class = *arena::class_byte(block) as usize;
+        if class >= COLD {
+            return realloc_other(tenure, block, layout, new_size);
+        }
+        let bytes = *BLOCK_SIZES.get_unchecked(class) as usize;
+        if !canary::is_right(block, bytes, layout) {
+            return realloc_other(tenure, block, layout, new_size);
+        }
+        if stays(bytes, layout.size(), new_size) {
+            canary::resize(block, bytes, new_size, layout.align());
+            return block;
+        }
+        let new = alloc(&tenure.config, new_size, layout.align());
+        if !new.is_null() {
+            new.copy_from_nonoverlapping(block, layout.size().min(new_size));
+            canary::bury(block, bytes);
+            if !halves::push(class, block) {
+                free_slowly(&tenure.config, block);
+            }
+        }
+        new
+    }
+}
+
+/// Whether a block of so many bytes, its canary included, serves another size than it was requested with: if it is large enough, and
+/// would not be more than half unused from now on.
+#[inline(always)]
+fn stays(bytes: usize, size: usize, new_size: usize) -> bool {
+    new_size <= bytes - canary::BYTES && (new_size > bytes / 2 || new_size >= size)
+}
+
+/// What is no block of a page of blocks, or not one of this layout.
+///
+/// # Safety
+/// As for [`realloc`].
+#[cold]
+#[inline(never)]
+unsafe fn realloc_other(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     // SAFETY: by the caller's promise; what is copied is in both blocks.
     unsafe {
         match resize(tenure, block, layout, new_size, true) {
@@ -322,8 +365,8 @@ pub(super) fn begin() {
     }
 }
 
-/// Bytes of pages that are looked at when the process exits: some milliseconds.
-const LOOKED_AT: usize = 64 << 20;
+/// Bytes of pages that are looked at when the process exits: a few milliseconds.
+const LOOKED_AT: usize = 32 << 20;
 
 /// How often a block that is wrong must look the same while other threads run, and the milliseconds between.
 const LOOKS: usize = 10;
