@@ -366,7 +366,7 @@ pub(super) fn begin() {
 }
 
 /// Bytes of pages that are looked at when the process exits: a few milliseconds.
-const LOOKED_AT: usize = 32 << 20;
+const LOOKED_AT: usize = 16 << 20;
 
 /// How often a block that is wrong must look the same while other threads run, and the milliseconds between.
 const LOOKS: usize = 10;

@@ -1,7 +1,8 @@
 //! The measures of a build with the feature `hardened`: which there are, each by itself.
 //!
 //! All are constants, so that a build without the feature has none of their instructions. To measure some, build with their
-//! names in `TENURE_MEASURES`, with commas between them; the others are left out then (`ci/hardened-prices.sh`). All stand on
+//! names in `TENURE_MEASURES`, with commas between them; the others are left out then (`ci/hardened-prices.sh`). `delay` and
+//! `shuffled` are there only if they are named. All stand on
 //! the check of addresses; `poison` and `at_exit` on the canaries, too. What they cost: `docs/hardened.md`.
 
 const CHOSEN: Option<&str> = option_env!("TENURE_MEASURES");
@@ -50,8 +51,9 @@ pub(crate) const RANDOM_ORDER: bool = on("random_order") || SHUFFLED;
 /// program that walks through what it allocated in a row.
 pub(crate) const SHUFFLED: bool = asked_for("shuffled");
 
-/// A full magazine of each class waits in each thread before its blocks are handed out again.
-pub(crate) const DELAY: bool = on("delay");
+/// A full magazine of each class waits in each thread before its blocks are handed out again. Only if it is asked for: no
+/// planted fault was found by it, and a thread whose blocks fitted into the processor's own cache has twice as many.
+pub(crate) const DELAY: bool = asked_for("delay");
 
 /// An inaccessible OS page ends pages of small blocks, and what a large block does not need of its slices is
 /// inaccessible: at the beginning of the process all, then one in so many.
