@@ -14,7 +14,7 @@ use crate::pages::canary::Wrong;
 use crate::pages::classes::TABLE_BY_16;
 use crate::pages::classes::{BLOCK_SIZES, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Page, page_of};
-use crate::pages::{canary, guarded, shard};
+use crate::pages::{canary, checked, guarded, shard};
 use crate::sync::{AtomicU32, Ordering};
 use std::alloc::Layout;
 use std::cell::Cell;
@@ -95,7 +95,7 @@ unsafe fn alloc_ready(config: &Config, class: usize, size: usize, align: usize) 
         if block.is_null() {
             return alloc_slowly(config, class, size, align);
         }
-        if CANARY {
+        if CANARY && checked::has(block) {
             let bytes = *BLOCK_SIZES.get_unchecked(class) as usize;
             if !canary::take_over(block, bytes) {
                 return canary::hand_out_suspect(block, bytes, size, align);
@@ -118,7 +118,7 @@ unsafe fn alloc_slowly(config: &Config, class: usize, size: usize, align: usize)
 /// # Safety
 /// Null, or a block of so many bytes that is the caller's.
 unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: usize) -> *mut u8 {
-    if CANARY && !block.is_null() {
+    if CANARY && !block.is_null() && checked::has(block) {
         // SAFETY: by the caller's promise.
         unsafe { canary::hand_out(block, bytes, size, align) };
     }
@@ -149,7 +149,7 @@ pub(crate) unsafe fn before_free(block: *mut u8, layout: Option<Layout>) {
     // SAFETY: what is found is a block of that many bytes.
     unsafe {
         match find(block) {
-            Found::Block(bytes) if CANARY => {
+            Found::Block(bytes) if CANARY && checked::has(block) => {
                 canary::check(block, bytes, layout);
                 canary::bury(block, bytes);
             }
@@ -175,7 +175,7 @@ pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Layout) {
         if class >= COLD {
             return free_other(config, block, layout);
         }
-        if CANARY {
+        if CANARY && checked::has(block) {
             let bytes = *BLOCK_SIZES.get_unchecked(class) as usize;
             if !canary::is_right(block, bytes, layout) {
                 return free_other(config, block, layout);
@@ -241,13 +241,14 @@ pub(crate) unsafe fn resize(tenure: &Tenure, block: *mut u8, layout: Layout, new
                 return Resized::Not;
             }
         };
-        let old = if CANARY { canary::check(block, bytes, layout_known).requested } else { layout.size().min(bytes) };
+        let checked = CANARY && checked::has(block);
+        let old = if checked { canary::check(block, bytes, layout_known).requested } else { layout.size().min(bytes) };
         let fits = stays(bytes, old, new_size);
         let tracked = *arena::class_byte(block) as usize == COLD;
         if !fits || tracked && tenure.realloc_cold(block, layout, new_size).is_none() {
             return Resized::Not;
         }
-        if CANARY {
+        if checked {
             canary::resize(block, bytes, new_size, layout.align());
         }
         Resized::InPlace
@@ -270,17 +271,22 @@ pub(crate) unsafe fn realloc(tenure: &Tenure, block: *mut u8, layout: Layout, ne
             return realloc_other(tenure, block, layout, new_size);
         }
         let bytes = *BLOCK_SIZES.get_unchecked(class) as usize;
-        if !canary::is_right(block, bytes, layout) {
+        let checked = checked::has(block);
+        if checked && !canary::is_right(block, bytes, layout) {
             return realloc_other(tenure, block, layout, new_size);
         }
         if stays(bytes, layout.size(), new_size) {
-            canary::resize(block, bytes, new_size, layout.align());
+            if checked {
+                canary::resize(block, bytes, new_size, layout.align());
+            }
             return block;
         }
         let new = alloc(&tenure.config, new_size, layout.align());
         if !new.is_null() {
             new.copy_from_nonoverlapping(block, layout.size().min(new_size));
-            canary::bury(block, bytes);
+            if checked {
+                canary::bury(block, bytes);
+            }
             if !halves::push(class, block) {
                 free_slowly(&tenure.config, block);
             }
@@ -332,8 +338,8 @@ pub(crate) unsafe fn usable(block: *mut u8) -> usize {
     // SAFETY: what is found is a block of that many bytes.
     unsafe {
         match find(block) {
-            Found::Block(bytes) if CANARY => canary::check(block, bytes, None).requested,
-            Found::Block(bytes) => bytes,
+            Found::Block(bytes) if CANARY && checked::has(block) => canary::check(block, bytes, None).requested,
+            Found::Block(bytes) => bytes - canary::BYTES,
             Found::Large => large::requested(block, (*page_of(block)).slices() * crate::arena::SLICE),
             Found::Guarded => 0,
         }
@@ -383,7 +389,8 @@ struct Suspect {
 impl Suspect {
     fn first_of(page: &Page) -> Option<Suspect> {
         let size = block_size(page.class());
-        let mut blocks = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size));
+        let all = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size));
+        let mut blocks = all.filter(|block| checked::has(*block));
         // SAFETY: a block of the page, which stays one while the lock of its shard is held.
         let (block, wrong) = blocks.find_map(|block| Some((block, unsafe { canary::wrong_with(block, size) }?)))?;
         Some(Suspect { page: page.base(), class: page.class(), block, wrong })

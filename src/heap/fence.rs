@@ -6,7 +6,7 @@
 use crate::arena::SLICE;
 use crate::config::hardened::{DELAY_LARGE, GUARD_PAGES};
 use crate::os::{self, die, fault, lock::Lock};
-use crate::pages::guard::{MOST, ONE_IN};
+use crate::pages::guard::MOST;
 use crate::pages::page::page_of;
 use crate::sync::{AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -33,6 +33,7 @@ pub(super) struct Freed {
 
 /// So many are the first ones.
 const FIRST: usize = 128;
+const ONE_IN: usize = 16;
 /// Blocks that could have had a fence, and those that could have waited.
 static FENCES: AtomicUsize = AtomicUsize::new(0);
 static WAITS: AtomicUsize = AtomicUsize::new(0);

@@ -15,6 +15,7 @@
 //!
 //! No loop runs over a block: to fill all that was not requested, and to poison eight words, was most of 400 instructions a pair.
 
+use super::checked;
 use super::classes::{LARGEST, block_size};
 use super::page::page_of;
 use crate::config::hardened::{CANARY, POISON};
@@ -294,8 +295,9 @@ fn poisoned(bytes: usize) -> impl Iterator<Item = usize> {
 /// They are the caller's.
 pub(crate) unsafe fn forget(first: *mut u8, bytes: usize, blocks: usize) {
     if CANARY {
+        let all = (0..blocks).map(|i| first.wrapping_add(i * bytes)).filter(|block| checked::has(*block));
         // SAFETY: by the caller's promise.
-        (0..blocks).for_each(|i| unsafe { at(first.wrapping_add(i * bytes), bytes).write(0) });
+        all.for_each(|block| unsafe { at(block, bytes).write(0) });
     }
 }
 
