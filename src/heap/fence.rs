@@ -32,8 +32,8 @@ pub(super) struct Freed {
 }
 
 /// So many are the first ones.
-const FIRST: usize = 128;
-const ONE_IN: usize = 16;
+const FIRST: usize = 32;
+const ONE_IN: usize = 64;
 /// Blocks that could have had a fence, and those that could have waited.
 static FENCES: AtomicUsize = AtomicUsize::new(0);
 static WAITS: AtomicUsize = AtomicUsize::new(0);

@@ -9,43 +9,42 @@ use crate::config::hardened::ON;
 use crate::os;
 use crate::sync::{AtomicUsize, Ordering};
 
-/// The slices that begin with the process' first page and are all checked: 4 MiB.
-const FIRST: usize = 64;
+/// The slices from [`Chosen::first`] on that are all checked: 2 MiB.
+const FIRST: usize = 32;
+/// More than that is not drawn.
+const SALT: usize = 15;
 
 struct Chosen {
     /// One slice in a power of two is checked, less one.
     mask: AtomicUsize,
-    salt: AtomicUsize,
-    /// The number of the first page's slice; one that there is not before it exists.
+    /// The number of the first page's slice, less a few, which are drawn: else the same pages would be checked in all processes of
+    /// a program. One that there is not before that page exists.
     first: AtomicUsize,
 }
 
-static CHOSEN: Chosen =
-    Chosen { mask: AtomicUsize::new(0), salt: AtomicUsize::new(0), first: AtomicUsize::new(usize::MAX) };
+static CHOSEN: Chosen = Chosen { mask: AtomicUsize::new(0), first: AtomicUsize::new(usize::MAX) };
 
 /// Before the process' first block. One page in so many, rounded up to a power of two.
 pub(crate) fn begin(one_in: u32) {
     if ON {
-        // Relaxed, here and below: written before the first block.
-        CHOSEN.mask.store(one_in.next_power_of_two() as usize - 1, Ordering::Relaxed);
-        CHOSEN.salt.store(os::seed() as usize, Ordering::Relaxed);
+        CHOSEN.mask.store(one_in.next_power_of_two() as usize - 1, Ordering::Relaxed); // Relaxed: before the first block
     }
 }
 
 /// A page begins at this address.
 pub(super) fn note(page: *mut u8) {
+    // Relaxed, all of it: whoever is given a block of the page is given it by somebody who knows.
     if ON && CHOSEN.first.load(Ordering::Relaxed) == usize::MAX {
-        let slice = page.addr() / SLICE;
-        // Relaxed: whoever is given a block of it is given it by somebody who knows.
-        let _ = CHOSEN.first.compare_exchange(usize::MAX, slice, Ordering::Relaxed, Ordering::Relaxed);
+        let first = page.addr() / SLICE - (os::seed() as usize & CHOSEN.mask.load(Ordering::Relaxed) & SALT);
+        // If another thread was faster, its page is the first.
+        let _ = CHOSEN.first.compare_exchange(usize::MAX, first, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
 /// Whether the block at an address is checked.
 #[inline(always)]
 pub(crate) fn has(block: *mut u8) -> bool {
-    let slice = block.addr() / SLICE;
-    let first = CHOSEN.first.load(Ordering::Relaxed);
-    (slice ^ CHOSEN.salt.load(Ordering::Relaxed)) & CHOSEN.mask.load(Ordering::Relaxed) == 0
-        || slice.wrapping_sub(first) < FIRST
+    // Relaxed: as above.
+    let slice = (block.addr() / SLICE).wrapping_sub(CHOSEN.first.load(Ordering::Relaxed));
+    slice & CHOSEN.mask.load(Ordering::Relaxed) == 0 || slice < FIRST
 }
