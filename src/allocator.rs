@@ -129,7 +129,7 @@ impl Tenure {
         self
     }
 
-    /// In a build with the feature `hardened`, which pages of small blocks have their blocks checked: all of the first 1 to 2 MiB, and
+    /// In a build with the feature `hardened`, which pages of small blocks have their blocks checked: all of the first MiB, and
     /// then one in so many, rounded up to a power of two; 1 is all of them. Default: 16. At most 65,536.
     ///
     /// Of a fault with a block of another page, nothing is seen. `docs/hardened.md` says what either costs.

@@ -9,35 +9,37 @@ use crate::config::hardened::ON;
 use crate::os;
 use crate::sync::{AtomicUsize, Ordering};
 
-/// The slices from [`Chosen::first`] on that are all checked: 2 MiB.
-const FIRST: usize = 32;
-/// More than that is not drawn.
-const SALT: usize = 15;
+/// The slices that begin with the process' first page and are all checked: 1 MiB.
+const FIRST: usize = 16;
 
 struct Chosen {
-    /// One slice in a power of two is checked, less one.
+    /// One slice in a power of two is checked, less one, and which of them: drawn, or else the same pages would be checked in all
+    /// processes of a program.
     mask: AtomicUsize,
-    /// The number of the first page's slice, less a few, which are drawn: else the same pages would be checked in all processes of
-    /// a program. One that there is not before that page exists.
+    which: AtomicUsize,
+    /// The number of the first page's slice; one that there is not before it exists.
     first: AtomicUsize,
 }
 
-static CHOSEN: Chosen = Chosen { mask: AtomicUsize::new(0), first: AtomicUsize::new(usize::MAX) };
+static CHOSEN: Chosen =
+    Chosen { mask: AtomicUsize::new(0), which: AtomicUsize::new(0), first: AtomicUsize::new(usize::MAX) };
 
 /// Before the process' first block. One page in so many, rounded up to a power of two.
 pub(crate) fn begin(one_in: u32) {
     if ON {
-        CHOSEN.mask.store(one_in.next_power_of_two() as usize - 1, Ordering::Relaxed); // Relaxed: before the first block
+        let mask = one_in.next_power_of_two() as usize - 1;
+        CHOSEN.mask.store(mask, Ordering::Relaxed); // Relaxed, here and below: before the first block
+        CHOSEN.which.store(os::seed() as usize & mask, Ordering::Relaxed);
     }
 }
 
 /// A page begins at this address.
 pub(super) fn note(page: *mut u8) {
-    // Relaxed, all of it: whoever is given a block of the page is given it by somebody who knows.
     if ON && CHOSEN.first.load(Ordering::Relaxed) == usize::MAX {
-        let first = page.addr() / SLICE - (os::seed() as usize & CHOSEN.mask.load(Ordering::Relaxed) & SALT);
-        // If another thread was faster, its page is the first.
-        let _ = CHOSEN.first.compare_exchange(usize::MAX, first, Ordering::Relaxed, Ordering::Relaxed);
+        let slice = page.addr() / SLICE;
+        // Relaxed: whoever is given a block of the page is given it by somebody who knows. If another thread was faster, its
+        // page is the first.
+        let _ = CHOSEN.first.compare_exchange(usize::MAX, slice, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -46,5 +48,5 @@ pub(super) fn note(page: *mut u8) {
 pub(crate) fn has(block: *mut u8) -> bool {
     // Relaxed: as above.
     let slice = (block.addr() / SLICE).wrapping_sub(CHOSEN.first.load(Ordering::Relaxed));
-    slice & CHOSEN.mask.load(Ordering::Relaxed) == 0 || slice < FIRST
+    slice & CHOSEN.mask.load(Ordering::Relaxed) == CHOSEN.which.load(Ordering::Relaxed) || slice < FIRST
 }
