@@ -583,6 +583,8 @@ mod tests {
             ("idle=25h", Wrong::Value(IDLE)),
             ("guarded", Wrong::Value(NUMBER)),
             ("guarded=-1", Wrong::Value(NUMBER)),
+            #[cfg(feature = "hardened")]
+            ("checked_pages=0", Wrong::Value(NUMBER)),
             ("guarded_slots=0", Wrong::Value(NUMBER)),
             ("guarded_slots=3001", Wrong::Value(NUMBER)),
         ] {

@@ -17,7 +17,8 @@ fn of(at: *mut u8, class: usize) -> Option<(*mut u8, usize)> {
     let bytes = page_slices(class) * SLICE;
     let os_page = os::page_size();
     let room = bytes - capacity(class) * block_size(class);
-    (GUARD_PAGES && page_slices(class) == 1 && room >= os_page && checked::has(at)).then(|| (at.wrapping_add(bytes - os_page), os_page))
+    (GUARD_PAGES && page_slices(class) == 1 && room >= os_page && checked::has(at))
+        .then(|| (at.wrapping_add(bytes - os_page), os_page))
 }
 
 /// A page of a class begins at this address.
