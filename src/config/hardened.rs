@@ -44,10 +44,10 @@ pub(crate) const CANARY: bool = on("canary") || on("poison") || on("at_exit");
 /// [`CANARY`], which says that the block is free.
 pub(crate) const POISON: bool = on("poison");
 
-/// Blocks leave pages, and magazines, in their order, but from a random one on.
+/// Blocks leave pages in their order, but each magazine of them from a random one on.
 pub(crate) const RANDOM_ORDER: bool = on("random_order") || SHUFFLED;
 
-/// In random order instead. Only if it is asked for: no planted fault was found by it, and it costs a sixth of the time of a
+/// In random order instead, and magazines that were freed, too. Only if it is asked for: no planted fault was found by it, and it costs a sixth of the time of a
 /// program that walks through what it allocated in a row.
 pub(crate) const SHUFFLED: bool = asked_for("shuffled");
 

@@ -5,7 +5,7 @@
 //! full is kept, or given to the depot, or sent home.
 //!
 //! In a build with the feature `hardened`, what was freed waits: a push magazine is never popped from, the full ones that the
-//! thread keeps are a queue, and one always stays in it. And a pop magazine begins with a random one of its blocks.
+//! thread keeps are a queue, and one always stays in it. And a magazine that comes from pages begins with a random one of its blocks.
 
 use super::magazine::{CAPACITY, Magazine, Slot, capacity};
 use super::thread::{ClassHeap, Heap};
@@ -196,14 +196,18 @@ impl Heap {
         // SAFETY: the pop magazine, if there is one, is empty and this heap's.
         let push = if is_magazine(pop) { unsafe { Magazine::of(pop).begin_push(class) } } else { null_mut() };
         pair.push.store(push, Relaxed);
-        self.mix(pair.pop.load(Relaxed), held);
+        if SHUFFLED {
+            self.mix(pair.pop.load(Relaxed), held);
+        }
         self.count(k, class, held);
     }
 
     /// A full magazine becomes the pop magazine.
     fn install(&self, pair: Pair<'_>, k: &ClassHeap, class: usize, full: Magazine) {
         pair.pop.store(full.top(), Relaxed);
-        self.mix(full.top(), CAPACITY[class] as usize);
+        if SHUFFLED {
+            self.mix(full.top(), CAPACITY[class] as usize);
+        }
         self.count(k, class, CAPACITY[class] as usize);
     }
 
