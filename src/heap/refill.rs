@@ -4,8 +4,9 @@
 //! replaced by a full one that the thread kept, or one from the depot, or filled from pages. A push magazine that is
 //! full is kept, or given to the depot, or sent home.
 //!
-//! In a build with the feature `hardened`, what was freed waits: a push magazine is never popped from, the full ones that the
-//! thread keeps are a queue, and one always stays in it. And a magazine that comes from pages begins with a random one of its blocks.
+//! In a build with the feature `hardened`, a magazine that comes from pages begins with a random one of its blocks. If such a build
+//! asks for `delay`, what was freed waits: a push magazine is never popped from, the full ones that the thread keeps are a queue, and
+//! one always stays in it.
 
 use super::magazine::{CAPACITY, Magazine, Slot, capacity};
 use super::thread::{ClassHeap, Heap};
