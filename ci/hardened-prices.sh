@@ -2,9 +2,10 @@
 # What the feature `hardened` costs: time and peak memory of the benches' workers with it, all of it and each measure by
 # itself, to those of the ordinary build, interleaved.
 #
-#     ci/hardened-prices.sh [rounds] [measure...]      measures (several with commas): all canary poison random_order delay guard_pages
-#                                                      delay_large check_address at_exit
+#     ci/hardened-prices.sh [rounds] [measure...]      measures (several with commas): all every_page canary poison random_order
+#                                                      guard_pages delay_large check_address at_exit delay shuffled
 #
+# `all` is the feature as it is; `every_page`, and each measure, with the blocks of all pages checked.
 # Needs an idle machine. Every run's figures go to $CARGO_TARGET_DIR/hardened/times.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,7 +24,10 @@ build() { # name, features
 [ -n "${SKIP_BUILD:-}" ] || {
     build none ""
     for measure in $measures; do
-        if [ "$measure" = all ]; then build all tenure/hardened; else TENURE_MEASURES=$measure build "$measure" tenure/hardened; fi
+        case $measure in
+            all | every_page) build "$measure" tenure/hardened ;;
+            *) TENURE_MEASURES=$measure build "$measure" tenure/hardened ;;
+        esac
     done
 }
 
@@ -32,7 +36,9 @@ find "$PWD/src" -name '*.rs' >"$out/files"
 for ((round = 0; round < rounds; round++)); do
     for row in $rows; do
         for measure in $(shuf -e none $measures); do
-            figures=$("$out/worker-$measure" "$row" --files "$out/files")
+            checked=
+            case $measure in none | all) ;; *) checked=checked_pages=1 ;; esac
+            figures=$(TENURE=$checked "$out/worker-$measure" "$row" --files "$out/files")
             echo "$row $measure $figures" >>"$out/times"
         done
     done

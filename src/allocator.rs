@@ -12,6 +12,7 @@ use crate::generation::{self, clock, collector, helper, limits, pressure, relief
 use crate::heap::{self, EVERY, SlowPath, Tracker, large, thread};
 use crate::os::{self, owned, process};
 use crate::pages::canary;
+use crate::pages::checked;
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::guarded;
 use crate::pages::page::{Kind, Word, page_of};
@@ -125,6 +126,20 @@ impl Tenure {
     pub const fn guarded_slots(mut self, slots: u32) -> Self {
         assert!(1 <= slots && slots <= *bounds::SLOTS.end(), "there are 1 to 3000 guarded slots");
         self.config.guarded_slots = slots;
+        self
+    }
+
+    /// In a build with the feature `hardened`, which pages of small blocks have their blocks checked: all of the first MiB, and
+    /// then one in so many, rounded up to a power of two; 1 is all of them. Default: 16. At most 65,536.
+    ///
+    /// Of a fault with a block of another page, nothing is seen. `docs/hardened.md` says what either costs.
+    ///
+    /// # Panics
+    /// If it is out of range; in a `static`, at compile time.
+    #[cfg(feature = "hardened")]
+    pub const fn checked_pages(mut self, one_in: u32) -> Self {
+        assert!(1 <= one_in && one_in <= *bounds::CHECKED.end(), "one page in 1 to 65536 is checked");
+        self.config.checked_pages = one_in;
         self
     }
 
@@ -323,6 +338,7 @@ pub(crate) struct Hooks;
 impl SlowPath for Hooks {
     fn configured(config: &Config, help: bool) {
         canary::begin();
+        checked::begin(config.checked_pages);
         guarded::configure(config.guarded, config.guarded_slots);
         if ON || config.guarded > 0 {
             os::fault::explain_by(fault::explain);

@@ -7,14 +7,14 @@ use super::{Hooks, Tenure};
 use crate::arena::{self, ours};
 use crate::config::Config;
 use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
-use crate::heap::{self, large};
+use crate::heap::{self, halves, large};
 use crate::os::{self, die, process};
 use crate::pages::canary::Wrong;
 #[cfg(feature = "c-interface")]
 use crate::pages::classes::TABLE_BY_16;
-use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
+use crate::pages::classes::{BLOCK_SIZES, COLD, LARGEST, TABLE, TABLED, block_size, class_of};
 use crate::pages::page::{Kind, Page, page_of};
-use crate::pages::{canary, guarded, shard};
+use crate::pages::{canary, checked, guarded, shard};
 use crate::sync::{AtomicU32, Ordering};
 use std::alloc::Layout;
 use std::cell::Cell;
@@ -30,14 +30,13 @@ enum Found {
 }
 
 /// What stands at an address that somebody takes for a block.
-#[inline(always)]
 fn find(block: *mut u8) -> Found {
     if !ours::has(block) || !block.addr().is_multiple_of(8) {
         foreign(block);
     }
     // SAFETY: the segment is ours, so its metadata may be read.
     let class = unsafe { *arena::class_byte(block) } as usize;
-    if class < COLD { Found::Block(BLOCK_SIZE[class] as usize) } else { find_cold(block) }
+    if class < COLD { Found::Block(block_size(class)) } else { find_cold(block) }
 }
 
 #[cold]
@@ -71,25 +70,55 @@ fn find_cold(block: *mut u8) -> Found {
 }
 
 /// A block for a layout. Null if memory is out.
+// Whatever is not the ordinary case is a call at the end: one in the middle would have this save registers each time.
 #[inline(always)]
 pub(crate) fn alloc(config: &Config, size: usize, align: usize) -> *mut u8 {
-    let padded = size.wrapping_add(canary::BYTES);
-    if align <= 8 && padded <= TABLED && size <= TABLED {
-        // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
-        unsafe {
-            let class = *TABLE.get_unchecked((padded + 7) >> 3) as usize;
-            let block = heap::alloc::<Hooks>(config, class, size);
-            return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
-        }
+    if align > 8 {
+        return alloc_other(config, size, align);
     }
-    alloc_other(config, size, align)
+    if size > TABLED - canary::BYTES {
+        return alloc_other(config, size, align);
+    }
+    // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
+    unsafe { alloc_ready(config, *TABLE.get_unchecked((size + canary::BYTES + 7) >> 3) as usize, size, align) }
+}
+
+/// A block of a class that lies ready, or else another one.
+///
+/// # Safety
+/// The class is one, and its blocks hold the layout and a canary.
+#[inline(always)]
+unsafe fn alloc_ready(config: &Config, class: usize, size: usize, align: usize) -> *mut u8 {
+    // SAFETY: by the caller's promise; a block that lay ready is in a page of its class.
+    unsafe {
+        let block = halves::pop(class);
+        if block.is_null() {
+            return alloc_slowly(config, class, size, align);
+        }
+        if CANARY && checked::has(block) {
+            let bytes = *BLOCK_SIZES.get_unchecked(class) as usize;
+            if !canary::take_over(block, bytes) {
+                return canary::hand_out_suspect(block, bytes, size, align);
+            }
+            canary::say(block, bytes, size, align);
+        }
+        block
+    }
+}
+
+/// # Safety
+/// As for [`alloc_ready`].
+#[cold]
+#[inline(never)]
+unsafe fn alloc_slowly(config: &Config, class: usize, size: usize, align: usize) -> *mut u8 {
+    // SAFETY: by the caller's promise.
+    unsafe { hand_out(halves::alloc::<Hooks>(config, class, size), block_size(class), size, align) }
 }
 
 /// # Safety
 /// Null, or a block of so many bytes that is the caller's.
-#[inline(always)]
 unsafe fn hand_out(block: *mut u8, bytes: usize, size: usize, align: usize) -> *mut u8 {
-    if CANARY && !block.is_null() {
+    if CANARY && !block.is_null() && checked::has(block) {
         // SAFETY: by the caller's promise.
         unsafe { canary::hand_out(block, bytes, size, align) };
     }
@@ -116,12 +145,11 @@ fn alloc_other(config: &Config, size: usize, align: usize) -> *mut u8 {
 ///
 /// # Safety
 /// The block is the caller's, or the process ends.
-#[inline(always)]
 pub(crate) unsafe fn before_free(block: *mut u8, layout: Option<Layout>) {
     // SAFETY: what is found is a block of that many bytes.
     unsafe {
         match find(block) {
-            Found::Block(bytes) if CANARY => {
+            Found::Block(bytes) if CANARY && checked::has(block) => {
                 canary::check(block, bytes, layout);
                 canary::bury(block, bytes);
             }
@@ -138,11 +166,49 @@ pub(crate) unsafe fn before_free(block: *mut u8, layout: Option<Layout>) {
 /// The block is the caller's, or the process ends.
 #[inline(always)]
 pub(crate) unsafe fn free(config: &Config, block: *mut u8, layout: Layout) {
+    // SAFETY: by the caller's promise; the segment is ours where its metadata are read.
+    unsafe {
+        if !ours::has(block) {
+            return free_other(config, block, layout);
+        }
+        let class = *arena::class_byte(block) as usize;
+        if class >= COLD {
+            return free_other(config, block, layout);
+        }
+        if CANARY && checked::has(block) {
+            let bytes = *BLOCK_SIZES.get_unchecked(class) as usize;
+            if !canary::is_right(block, bytes, layout) {
+                return free_other(config, block, layout);
+            }
+            canary::bury(block, bytes);
+        }
+        if !halves::push(class, block) {
+            free_slowly(config, block);
+        }
+    }
+}
+
+/// What is no block of a page of blocks, or not one of this layout.
+///
+/// # Safety
+/// As for [`free`].
+#[cold]
+#[inline(never)]
+unsafe fn free_other(config: &Config, block: *mut u8, layout: Layout) {
     // SAFETY: by the caller's promise.
     unsafe {
         before_free(block, Some(layout));
         heap::free::<Hooks>(config, block);
     }
+}
+
+/// # Safety
+/// As for [`free`]; it was looked at.
+#[cold]
+#[inline(never)]
+unsafe fn free_slowly(config: &Config, block: *mut u8) {
+    // SAFETY: by the caller's promise.
+    unsafe { halves::free::<Hooks>(config, block) };
 }
 
 /// What became of [`resize`].
@@ -175,14 +241,14 @@ pub(crate) unsafe fn resize(tenure: &Tenure, block: *mut u8, layout: Layout, new
                 return Resized::Not;
             }
         };
-        let old = if CANARY { canary::check(block, bytes, layout_known).requested } else { layout.size().min(bytes) };
-        let have = bytes - canary::BYTES;
-        let fits = new_size <= have && (new_size > bytes / 2 || new_size >= old);
+        let checked = CANARY && checked::has(block);
+        let old = if checked { canary::check(block, bytes, layout_known).requested } else { layout.size().min(bytes) };
+        let fits = stays(bytes, old, new_size);
         let tracked = *arena::class_byte(block) as usize == COLD;
         if !fits || tracked && tenure.realloc_cold(block, layout, new_size).is_none() {
             return Resized::Not;
         }
-        if CANARY {
+        if checked {
             canary::resize(block, bytes, new_size, layout.align());
         }
         Resized::InPlace
@@ -193,7 +259,56 @@ pub(crate) unsafe fn resize(tenure: &Tenure, block: *mut u8, layout: Layout, new
 ///
 /// # Safety
 /// The block is the caller's, or the process ends.
+#[inline]
 pub(crate) unsafe fn realloc(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: by the caller's promise; what is copied is in both blocks; the segment is ours where its metadata are read.
+    unsafe {
+        if !CANARY || !ours::has(block) {
+            return realloc_other(tenure, block, layout, new_size);
+        }
+        let class = *arena::class_byte(block) as usize;
+        if class >= COLD {
+            return realloc_other(tenure, block, layout, new_size);
+        }
+        let bytes = *BLOCK_SIZES.get_unchecked(class) as usize;
+        let checked = checked::has(block);
+        if checked && !canary::is_right(block, bytes, layout) {
+            return realloc_other(tenure, block, layout, new_size);
+        }
+        if stays(bytes, layout.size(), new_size) {
+            if checked {
+                canary::resize(block, bytes, new_size, layout.align());
+            }
+            return block;
+        }
+        let new = alloc(&tenure.config, new_size, layout.align());
+        if !new.is_null() {
+            new.copy_from_nonoverlapping(block, layout.size().min(new_size));
+            if checked {
+                canary::bury(block, bytes);
+            }
+            if !halves::push(class, block) {
+                free_slowly(&tenure.config, block);
+            }
+        }
+        new
+    }
+}
+
+/// Whether a block of so many bytes, its canary included, serves another size than it was requested with: if it is large enough, and
+/// would not be more than half unused from now on.
+#[inline(always)]
+fn stays(bytes: usize, size: usize, new_size: usize) -> bool {
+    new_size <= bytes - canary::BYTES && (new_size > bytes / 2 || new_size >= size)
+}
+
+/// What is no block of a page of blocks, or not one of this layout.
+///
+/// # Safety
+/// As for [`realloc`].
+#[cold]
+#[inline(never)]
+unsafe fn realloc_other(tenure: &Tenure, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     // SAFETY: by the caller's promise; what is copied is in both blocks.
     unsafe {
         match resize(tenure, block, layout, new_size, true) {
@@ -223,8 +338,8 @@ pub(crate) unsafe fn usable(block: *mut u8) -> usize {
     // SAFETY: what is found is a block of that many bytes.
     unsafe {
         match find(block) {
-            Found::Block(bytes) if CANARY => canary::check(block, bytes, None).requested,
-            Found::Block(bytes) => bytes,
+            Found::Block(bytes) if CANARY && checked::has(block) => canary::check(block, bytes, None).requested,
+            Found::Block(bytes) => bytes - canary::BYTES,
             Found::Large => large::requested(block, (*page_of(block)).slices() * crate::arena::SLICE),
             Found::Guarded => 0,
         }
@@ -235,16 +350,14 @@ pub(crate) unsafe fn usable(block: *mut u8) -> usize {
 #[cfg(feature = "c-interface")]
 #[inline(always)]
 pub(crate) fn alloc_by_16(config: &Config, size: usize, align: usize) -> *mut u8 {
-    let padded = size.wrapping_add(canary::BYTES);
-    if align <= 16 && padded <= TABLED && size <= TABLED {
-        // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
-        unsafe {
-            let class = *TABLE_BY_16.get_unchecked(padded.div_ceil(16)) as usize;
-            let block = heap::alloc::<Hooks>(config, class, size);
-            return hand_out(block, BLOCK_SIZE[class] as usize, size, align);
-        }
+    if align > 16 || size > TABLED - canary::BYTES {
+        return alloc_other(config, size, align);
     }
-    alloc_other(config, size, align)
+    // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
+    unsafe {
+        let class = *TABLE_BY_16.get_unchecked((size + canary::BYTES).div_ceil(16)) as usize;
+        alloc_ready(config, class, size, align)
+    }
 }
 
 /// The process that loaded this, at whose exit blocks are looked at.
@@ -258,8 +371,8 @@ pub(super) fn begin() {
     }
 }
 
-/// Bytes of pages that are looked at when the process exits: some milliseconds.
-const LOOKED_AT: usize = 64 << 20;
+/// Bytes of pages that are looked at when the process exits: a few milliseconds.
+const LOOKED_AT: usize = 16 << 20;
 
 /// How often a block that is wrong must look the same while other threads run, and the milliseconds between.
 const LOOKS: usize = 10;
@@ -276,7 +389,8 @@ struct Suspect {
 impl Suspect {
     fn first_of(page: &Page) -> Option<Suspect> {
         let size = block_size(page.class());
-        let mut blocks = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size));
+        let all = (0..page.capacity()).map(|i| page.base().wrapping_add(i * size));
+        let mut blocks = all.filter(|block| checked::has(*block));
         // SAFETY: a block of the page, which stays one while the lock of its shard is held.
         let (block, wrong) = blocks.find_map(|block| Some((block, unsafe { canary::wrong_with(block, size) }?)))?;
         Some(Suspect { page: page.base(), class: page.class(), block, wrong })

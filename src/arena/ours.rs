@@ -36,6 +36,7 @@ pub(super) fn note(base: *mut u8, segment: Segment) {
 }
 
 /// What the segment of an address is.
+#[cfg(feature = "c-interface")]
 #[inline(always)]
 pub(crate) fn segment(p: *mut u8) -> Segment {
     // Acquire: see `note`. On x86-64 it is an ordinary load.
@@ -49,5 +50,6 @@ pub(crate) fn segment(p: *mut u8) -> Segment {
 /// Whether the class byte and the header of an address, any address, may be read. Null is nobody's.
 #[inline(always)]
 pub(crate) fn has(p: *mut u8) -> bool {
-    segment(p) != Segment::Foreign
+    // Acquire: see `note`. On x86-64 it is an ordinary load.
+    TABLE.get(p.addr() / SEGMENT).is_some_and(|s| s.load(Ordering::Acquire) != Segment::Foreign as u8)
 }

@@ -130,6 +130,8 @@ impl Parsed {
             ("tags", value) => config.tags = number(value, bounds::TAGS)?,
             ("guarded", value) => config.guarded = number(value, bounds::GUARDED)?,
             ("guarded_slots", value) => config.guarded_slots = number(value, bounds::SLOTS)?,
+            #[cfg(feature = "hardened")]
+            ("checked_pages", value) => config.checked_pages = number(value, bounds::CHECKED)?,
             ("helper", value) => {
                 config.helper_thread = match value {
                     Some("on") => true,
@@ -299,6 +301,12 @@ pub(crate) fn help(config: &Config, method: &str, line: impl Fn(fmt::Arguments<'
         config.guarded
     ));
     line(format_args!("  guarded_slots={:<8} such samples at a time: {}", config.guarded_slots, Range(bounds::SLOTS)));
+    #[cfg(feature = "hardened")]
+    line(format_args!(
+        "  checked_pages={:<8} one page in so many has its blocks checked: {}",
+        config.checked_pages,
+        Range(bounds::CHECKED)
+    ));
     line(format_args!("  helper={:<15} a thread that gives memory back: on | off", switch(config.helper_thread)));
     let huge = match config.huge_pages {
         HugePages::Auto => "auto",
@@ -580,6 +588,8 @@ mod tests {
             ("idle=25h", Wrong::Value(IDLE)),
             ("guarded", Wrong::Value(NUMBER)),
             ("guarded=-1", Wrong::Value(NUMBER)),
+            #[cfg(feature = "hardened")]
+            ("checked_pages=0", Wrong::Value(NUMBER)),
             ("guarded_slots=0", Wrong::Value(NUMBER)),
             ("guarded_slots=3001", Wrong::Value(NUMBER)),
         ] {

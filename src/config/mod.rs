@@ -93,6 +93,8 @@ pub(crate) struct Config {
     /// One sample in so many gets a guarded slot; 0: none does.
     pub(crate) guarded: u32,
     pub(crate) guarded_slots: u32,
+    /// One page in so many is checked, in a build with the feature `hardened`.
+    pub(crate) checked_pages: u32,
     pub(crate) leaks: Reports,
     pub(crate) dumps: Dumps,
     pub(crate) limits: Limits,
@@ -119,6 +121,9 @@ pub(crate) mod bounds {
     pub(crate) const SLOTS: RangeInclusive<u32> = 1..=3000;
     /// Of how many samples one is guarded: 0 for none.
     pub(crate) const GUARDED: RangeInclusive<u32> = 0..=u32::MAX;
+    /// Of how many pages one is checked.
+    #[cfg(feature = "hardened")]
+    pub(crate) const CHECKED: RangeInclusive<u32> = 1..=1 << 16;
 }
 
 impl Config {
@@ -131,6 +136,7 @@ impl Config {
         tags: 1024,
         guarded: 0,
         guarded_slots: 64,
+        checked_pages: 16,
         leaks: Reports::NEVER,
         dumps: Dumps::new(),
         limits: Limits::new(),

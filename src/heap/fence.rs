@@ -1,6 +1,7 @@
 //! What stands behind a large block in a build with the feature `hardened`: the rest of its last OS page is filled, and
 //! looked at when the block is freed; the OS pages after that, one at least, are inaccessible. A freed block is inaccessible
-//! as a whole while some others are freed.
+//! as a whole while some others are freed. Both are system calls, which took longer than all else: the first blocks have
+//! them, and then one in [`ONE_IN`].
 
 use crate::arena::SLICE;
 use crate::config::hardened::{DELAY_LARGE, GUARD_PAGES};
@@ -30,6 +31,19 @@ pub(super) struct Freed {
     pub(super) zero: usize,
 }
 
+/// So many are the first ones.
+const FIRST: usize = 32;
+const ONE_IN: usize = 64;
+/// Blocks that could have had a fence, and those that could have waited.
+static FENCES: AtomicUsize = AtomicUsize::new(0);
+static WAITS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the next one has what these are the first of.
+fn chosen(count: &AtomicUsize) -> bool {
+    let n = count.fetch_add(1, Ordering::Relaxed); // Relaxed: a counter
+    n < FIRST || n.is_multiple_of(ONE_IN)
+}
+
 struct Waiting {
     freed: [Option<Freed>; KEPT],
     next: usize,
@@ -40,6 +54,8 @@ unsafe impl Send for Waiting {}
 
 static WAITING: Lock<Waiting> = Lock::new(Waiting { freed: [None; KEPT], next: 0 });
 
+/// In a block's alignment: its fence stands.
+const STANDS: usize = 1 << (usize::BITS - 1);
 /// Fences that stand.
 static STANDING: AtomicUsize = AtomicUsize::new(0);
 
@@ -64,28 +80,37 @@ pub(super) unsafe fn put_up(block: *mut u8, size: usize, align: usize) {
     // SAFETY: by the caller's promise; there is an OS page at least behind what was asked for, see `least`.
     unsafe {
         let page = &mut *page_of(block);
-        page.set_requested(size, align);
         let (end, bytes) = (inaccessible(size), page.slices() * SLICE);
         let filled = end.min(bytes);
         block.wrapping_add(size).write_bytes(FILL, filled - size);
         fault::install();
         // Relaxed: a bound, which need not be exact.
-        if STANDING.fetch_add(1, Ordering::Relaxed) < MOST && filled < bytes {
-            os::protect(block.wrapping_add(filled), bytes - filled, true);
-        }
+        let stood = page.requested().1 & STANDS != 0;
+        let stands = filled < bytes
+            && (stood || chosen(&FENCES) && STANDING.load(Ordering::Relaxed) < MOST)
+            && os::protect(block.wrapping_add(filled), bytes - filled, true);
+        // Wrapping: the sum is right.
+        STANDING.fetch_add(usize::from(stands).wrapping_sub(usize::from(stood)), Ordering::Relaxed);
+        page.set_requested(size, align | if stands { STANDS } else { 0 });
     }
 }
 
-/// Takes it down; `slices` is how long the block is.
+/// Takes it down, if it stands.
 ///
 /// # Safety
 /// See [`put_up`].
-pub(super) unsafe fn take_down(block: *mut u8, slices: usize) {
+pub(super) unsafe fn take_down(block: *mut u8) {
+    if !ON {
+        return;
+    }
     // SAFETY: by the caller's promise.
     unsafe {
-        if ON {
+        let page = &mut *page_of(block);
+        let (size, align) = page.requested();
+        if align & STANDS != 0 {
             STANDING.fetch_sub(1, Ordering::Relaxed); // Relaxed: as above
-            open(block, slices);
+            open(block, page.slices());
+            page.set_requested(size, align & !STANDS);
         }
     }
 }
@@ -111,6 +136,7 @@ pub(super) unsafe fn check(block: *mut u8, layout: Option<Layout>) {
     unsafe {
         let page = &*page_of(block);
         let (size, align) = page.requested();
+        let align = align & !STANDS;
         let end = inaccessible(size).min(page.slices() * SLICE);
         let filled = std::slice::from_raw_parts(block.wrapping_add(size), end - size);
         // Words first: this is up to an OS page.
@@ -142,7 +168,7 @@ pub(super) unsafe fn keep(freed: Freed) -> Option<Freed> {
     }
     let small = (freed.slices - freed.zero) * SLICE <= KEPT_EACH;
     // SAFETY: by the caller's promise.
-    if !small || !unsafe { os::protect(freed.at, freed.slices * SLICE, true) } {
+    if !small || !chosen(&WAITS) || !unsafe { os::protect(freed.at, freed.slices * SLICE, true) } {
         return Some(freed);
     }
     let mut waiting = WAITING.lock();

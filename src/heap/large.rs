@@ -166,11 +166,11 @@ unsafe fn free_run<S: SlowPath>(config: &Config, block: *mut u8, moved: usize) {
             with_tracker::<S, _>(config, |tracker| S::died(tracker, &*word, n * SLICE, S::now()));
             loose::give(word);
         }
+        fence::take_down(block);
         page::erase_large(block);
         LIVE.fetch_sub(1, Ordering::Relaxed); // Relaxed: statistics
         LIVE_BYTES.fetch_sub(n * SLICE, Ordering::Relaxed);
         let zero = moved / SLICE;
-        fence::take_down(block, n);
         if huge {
             return S::due(slices::give_huge(block, n, zero));
         }
@@ -194,7 +194,7 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
 ) -> Option<*mut u8> {
     // SAFETY: by the caller's promise. A block that has moved has a fence by then, but what was moved into it has changed it.
     unsafe {
-        fence::take_down(block, (*page_of(block)).slices());
+        fence::take_down(block);
         let new = resize::<S>(config, block, old, size, align);
         match new {
             Some(new) if !new.is_null() => fence::put_up(new, size, align),

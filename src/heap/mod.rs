@@ -259,8 +259,8 @@ mod fast {
         })
     }
 
-    /// The two halves of [`alloc`] and [`free`], for the C interface, which has something to do in between.
-    #[cfg(feature = "c-interface")]
+    /// The two halves of [`alloc`] and [`free`], for whoever has something to do in between: the C interface, and builds with
+    /// `hardened`.
     pub(crate) mod halves {
         use super::*;
 

@@ -4,13 +4,14 @@
 //! replaced by a full one that the thread kept, or one from the depot, or filled from pages. A push magazine that is
 //! full is kept, or given to the depot, or sent home.
 //!
-//! In a build with the feature `hardened`, what was freed waits: a push magazine is never popped from, the full ones that the
-//! thread keeps are a queue, and some always stay in it. And the order of blocks in a pop magazine is random.
+//! In a build with the feature `hardened`, a magazine that comes from pages begins with a random one of its blocks. If such a build
+//! asks for `delay`, what was freed waits: a push magazine is never popped from, the full ones that the thread keeps are a queue, and
+//! one always stays in it.
 
 use super::magazine::{CAPACITY, Magazine, Slot, capacity};
 use super::thread::{ClassHeap, Heap};
 use super::{Pair, Words, depot, is_magazine};
-use crate::config::hardened::{DELAY, RANDOM_ORDER};
+use crate::config::hardened::{DELAY, RANDOM_ORDER, SHUFFLED};
 use crate::os;
 use crate::pages::classes::{CLASSES, block_size};
 use crate::pages::page::Kind;
@@ -28,7 +29,7 @@ const FEW: usize = 8;
 const ROOM: usize = 1 << 20;
 
 /// Full magazines of a class that a thread keeps and does not take from.
-const WAITING: usize = if DELAY { 2 } else { 0 };
+const WAITING: usize = if DELAY { 1 } else { 0 };
 
 static KEEP: [u8; CLASSES] = {
     let mut table = [0; CLASSES];
@@ -151,7 +152,7 @@ impl Heap {
         // SAFETY: a slot for the null is left.
         unsafe { (*slot).store(null_mut(), Relaxed) };
         pair.pop.store(pop.top(), Relaxed);
-        self.shuffle(pop.top(), taken.blocks);
+        self.mix(pop.top(), taken.blocks);
         self.grown.set(self.grown.get() + taken.grown);
         self.count(k, class, taken.blocks);
         if DELAY && taken.blocks == 0 && held > 0 {
@@ -162,9 +163,10 @@ impl Heap {
         taken.blocks
     }
 
-    /// So many blocks, from a slot downwards, in random order: by Fisher and Yates, with the products of Lemire ("Fast Random
-    /// Integer Generation in an Interval", 2019) for numbers below a bound, and Steele's SplitMix64.
-    fn shuffle(&self, top: *mut Slot, n: usize) {
+    /// So many blocks, from a slot downwards, from a random one on: the first to be handed out is any of them, and the others follow as
+    /// they would, because neighbours are found in the cache. Steele's SplitMix64, and Lemire's products for numbers below a bound
+    /// ("Fast Random Integer Generation in an Interval", 2019).
+    fn mix(&self, top: *mut Slot, n: usize) {
         if !RANDOM_ORDER || n < 2 {
             return;
         }
@@ -172,17 +174,18 @@ impl Heap {
         if state == 0 {
             state = os::seed();
         }
-        for i in (1..n).rev() {
+        let mut below = |n: usize| {
             state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
             let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let j = (((mixed >> 32) * (i as u64 + 1)) >> 32) as usize;
-            let (a, b) = (top.wrapping_sub(i), top.wrapping_sub(j));
-            // SAFETY: slots of the thread's own magazine, one for each block.
-            unsafe {
-                let block = (*a).load(Relaxed);
-                (*a).store((*b).load(Relaxed), Relaxed);
-                (*b).store(block, Relaxed);
-            }
+            (((mixed >> 32) * n as u64) >> 32) as usize
+        };
+        // SAFETY: slots of the thread's own magazine, one for each block, inside the gate.
+        let slots = unsafe { std::slice::from_raw_parts_mut(top.wrapping_sub(n - 1).cast::<*mut u8>(), n) };
+        if SHUFFLED {
+            // Fisher and Yates.
+            (1..n).rev().for_each(|i| slots.swap(i, below(i + 1)));
+        } else {
+            slots.rotate_left(below(n));
         }
         self.random.set(state);
     }
@@ -194,14 +197,18 @@ impl Heap {
         // SAFETY: the pop magazine, if there is one, is empty and this heap's.
         let push = if is_magazine(pop) { unsafe { Magazine::of(pop).begin_push(class) } } else { null_mut() };
         pair.push.store(push, Relaxed);
-        self.shuffle(pair.pop.load(Relaxed), held);
+        if SHUFFLED {
+            self.mix(pair.pop.load(Relaxed), held);
+        }
         self.count(k, class, held);
     }
 
     /// A full magazine becomes the pop magazine.
     fn install(&self, pair: Pair<'_>, k: &ClassHeap, class: usize, full: Magazine) {
         pair.pop.store(full.top(), Relaxed);
-        self.shuffle(full.top(), CAPACITY[class] as usize);
+        if SHUFFLED {
+            self.mix(full.top(), CAPACITY[class] as usize);
+        }
         self.count(k, class, CAPACITY[class] as usize);
     }
 

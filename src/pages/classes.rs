@@ -26,7 +26,9 @@ pub(crate) const fn block_size(class: usize) -> usize {
 }
 
 /// [`block_size`], for paths where a table is faster.
-pub(crate) static BLOCK_SIZE: [u32; CLASSES] = {
+pub(crate) static BLOCK_SIZE: [u32; CLASSES] = BLOCK_SIZES;
+/// The same as a constant: see [`TABLE`].
+pub(crate) const BLOCK_SIZES: [u32; CLASSES] = {
     let mut table = [0; CLASSES];
     let mut i = 0;
     while i < CLASSES {

@@ -18,6 +18,7 @@
 //! metadata, and what a tracker knows of its blocks in a side table.
 
 pub(crate) mod canary;
+pub(crate) mod checked;
 pub(crate) mod classes;
 pub(crate) mod guard;
 pub(crate) mod guarded;
