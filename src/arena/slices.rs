@@ -293,9 +293,7 @@ pub(crate) fn purge_one(waited: Option<Interval>) -> Result<usize, Unpurged> {
             }
         };
         let (first, n) = waited.runs().next()?;
-        // A step ends at a whole MiB: C's marks are given back by these.
-        let most = PURGED_AT_ONCE - (first + PURGED_AT_ONCE) % ((1 << 20) / SLICE);
-        Some((info, first, if n > PURGED_AT_ONCE { most } else { n }))
+        Some((info, first, n.min(PURGED_AT_ONCE)))
     });
     let (info, first, n) = found.ok_or(Unpurged::Nothing)?;
     // SAFETY: as above; the run is taken out of `free`, so that nobody gets it while it is purged.
