@@ -63,7 +63,8 @@ fn pages_of_samples_are_holes() {
         _ = generation::collect(Young);
         let before = tenure::stats();
         assert!(before.due > SLICE, "{before}");
-        const SIZES: [usize; 8] = [400, 500, 600, 800, 1100, 1500, 2500, 3000];
+        // Of classes that nothing else is likely to have had a sample of.
+        const SIZES: [usize; 8] = [1300, 1900, 2100, 2700, 3500, 3900, 4500, 5500];
         for size in SIZES {
             // One of three at least is a sample: a few hundred without any are not seen in a lifetime. One lives at a time.
             (0..300).for_each(|i| _ = black_box(vec![i as u8; size]));
