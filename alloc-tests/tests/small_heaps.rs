@@ -63,16 +63,16 @@ fn pages_of_samples_are_holes() {
         _ = generation::collect(Young);
         let before = tenure::stats();
         assert!(before.due > SLICE, "{before}");
-        const SIZES: [usize; 8] = [400, 500, 600, 800, 1100, 1500, 2500, 3000];
+        // Of classes that nothing else is likely to have had a sample of.
+        const SIZES: [usize; 8] = [1300, 1900, 2100, 2700, 3500, 3900, 4500, 5500];
         for size in SIZES {
-            // One of three at least is a sample: a few hundred without any are not seen in a lifetime.
-            let blocks: Vec<_> = (0..300).map(|i| vec![i as u8; size]).collect();
-            black_box(&blocks);
+            // One of three at least is a sample: a few hundred without any are not seen in a lifetime. One lives at a time.
+            (0..300).for_each(|i| _ = black_box(vec![i as u8; size]));
         }
         let after = tenure::stats();
         tenure::internals::check();
         let dug = after.holes - before.holes;
         println!("{dug} bytes in holes");
-        assert!(dug >= SIZES.len() * SLICE / 4, "{dug} bytes of {} pages", SIZES.len());
+        assert!(dug >= SIZES.len() * SLICE / 2, "{dug} bytes of {} pages", SIZES.len());
     });
 }

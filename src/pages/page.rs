@@ -398,7 +398,7 @@ impl Page {
 #[inline]
 fn touches_hole(holes: [u64; 2], offset: usize, size: usize, os_page: u32) -> bool {
     let (first, last) = (offset >> os_page, (offset + size - 1) >> os_page);
-    let holes = u128::from(holes[0]) | u128::from(holes[1]) << 64;
+    let holes = u128::from(holes[0]) | (u128::from(holes[1]) << 64);
     (holes >> first) << (127 - (last - first)) != 0
 }
 
@@ -596,7 +596,7 @@ mod tests {
     fn a_block_touches_a_hole_where_any_of_its_bytes_lies_in_one() {
         for class in 0..COLD {
             let size = block_size(class);
-            for hole in 0..page_slices(class) * SLICE >> 12 {
+            for hole in 0..(page_slices(class) * SLICE) >> 12 {
                 let holes = [(1u128 << hole) as u64, ((1u128 << hole) >> 64) as u64];
                 for i in 0..capacity(class) {
                     let bytes = i * size..(i + 1) * size;
