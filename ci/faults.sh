@@ -23,17 +23,15 @@ cargo build --quiet --release -p tenure-faults --bin faults
 guarded=TENURE=sampled=1,guarded=1,guarded_slots=3000
 args=(--table "Programs in Rust"
     --column "default:$out/planted-default" --column "hardened:$out/planted-hardened"
-    --column "every_page:$out/planted-hardened:TENURE=checked_pages=1"
     --column "guarded:$out/planted-default:$guarded"
-    --least default=6 --least hardened=96 --least every_page=98 --least guarded=70)
+    --least default=6 --least hardened=99 --least guarded=70)
 if command -v cc >/dev/null; then
     cc -O1 -g -w -fno-builtin -pthread -o "$out/planted-c" alloc-tests/faults/c/planted.c
     args+=(--table "Programs in C, under a preloaded library"
         --other "system:$out/planted-c" --column "default:$out/planted-c:LD_PRELOAD=$out/default.so"
         --column "hardened:$out/planted-c:LD_PRELOAD=$out/hardened.so"
-        --column "every_page:$out/planted-c:LD_PRELOAD=$out/hardened.so:TENURE=checked_pages=1"
         --column "guarded:$out/planted-c:LD_PRELOAD=$out/default.so:$guarded"
-        --least default=32 --least hardened=66 --least every_page=68 --least guarded=65)
+        --least default=32 --least hardened=69 --least guarded=65)
     for library in "$@"; do
         args+=(--other "$(basename "$library" .so):$out/planted-c:LD_PRELOAD=$library")
     done

@@ -130,9 +130,9 @@ impl Tenure {
     }
 
     /// In a build with the feature `hardened`, which pages of small blocks have their blocks checked: all of the first MiB, and
-    /// then one in so many, rounded up to a power of two; 1 is all of them. Default: 16. At most 65,536.
+    /// then one in so many, rounded up to a power of two. Default: 1, all of them. At most 65,536.
     ///
-    /// Of a fault with a block of another page, nothing is seen. `docs/hardened.md` says what either costs.
+    /// Of a fault with a block of another page, only a wrong address is seen. `docs/hardened.md` says what either costs.
     ///
     /// # Panics
     /// If it is out of range; in a `static`, at compile time.

@@ -93,7 +93,7 @@ pub(crate) struct Config {
     /// One sample in so many gets a guarded slot; 0: none does.
     pub(crate) guarded: u32,
     pub(crate) guarded_slots: u32,
-    /// One page in so many is checked, in a build with the feature `hardened`.
+    /// Beyond the first MiB one page in so many is checked, in a build with the feature `hardened`.
     pub(crate) checked_pages: u32,
     pub(crate) leaks: Reports,
     pub(crate) dumps: Dumps,
@@ -136,7 +136,7 @@ impl Config {
         tags: 1024,
         guarded: 0,
         guarded_slots: 64,
-        checked_pages: 16,
+        checked_pages: 1,
         leaks: Reports::NEVER,
         dumps: Dumps::new(),
         limits: Limits::new(),
