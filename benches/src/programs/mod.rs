@@ -121,6 +121,8 @@ fn allocators(options: &Options, room: &Path) -> Result<Vec<Preload>, String> {
         Some(Preload::tenure("tenure", &library, "sampled")),
         Some(Preload::tenure("exact", &library, "exact")),
     ];
+    let hardened = options.peers.iter().find(|(given, _)| given == "hardened");
+    all.push(hardened.map(|(_, path)| Preload::tenure("hardened", path, "sampled")));
     for (name, file) in PEERS {
         let given = options.peers.iter().find(|(given, _)| given == name);
         let peer = match given {

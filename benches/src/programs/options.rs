@@ -1,6 +1,7 @@
 //! What stands on the command line.
 
 use std::path::PathBuf;
+use tenure_programs::preload::PEERS;
 use tenure_programs::program::Program;
 use tenure_programs::table;
 
@@ -8,8 +9,9 @@ const USAGE: &str = "\
 usage: cargo bench -p tenure-benches --bench programs [-- options]
   --rounds N         each program with each allocator once in each (7)
   --only A,B         only these programs
-  --alloc A,B        only these allocators (none,tenure,exact,glibc,mimalloc2,mimalloc3,jemalloc,tcmalloc,heaptrack)
-  --peer NAME=PATH   the library of one of them, where Debian's is not there or not wanted
+  --alloc A,B        only these allocators (none,tenure,exact,glibc,mimalloc2,mimalloc3,jemalloc,tcmalloc,heaptrack,hardened)
+  --peer NAME=PATH   the library of one of them, where Debian's is not there or not wanted; or of hardened,
+                     libtenure_preload.so built with that feature
   --library PATH     libtenure_preload.so, instead of one that is built now
   --seed N           the order (1)
   --quick            as little work as the tests do: less is said by the figures
@@ -50,6 +52,9 @@ impl Options {
                 "--peer" => {
                     let text = value()?;
                     let (name, path) = text.split_once('=').ok_or(format!("{text:?} is not NAME=PATH\n{USAGE}"))?;
+                    if name != "hardened" && PEERS.iter().all(|(known, _)| *known != name) {
+                        return Err(format!("{name:?} is no peer\n{USAGE}"));
+                    }
                     options.peers.push((name.into(), path.into()));
                 }
                 "--library" => options.library = Some(value()?.into()),

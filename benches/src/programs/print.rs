@@ -6,7 +6,8 @@ use tenure_programs::preload::PEERS;
 use tenure_programs::table;
 
 pub(super) fn tables(header: &str, results: &Results) {
-    let known = ["none", "tenure", "exact"].into_iter().chain(PEERS.iter().map(|peer| peer.0)).chain(["heaptrack"]);
+    let known =
+        ["none", "tenure", "exact", "hardened"].into_iter().chain(PEERS.iter().map(|peer| peer.0)).chain(["heaptrack"]);
     let columns = results.allocators(known);
     let rows = results.workloads(table::ALL.iter().map(|program| program.name));
     println!("{header}");
@@ -44,7 +45,9 @@ fn ratios(results: &Results, rows: &[&str], columns: &[&str], metric: &str) {
     let peers: Vec<&str> = RIVALS.into_iter().filter(|peer| columns.contains(peer)).collect();
     let mut heads = vec!["tenure to glibc".to_string()];
     heads.extend(peers.iter().map(|peer| format!("tenure to {peer}")));
-    heads.extend(["tenure to the best peer", "exact to none", "heaptrack to none"].map(String::from));
+    heads.extend(
+        ["tenure to the best peer", "exact to none", "hardened to tenure", "heaptrack to none"].map(String::from),
+    );
     println!("| ratio, 95 % interval | {} |\n| --- |{}", heads.join(" | "), " --- |".repeat(heads.len()));
     let mut means = vec![vec![]; heads.len()];
     for row in rows {
@@ -53,6 +56,7 @@ fn ratios(results: &Results, rows: &[&str], columns: &[&str], metric: &str) {
         let best = results.against_lowest(row, metric, &peers);
         cells.push(best.map(|best| (best.ratio, format!("{:.3} {}", best.ratio, choice(&best.peers)))));
         cells.push(ratio(results, row, metric, "exact", "none"));
+        cells.push(ratio(results, row, metric, "hardened", "tenure"));
         cells.push(ratio(results, row, metric, "heaptrack", "none"));
         for (mean, cell) in means.iter_mut().zip(&cells) {
             mean.extend(cell.as_ref().map(|cell| cell.0));
