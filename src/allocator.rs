@@ -57,8 +57,8 @@ impl Tenure {
     /// Whether a helper thread may give memory back while the program makes no call. Default: `true`.
     ///
     /// The thread is started when more than 2 MiB are free, runs with all signals blocked, and ends when it has
-    /// nothing left to do. Without it, memory is given back at frees: at once, so that no more than 4 MiB or an
-    /// eighth of what is in use stay free.
+    /// nothing left to do. Without it, frees give memory back: what has stayed free for 200 ms, and at once what is
+    /// more than 32 MiB and more than is in use.
     pub const fn helper_thread(mut self, allowed: bool) -> Self {
         self.config.helper_thread = allowed;
         self
@@ -132,7 +132,7 @@ impl Tenure {
     /// In a build with the feature `hardened`, which pages of small blocks have their blocks checked: all of the first MiB, and
     /// then one in so many, rounded up to a power of two. Default: 1, all of them. At most 65,536.
     ///
-    /// Of a fault with a block of another page, only a wrong address is seen. `docs/hardened.md` says what either costs.
+    /// Of a fault with a block of another page, only an address outside of this allocator's pages is seen, in C any wrong one. `docs/hardened.md` says what either costs.
     ///
     /// # Panics
     /// If it is out of range; in a `static`, at compile time.

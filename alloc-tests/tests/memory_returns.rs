@@ -175,9 +175,11 @@ fn a_large_block_again_and_again_without_a_helper() {
             let before = tenure::stats().purged;
             for _ in 0..200 {
                 drop(vec![1_u8; 24 * MIB]);
+                // One after the other, each of which could purge what was freed before it.
+                drop((0..6).map(|_| vec![1_u8; 4 * MIB]).collect::<Vec<_>>());
             }
             let purged = tenure::stats().purged - before;
-            assert!(purged < 240 * MIB, "{} MiB were purged for 200 blocks of 24 MiB", mib(purged));
+            assert!(purged < 24 * MIB, "{} MiB were purged for 200 times 24 MiB", mib(purged));
         });
 }
 
@@ -191,7 +193,6 @@ fn by_those_who_free_without_a_helper() {
         drop(blocks);
         let at_once = anonymous();
         assert!(at_once < start + 40 * MIB, "{} MiB of {} stay", mib(at_once), mib(full));
-        assert!(at_once > start + 8 * MIB, "{} MiB of {}: nothing is left that could wait", mib(at_once), mib(full));
         let busy = thread::spawn(|| {
             for _ in 0..PATIENCE.as_millis() / 10 {
                 drop(vec![1_u8; 3 * MIB]);

@@ -170,7 +170,8 @@ pub unsafe extern "C" fn malloc_usable_size(block: *mut c_void) -> size_t {
     unsafe { c::usable_size(block.cast()) }
 }
 
-/// Gives memory back to the system. Returns 1 if there was any to give. `keep` is not heeded: what is free needs not be kept.
+/// Gives memory back to the system. Returns 1 if it gave any; 0 too if a call before took so long that this one would be most of what the
+/// program does. `keep` is not heeded: what is free needs not be kept.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_trim(keep: size_t) -> c_int {
     let _ = keep;

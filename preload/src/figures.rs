@@ -24,7 +24,7 @@ pub struct Mallinfo2 {
     pub uordblks: usize,
     /// Bytes that are free in pages.
     pub fordblks: usize,
-    /// Bytes that `malloc_trim` would give back at once.
+    /// Bytes that are free and wait to be given back.
     pub keepcost: usize,
 }
 

@@ -11,6 +11,8 @@
 
 pub mod exports;
 pub mod figures;
+#[cfg(own_unwinder)]
+mod unwinder;
 
 use tenure::Tenure;
 

@@ -49,3 +49,17 @@ fn little_of_the_library_is_resident() {
     assert!(0 < code && code <= CODE, "{code} KiB of code are resident, not {CODE} at most");
     assert!(all <= ALL, "{all} KiB of the library are resident, not {ALL} at most");
 }
+
+/// It is built on one machine and preloaded on others: its own unwinder would ask for a function of 2.35.
+#[test]
+fn glibc_2_34_is_new_enough() {
+    let library = std::fs::read(library::library(library::Build::Shipped)).expect("the library is there");
+    const VERSION: &[u8] = b"GLIBC_2.";
+    let versions = library.windows(VERSION.len() + 4).filter_map(|bytes| {
+        let rest = bytes.strip_prefix(VERSION)?;
+        let digits: String = rest.iter().take_while(|b| b.is_ascii_digit()).map(|&b| b as char).collect();
+        digits.parse::<u32>().ok()
+    });
+    let newest = versions.max().expect("it needs some version");
+    assert!(newest <= 34, "the library needs glibc 2.{newest}");
+}

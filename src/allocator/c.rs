@@ -301,11 +301,12 @@ unsafe fn realloc_cold(on: &Tenure, block: *mut u8, have: usize, size: usize) ->
     new
 }
 
-/// So many times as long as a [`trim`] took, nobody trims again.
+/// So many times as long as a [`trim`] took, nobody trims again; but for a second at most.
 const TRIMMED_FOR: u64 = 31;
+const AT_MOST: u64 = 1_000_000_000;
 
 /// Takes home what this thread's magazines, idle threads' and depots hold, and purges what is free. Returns whether there was
-/// anything. Takes as long as a collection of everything, so it does nothing for 31 times as long afterwards: a program that
+/// anything. Takes as long as a collection of everything, so it does nothing for 31 times as long afterwards, a second at most: a program that
 /// trims without end would do nothing else, and fault in what it uses again and again.
 pub fn trim() -> bool {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -316,7 +317,7 @@ pub fn trim() -> bool {
     }
     let found = trim_now();
     let now = os::uptime_nanos();
-    NEXT.store(now + TRIMMED_FOR * (now - began), Relaxed);
+    NEXT.store(now + (TRIMMED_FOR * (now - began)).min(AT_MOST), Relaxed);
     found
 }
 

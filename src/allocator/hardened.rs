@@ -7,7 +7,7 @@ use super::{Hooks, Tenure};
 use crate::arena::{self, ours};
 use crate::config::Config;
 use crate::config::hardened::{CANARY, CHECK_AT_EXIT};
-use crate::heap::{self, halves, large};
+use crate::heap::{self, halves, large, thread};
 use crate::os::{self, die, process};
 use crate::pages::canary::Wrong;
 #[cfg(feature = "c-interface")]
@@ -80,7 +80,7 @@ pub(crate) fn alloc(config: &Config, size: usize, align: usize) -> *mut u8 {
         return alloc_other(config, size, align);
     }
     // SAFETY: the table has an entry for each size up to `TABLED`, and all are classes.
-    unsafe { alloc_ready(config, *TABLE.get_unchecked((size + canary::BYTES + 7) >> 3) as usize, size, align) }
+    unsafe { alloc_ready(config, *TABLE.get_unchecked((size.max(1) + canary::BYTES + 7) >> 3) as usize, size, align) }
 }
 
 /// A block of a class that lies ready, or else another one.
@@ -426,7 +426,8 @@ impl Suspect {
 /// Looks at the blocks that nobody frees any more: at exit, threads or not.
 extern "C" fn look_at_all() {
     // In a forked child, what a thread of the parent was in the middle of stays so for ever.
-    if BEGAN.load(Ordering::Relaxed) != std::process::id() {
+    // And a signal's handler that ends the process may have interrupted whoever holds what a look needs.
+    if BEGAN.load(Ordering::Relaxed) != std::process::id() || thread::is_interrupted() {
         return; // Relaxed: see `begin`
     }
     // What is found wrong first, in each page.

@@ -44,17 +44,37 @@ pub(super) unsafe fn commit(base: *mut u8) -> bool {
     unsafe { os::commit(base.wrapping_add(AT), SLICES * SLICE) }
 }
 
-/// Gives back the memory of marks that are all 0, of each whole MiB of the range.
+/// Gives back the memory of marks that are all 0, of each four slices of the range that share OS pages.
 ///
 /// # Safety
 /// The range lies in a segment that has marks, and no block in it is anybody's.
 pub(super) unsafe fn purge(from: *mut u8, len: usize) {
-    let (first, end) = (from.addr().next_multiple_of(AREA * GRAIN), (from.addr() + len) & !(AREA * GRAIN - 1));
-    if first < end {
-        // SAFETY: by the caller's promise; an area begins with the mark of its first address.
-        let marks = unsafe { at(from.with_addr(first)) } as *const AtomicU8;
-        // SAFETY: committed, and read as 0 before and after.
-        unsafe { os::purge(marks.cast_mut().cast(), (end - first) / GRAIN) };
+    pages_of(from.addr(), len, os::page_size(), |i, len| {
+        let marks = from.map_addr(|a| (a & !(SEGMENT - 1)) + AT + i);
+        // SAFETY: by the caller's promise: committed, and read as 0 before and after.
+        unsafe { os::purge(marks, len) };
+    });
+}
+
+/// Calls `f` with the first mark and the number of marks of ranges of whole OS pages that are of addresses of the range only: all that
+/// there are, if four slices have an OS page in each quarter of an area; otherwise those of whole areas.
+fn pages_of(from: usize, len: usize, os_page: usize, mut f: impl FnMut(usize, usize)) {
+    const QUARTER: usize = AREA >> ROTATED;
+    const SHARED: usize = SLICE / GRAIN;
+    // Addresses whose marks share OS pages.
+    let group = if os_page == SHARED { SLICE << ROTATED } else { AREA * GRAIN };
+    let (mut at, end) = (from.next_multiple_of(group), (from + len) & !(group - 1));
+    while at < end {
+        let area = at & !(AREA * GRAIN - 1);
+        let to = end.min(area + AREA * GRAIN);
+        let marks = area % SEGMENT / GRAIN;
+        if to - at == AREA * GRAIN {
+            f(marks, AREA);
+        } else {
+            let (first, n) = (((at - area) / GRAIN) >> ROTATED, ((to - at) / GRAIN) >> ROTATED);
+            (0..1 << ROTATED).for_each(|quarter| f(marks + quarter * QUARTER + first, n));
+        }
+        at = to;
     }
 }
 
@@ -114,6 +134,29 @@ mod tests {
             let at = index(7 * SEGMENT + i * GRAIN);
             assert_eq!(at, i & !(AREA - 1) | usize::from((i as u16).rotate_right(ROTATED)));
             assert!(!std::mem::replace(&mut had[at], true), "two addresses have mark {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_of_the_range_and_of_nothing_else() {
+        const SLICES: usize = 48;
+        let lengths = [1, 3, 4, 5, 8, 16, 19, 20];
+        for (from, slices) in (0..20).flat_map(|from| lengths.map(|n| (from, n))) {
+            for (os_page, group) in [(4096, 4), (16384, 16)] {
+                let mut given = vec![false; SLICES * SLICE / GRAIN];
+                pages_of(5 * SEGMENT + from * SLICE, slices * SLICE, os_page, |i, len| {
+                    assert!(i % os_page == 0 && len % os_page == 0 && len > 0);
+                    given[i..i + len].fill(true);
+                });
+                for slice in 0..SLICES {
+                    let first = slice / group * group;
+                    let whole = first >= from && first + group <= from + slices;
+                    for i in (0..SLICE).step_by(GRAIN) {
+                        let mark = index(5 * SEGMENT + slice * SLICE + i);
+                        assert_eq!(given[mark], whole, "{slices} slices from {from}: slice {slice}, {i}");
+                    }
+                }
+            }
         }
     }
 

@@ -125,10 +125,12 @@ impl Private {
                         let rest = self.end.addr() - self.at.addr();
                         self.keep(rest);
                     }
-                    // The beginning is skipped and not kept: to link it would touch it, and it costs address space only.
+                    // The beginning is skipped and not kept: to link it would touch it. So it costs address space only.
                     self.at = p.map_addr(|a| a.next_multiple_of(need));
                     self.end = p.wrapping_add(len);
-                    self.bytes += len;
+                    let skipped = self.at.addr() - p.addr();
+                    held::shrink(skipped);
+                    self.bytes += len - skipped;
                     return;
                 }
                 os::release(p, len);

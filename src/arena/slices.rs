@@ -471,6 +471,13 @@ pub(crate) fn each(mut f: impl FnMut(*mut u8)) {
     }
 }
 
+/// Whether huge pages were asked for, for the chunk that holds an address.
+pub(crate) fn is_huge_page(at: *mut u8) -> bool {
+    // SAFETY: the address lies in a segment of ours, whose info lives for ever; `base` never changes, `huge` is atomic.
+    let (base, huge) = unsafe { ((*info(at)).base, &(*info(at)).huge) };
+    huge.load(Ordering::Relaxed) >> ((at.addr() - base.addr()) / CHUNK) & 1 == 1 // Relaxed: see `refuse_huge`
+}
+
 /// Refuses huge pages for the chunk that holds an address, if they were asked for: somebody is about to purge a part
 /// of it, and the kernel would sooner or later make a whole huge page of what is left.
 pub(crate) fn refuse_huge(at: *mut u8) {

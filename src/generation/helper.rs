@@ -2,7 +2,7 @@
 //!
 //! It exists only while enough is due, with every signal blocked, on a small stack, and ends when nothing is left to
 //! do. It does not survive a fork: the child starts its own when it needs one. Where it is off or cannot be had,
-//! the free that makes too much memory due purges it.
+//! frees give back what has waited, and what is too much at once.
 
 use super::collector;
 use crate::arena::SLICE;
@@ -11,7 +11,7 @@ use crate::config;
 use crate::heap::steal;
 use crate::os::{self, lock::Futex, process};
 use crate::pages::shard;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use crate::track::unwind;
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -44,12 +44,10 @@ pub(crate) fn due(bytes: usize) {
     purge_in_passing(bytes);
 }
 
-/// When the last look without a helper was, in milliseconds of uptime.
+/// When the interval began without a helper, in milliseconds of uptime.
 static LOOKED: AtomicU64 = AtomicU64::new(0);
-/// What that look found to have waited is not purged yet, not all of it.
-static LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Without a helper: who frees looks, and purges a piece of what was free at the last look; and at once what is too much.
+/// Without a helper: who frees purges a piece of what was free throughout an interval; and at once what is too much.
 #[cold]
 fn purge_in_passing(mut due: usize) {
     let used = slices::counts().0.used * SLICE;
@@ -57,17 +55,14 @@ fn purge_in_passing(mut due: usize) {
         due = slices::due();
     }
     // Relaxed, all of it: hints; what is purged is decided under the arena's lock.
-    if LEFT.load(Ordering::Relaxed) {
-        if slices::purge_one(Some(Interval::Helper)) == Err(Unpurged::Nothing) {
-            LEFT.store(false, Ordering::Relaxed);
-        }
+    let now = os::uptime_ms();
+    if now.wrapping_sub(LOOKED.load(Ordering::Relaxed)) < INTERVAL_MS {
         return;
     }
-    let now = os::uptime_ms();
-    if now.wrapping_sub(LOOKED.load(Ordering::Relaxed)) >= INTERVAL_MS {
-        LOOKED.store(now, Ordering::Relaxed);
+    // What was free when the interval began, and is since. The next one begins when nothing of that is left.
+    if slices::purge_one(Some(Interval::Helper)) == Err(Unpurged::Nothing) {
         slices::begin_interval(Interval::Helper);
-        LEFT.store(true, Ordering::Relaxed);
+        LOOKED.store(now, Ordering::Relaxed);
     }
 }
 

@@ -69,39 +69,63 @@ fn inaccessible(size: usize) -> usize {
     size.next_multiple_of(os::page_size())
 }
 
-/// Puts up the fence of a block.
+/// Bytes that are filled behind a block without a fence, at least: one that ends with its OS page would have none.
+const LEAST_FILLED: usize = 64;
+
+/// Where what is filled behind a block ends, in so many bytes of slices.
+fn filled_to(size: usize, bytes: usize, stands: bool) -> usize {
+    let end = inaccessible(size);
+    if stands { end } else { end.max(size + LEAST_FILLED) }.min(bytes)
+}
+
+/// Makes a range inaccessible. Where the system refuses, it may have changed a part.
+///
+/// # Safety
+/// The range is the caller's, and nothing in it is used.
+unsafe fn close(at: *mut u8, len: usize) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let closed = os::protect(at, len, true);
+        if !closed && !os::protect(at, len, false) {
+            die!("the system does not give the memory at {at:p} back");
+        }
+        closed
+    }
+}
+
+/// Puts up the fence of a block. One that `had` a fence before it was resized has one again.
 ///
 /// # Safety
 /// For all of these: the block is a large one and the caller's.
-pub(super) unsafe fn put_up(block: *mut u8, size: usize, align: usize) {
+pub(super) unsafe fn put_up(block: *mut u8, size: usize, align: usize, had: bool) {
     if !ON {
         return;
     }
     // SAFETY: by the caller's promise; there is an OS page at least behind what was asked for, see `least`.
     unsafe {
         let page = &mut *page_of(block);
-        let (end, bytes) = (inaccessible(size), page.slices() * SLICE);
-        let filled = end.min(bytes);
-        block.wrapping_add(size).write_bytes(FILL, filled - size);
+        let bytes = page.slices() * SLICE;
+        let end = inaccessible(size);
         fault::install();
         // Relaxed: a bound, which need not be exact.
         let stood = page.requested().1 & STANDS != 0;
-        let stands = filled < bytes
-            && (stood || chosen(&FENCES) && STANDING.load(Ordering::Relaxed) < MOST)
-            && os::protect(block.wrapping_add(filled), bytes - filled, true);
+        let stands = end < bytes
+            && (stood || had || chosen(&FENCES) && STANDING.load(Ordering::Relaxed) < MOST)
+            && close(block.wrapping_add(end), bytes - end);
+        block.wrapping_add(size).write_bytes(FILL, filled_to(size, bytes, stands) - size);
         // Wrapping: the sum is right.
         STANDING.fetch_add(usize::from(stands).wrapping_sub(usize::from(stood)), Ordering::Relaxed);
         page.set_requested(size, align | if stands { STANDS } else { 0 });
     }
 }
 
-/// Takes it down, if it stands.
+/// Takes it down. Returns whether it stood.
 ///
 /// # Safety
 /// See [`put_up`].
-pub(super) unsafe fn take_down(block: *mut u8) {
+pub(super) unsafe fn take_down(block: *mut u8) -> bool {
     if !ON {
-        return;
+        return false;
     }
     // SAFETY: by the caller's promise.
     unsafe {
@@ -112,6 +136,7 @@ pub(super) unsafe fn take_down(block: *mut u8) {
             open(block, page.slices());
             page.set_requested(size, align & !STANDS);
         }
+        align & STANDS != 0
     }
 }
 
@@ -136,8 +161,8 @@ pub(super) unsafe fn check(block: *mut u8, layout: Option<Layout>) {
     unsafe {
         let page = &*page_of(block);
         let (size, align) = page.requested();
+        let end = filled_to(size, page.slices() * SLICE, align & STANDS != 0);
         let align = align & !STANDS;
-        let end = inaccessible(size).min(page.slices() * SLICE);
         let filled = std::slice::from_raw_parts(block.wrapping_add(size), end - size);
         // Words first: this is up to an OS page.
         let (before, words, after) = filled.align_to::<u64>();
@@ -168,7 +193,7 @@ pub(super) unsafe fn keep(freed: Freed) -> Option<Freed> {
     }
     let small = (freed.slices - freed.zero) * SLICE <= KEPT_EACH;
     // SAFETY: by the caller's promise.
-    if !small || !chosen(&WAITS) || !unsafe { os::protect(freed.at, freed.slices * SLICE, true) } {
+    if !small || !chosen(&WAITS) || !unsafe { close(freed.at, freed.slices * SLICE) } {
         return Some(freed);
     }
     let mut waiting = WAITING.lock();

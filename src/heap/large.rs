@@ -81,7 +81,7 @@ pub(crate) fn alloc<S: SlowPath>(config: &Config, size: usize, align: usize) -> 
     // SAFETY: the run is ours.
     unsafe {
         page::write_large(run.at, n, slices::is_huge(n, align));
-        fence::put_up(run.at, size, align);
+        fence::put_up(run.at, size, align, false);
     }
     ALLOCATED.fetch_add(1, Ordering::Relaxed); // Relaxed: statistics
     LIVE.fetch_add(1, Ordering::Relaxed);
@@ -194,11 +194,11 @@ pub(crate) unsafe fn realloc<S: SlowPath>(
 ) -> Option<*mut u8> {
     // SAFETY: by the caller's promise. A block that has moved has a fence by then, but what was moved into it has changed it.
     unsafe {
-        fence::take_down(block);
+        let had = fence::take_down(block);
         let new = resize::<S>(config, block, old, size, align);
         match new {
-            Some(new) if !new.is_null() => fence::put_up(new, size, align),
-            _ => fence::put_up(block, old, align),
+            Some(new) if !new.is_null() => fence::put_up(new, size, align, had),
+            _ => fence::put_up(block, old, align, had),
         }
         new
     }

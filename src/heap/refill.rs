@@ -151,8 +151,9 @@ impl Heap {
         });
         // SAFETY: a slot for the null is left.
         unsafe { (*slot).store(null_mut(), Relaxed) };
-        pair.pop.store(pop.top(), Relaxed);
+        // Before others may look at it.
         self.mix(pop.top(), taken.blocks);
+        pair.pop.store(pop.top(), Relaxed);
         self.grown.set(self.grown.get() + taken.grown);
         self.count(k, class, taken.blocks);
         if DELAY && taken.blocks == 0 && held > 0 {
@@ -193,22 +194,22 @@ impl Heap {
     /// The two magazines change places. `held` blocks are in the push magazine.
     fn swap(&self, pair: Pair<'_>, k: &ClassHeap, class: usize, held: usize) {
         let (pop, push) = (pair.pop.load(Relaxed), pair.push.load(Relaxed));
+        if SHUFFLED {
+            self.mix(push.wrapping_sub(1), held);
+        }
         pair.pop.store(push.wrapping_sub(1), Relaxed);
         // SAFETY: the pop magazine, if there is one, is empty and this heap's.
         let push = if is_magazine(pop) { unsafe { Magazine::of(pop).begin_push(class) } } else { null_mut() };
         pair.push.store(push, Relaxed);
-        if SHUFFLED {
-            self.mix(pair.pop.load(Relaxed), held);
-        }
         self.count(k, class, held);
     }
 
     /// A full magazine becomes the pop magazine.
     fn install(&self, pair: Pair<'_>, k: &ClassHeap, class: usize, full: Magazine) {
-        pair.pop.store(full.top(), Relaxed);
         if SHUFFLED {
             self.mix(full.top(), CAPACITY[class] as usize);
         }
+        pair.pop.store(full.top(), Relaxed);
         self.count(k, class, CAPACITY[class] as usize);
     }
 

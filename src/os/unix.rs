@@ -27,16 +27,17 @@ pub(crate) fn page_size() -> usize {
 
 static PROCESSORS: OnceNonZeroUsize = OnceNonZeroUsize::new();
 
-/// How many processors this process may run on. Asked once.
+/// How many processors this process may run on. Asked once: by its first thread, because others may have been given one of their own.
 pub(crate) fn processors() -> usize {
     PROCESSORS
         .get_or_init(|| {
             // SAFETY: a set of processors is plain bits, and as long as said.
             let n = unsafe {
                 let mut set: libc::cpu_set_t = std::mem::zeroed();
-                match libc::sched_getaffinity(0, size_of_val(&set), &mut set) {
-                    0 => libc::CPU_COUNT(&set),
-                    _ => 1,
+                // By number: the C library's function lies where nothing else does that each process runs.
+                match libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&set), &raw mut set) {
+                    ..=0 => 1,
+                    _ => libc::CPU_COUNT(&set),
                 }
             };
             NonZeroUsize::new(n as usize).unwrap_or(NonZeroUsize::MIN)

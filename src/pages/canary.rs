@@ -124,8 +124,9 @@ pub(crate) struct Said {
 fn said_by(word: u64, block: *mut u8, bytes: usize) -> Option<Said> {
     let said = word ^ DRAWN.secret.load(Ordering::Relaxed) ^ block.addr() as u64;
     let requested = (said >> SIZE_AT) as usize & ((1 << SIZE_BITS) - 1);
-    let right = said & ((1 << SIZE_AT) - 1) == 0 && requested <= bytes - BYTES;
-    right.then_some(Said { requested, align: (said >> ALIGN_AT) as usize })
+    let align = (said >> ALIGN_AT) as usize;
+    let right = said & ((1 << SIZE_AT) - 1) == 0 && requested <= bytes - BYTES && align.is_power_of_two();
+    right.then_some(Said { requested, align })
 }
 
 /// A block of so many bytes was handed out, for a request of `size`. Looks whether somebody has written to it while it was

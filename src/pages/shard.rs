@@ -45,6 +45,9 @@ static SHARD: [Lock<Shard>; SHARDS] =
     [const { Lock::new(Shard { pages: [const { [const { ClassPages::EMPTY }; CLASSES] }; 2], home: 0, free: 0 }) };
         SHARDS];
 
+/// Pages that have moved between shards.
+static MOVED: AtomicU32 = AtomicU32::new(0);
+
 /// Threads that draw from each shard.
 static THREADS: [AtomicU32; SHARDS] = [const { AtomicU32::new(0) }; SHARDS];
 /// Shards below this have been used.
@@ -54,9 +57,7 @@ static USED: AtomicU32 = AtomicU32::new(1);
 pub(crate) fn join() -> usize {
     // Relaxed: two threads that choose the same one at the same time share it, which is allowed.
     let threads = |i: usize| THREADS[i].load(Ordering::Relaxed);
-    // How many processors there are is no question for the only thread that most processes have.
-    let among = if threads(0) == 0 { 1 } else { SHARDS.min(2 * os::processors()) };
-    let shard = (0..among).min_by_key(|&i| threads(i)).unwrap_or(0);
+    let shard = (0..SHARDS.min(2 * os::processors())).min_by_key(|&i| threads(i)).unwrap_or(0);
     THREADS[shard].fetch_add(1, Ordering::Relaxed);
     USED.fetch_max(shard as u32 + 1, Ordering::Relaxed);
     shard
@@ -103,6 +104,7 @@ fn take_from(shard: usize, kind: Kind, class: usize, n: usize, sparse: bool, mut
     // The last page whose free blocks all lie in holes that the limit does not let anybody fill.
     let mut passed: *mut Page = null_mut();
     while taken.blocks < n {
+        let mut made = false;
         // SAFETY: a page that was passed is listed, and its shard's lock was held since.
         let mut page = unsafe { passed.as_ref() }.map_or(guard.pages[index(kind)][class].first, |page| page.next);
         if page.is_null() {
@@ -118,14 +120,14 @@ fn take_from(shard: usize, kind: Kind, class: usize, n: usize, sparse: bool, mut
                 break;
             }
             taken.grown += grown;
-            page = new;
+            (page, made) = (new, true);
             guard.free += capacity(class) * block_size(class);
             let pages = &mut guard.pages[index(kind)][class];
             pages.pages += 1;
             // SAFETY: the page is new and ours.
             unsafe {
                 pages.append(page);
-                if sparse {
+                if sparse && !slices::is_huge_page((*page).base()) {
                     // What its slices held before would stay, as long as the page does, which a sample each minute keeps.
                     (*page).dig_holes();
                 }
@@ -137,6 +139,9 @@ fn take_from(shard: usize, kind: Kind, class: usize, n: usize, sparse: bool, mut
             slices::mark_used((*page).base());
             let got = (*page).take(n - taken.blocks, &mut f);
             if got == 0 {
+                if made {
+                    break; // the limit, again
+                }
                 passed = page;
             }
             taken.blocks += got;
@@ -195,6 +200,7 @@ fn move_page(from: usize, to: usize, kind: Kind, class: usize, least: usize) -> 
         let (here, there) = (&mut here.pages[index(kind)][class], &mut there.pages[index(kind)][class]);
         here.unlist(page);
         (*page).set_shard(to);
+        MOVED.fetch_add(1, Ordering::Relaxed); // Relaxed: under both locks, see `steadily`
         there.append(page);
         here.pages -= 1;
         there.pages += 1;
@@ -279,10 +285,13 @@ pub(crate) fn dig_some(bytes: usize, mut pages: usize, rested: Option<Interval>)
         let Some(lock) = SHARD.get(shard) else { return pages > 0 };
         let _guard = lock.lock();
         // SAFETY: as above; while the lock is held, a page of this shard cannot change. One that was adopted meanwhile
-        // is left for the next time: its hint is a hint.
+        // is left for the next time.
         unsafe {
-            let is_page = (*header).shard() == shard;
-            if is_page && (*header).is_sparse() {
+            if (*header).shard() != shard {
+                slices::mark_sparse(slice);
+                return pages > 0;
+            }
+            if (*header).is_sparse() {
                 dug += (*header).dig_holes();
             }
         }
@@ -371,14 +380,13 @@ pub(crate) fn adopt_abandoned() -> Option<(usize, Sent)> {
 /// Pages that one call of [`adopt_abandoned`] moves, each some 100 ns.
 const MOVED_AT_ONCE: usize = 256;
 
-/// The process grows beyond its peak by so much: it gives back as much, in steps of up to 4 MiB, of what is free and was of no use
+/// The process grows beyond its peak by so much: it gives back as much, in up to 16 steps of 4 MiB, of what is free and was of no use
 /// for that, because its pieces are too short, and then of what lies idle in sparse pages. That cannot become much: a peak grows once.
 pub(crate) fn balance(grown: usize) {
+    const STEPS: usize = 16;
     let mut left = grown;
-    while left > 0
-        && slices::due() > 0
-        && let Ok(bytes) = slices::purge_one(None)
-    {
+    for _ in 0..STEPS {
+        let Some(Ok(bytes)) = (left > 0 && slices::due() > 0).then(|| slices::purge_one(None)) else { break };
         left = left.saturating_sub(bytes);
     }
     if left > 0 && slices::sparse() > 0 {
@@ -391,19 +399,39 @@ pub(crate) fn is_busy() -> bool {
     SHARD[..used()].iter().any(|shard| shard.try_lock().is_none())
 }
 
-/// Pages and blocks that are out of each class, over all shards: exact under the locks, one shard after the other.
-pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
-    for shard in &SHARD[..used()] {
-        let guard = shard.lock();
-        for (class, pages) in guard.pages[index(kind)].iter().enumerate().filter(|(_, p)| p.pages > 0) {
-            f(class, pages.pages, pages.out);
+/// Sums over shards, one after the other under its lock; once more if a page has moved between them meanwhile, which would be missed or counted
+/// twice, a few times at most.
+fn steadily<T>(sum: impl Fn() -> T) -> T {
+    const TRIES: usize = 4;
+    for _ in 1..TRIES {
+        // Relaxed: a page moves under both shards' locks, and each lock is taken in between.
+        let before = MOVED.load(Ordering::Relaxed);
+        let all = sum();
+        if MOVED.load(Ordering::Relaxed) == before {
+            return all;
         }
     }
+    sum()
+}
+
+/// Pages and blocks that are out of each class, over all shards: exact for each, and for all of them unless pages move all the time.
+pub(crate) fn count(kind: Kind, mut f: impl FnMut(usize, usize, usize)) {
+    let all = steadily(|| {
+        let mut all = [(0, 0); CLASSES];
+        for shard in &SHARD[..used()] {
+            let guard = shard.lock();
+            for (sum, pages) in all.iter_mut().zip(&guard.pages[index(kind)]) {
+                *sum = (sum.0 + pages.pages, sum.1 + pages.out);
+            }
+        }
+        all
+    });
+    all.iter().enumerate().filter(|(_, sum)| sum.0 > 0).for_each(|(class, sum)| f(class, sum.0, sum.1));
 }
 
 /// Bytes of free blocks in all pages, those in holes too.
 pub(crate) fn free() -> usize {
-    SHARD[..used()].iter().map(|shard| shard.lock().free).sum()
+    steadily(|| SHARD[..used()].iter().map(|shard| shard.lock().free).sum())
 }
 
 /// Blocks that a page may have.
