@@ -3,7 +3,7 @@
 
 use crate::allocator::Hooks;
 use crate::arena::slices;
-use crate::generation::{Generation, census, clock, collector};
+use crate::generation::{Generation, census, clock, collector, helper};
 use crate::heap::{self, steal};
 use crate::os::inject;
 use crate::pages::page::{Kind, page_of};
@@ -28,6 +28,12 @@ pub fn collect() -> usize {
     shard::mark_sparse();
     let dug = shard::dig_holes(usize::MAX, None);
     dug + std::iter::from_fn(|| slices::purge_one(None).ok()).sum::<usize>()
+}
+
+/// Whether frees give back what has waited where there is no helper thread, as they do without this feature. A test that does not ask for it
+/// purges nothing because time passes.
+pub fn purge_by_time(on: bool) {
+    helper::BY_TIME.store(on, Ordering::Relaxed); // Relaxed: a switch
 }
 
 /// Takes home the magazines that nobody touched since the last call: what the helper thread does at each look.

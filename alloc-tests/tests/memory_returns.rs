@@ -172,6 +172,7 @@ fn a_large_block_again_and_again_without_a_helper() {
     Scenario::new("a_large_block_again_and_again_without_a_helper")
         .env("TENURE", "helper=off,idle=24h,young=1024GiB")
         .run(|| {
+            tenure::internals::purge_by_time(true);
             let before = tenure::stats().purged;
             for _ in 0..200 {
                 drop(vec![1_u8; 24 * MIB]);
@@ -187,6 +188,7 @@ fn a_large_block_again_and_again_without_a_helper() {
 #[test]
 fn by_those_who_free_without_a_helper() {
     Scenario::new("by_those_who_free_without_a_helper").env("TENURE", "helper=off,idle=24h,young=1024GiB").run(|| {
+        tenure::internals::purge_by_time(true);
         let start = anonymous();
         let blocks = fill(200 * MIB, 4 << 20, 7);
         let full = anonymous();
