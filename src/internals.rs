@@ -2,8 +2,7 @@
 //! invariant checks. No part of the crate's interface.
 
 use crate::allocator::Hooks;
-use crate::arena::slices;
-use crate::generation::{Generation, census, clock, collector, helper};
+use crate::generation::{Generation, census, clock, collector, helper, relief};
 use crate::heap::{self, steal};
 use crate::os::inject;
 use crate::pages::page::{Kind, page_of};
@@ -22,12 +21,12 @@ pub fn refuse_after(n: usize) -> usize {
 
 /// Takes home all that idle threads and depots hold, and purges all that is free. Returns the purged bytes.
 pub fn collect() -> usize {
-    heap::thread::flush_this::<Hooks>();
-    _ = steal::take_idle(true);
-    _ = shard::retire_spare(true);
-    shard::mark_sparse();
-    let dug = shard::dig_holes(usize::MAX, None);
-    dug + std::iter::from_fn(|| slices::purge_one(None).ok()).sum::<usize>()
+    relief::give_all_back::<Hooks>()
+}
+
+/// Purges what is free already, and takes nothing home. Returns the purged bytes.
+pub fn purge() -> usize {
+    relief::purge_all_due()
 }
 
 /// Whether frees give back what has waited where there is no helper thread, as they do without this feature. A test that does not ask for it

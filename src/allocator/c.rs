@@ -10,12 +10,12 @@ use crate::arena::marks;
 use crate::arena::ours::{Segment, segment};
 use crate::arena::{self, SLICE, slices};
 use crate::config::hardened::ON;
-use crate::heap::{halves, large, steal, thread};
+use crate::generation::relief;
+use crate::heap::{halves, large};
 use crate::os::{self, die, startup};
 use crate::pages::classes::{BLOCK_SIZE, COLD, LARGEST, TABLE_BY_16, TABLED, block_index, block_size};
 use crate::pages::guarded;
 use crate::pages::page::{Kind, page_of};
-use crate::pages::shard;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering::Relaxed;
 use std::alloc::Layout;
@@ -315,19 +315,10 @@ pub fn trim() -> bool {
     if began < NEXT.load(Relaxed) {
         return false;
     }
-    let found = trim_now();
+    let found = relief::give_all_back::<Hooks>() > 0;
     let now = os::uptime_nanos();
     NEXT.store(now + (TRIMMED_FOR * (now - began)).min(AT_MOST), Relaxed);
     found
-}
-
-fn trim_now() -> bool {
-    thread::flush_this::<Hooks>();
-    _ = steal::take_idle(true);
-    _ = shard::retire_spare(true);
-    shard::mark_sparse();
-    let dug = shard::dig_holes(usize::MAX, None);
-    dug + std::iter::from_fn(|| slices::purge_one(None).ok()).sum::<usize>() > 0
 }
 
 /// Ends the process: `what` was called with an address that is no live block's.

@@ -471,19 +471,23 @@ pub(crate) fn each(mut f: impl FnMut(*mut u8)) {
     }
 }
 
-/// Whether huge pages were asked for, for the chunk that holds an address.
-pub(crate) fn is_huge_page(at: *mut u8) -> bool {
+/// The base of the segment that holds an address, its bits for huge pages, and the chunk that the address lies in.
+fn chunk_of(at: *mut u8) -> (*mut u8, &'static AtomicU16, usize) {
     // SAFETY: the address lies in a segment of ours, whose info lives for ever; `base` never changes, `huge` is atomic.
     let (base, huge) = unsafe { ((*info(at)).base, &(*info(at)).huge) };
-    huge.load(Ordering::Relaxed) >> ((at.addr() - base.addr()) / CHUNK) & 1 == 1 // Relaxed: see `refuse_huge`
+    (base, huge, (at.addr() - base.addr()) / CHUNK)
+}
+
+/// Whether huge pages were asked for, for the chunk that holds an address.
+pub(crate) fn is_huge_page(at: *mut u8) -> bool {
+    let (_, huge, chunk) = chunk_of(at);
+    huge.load(Ordering::Relaxed) >> chunk & 1 == 1 // Relaxed: see `refuse_huge`
 }
 
 /// Refuses huge pages for the chunk that holds an address, if they were asked for: somebody is about to purge a part
 /// of it, and the kernel would sooner or later make a whole huge page of what is left.
 pub(crate) fn refuse_huge(at: *mut u8) {
-    // SAFETY: the address lies in a segment of ours, whose info lives for ever; `base` never changes, `huge` is atomic.
-    let (base, huge) = unsafe { ((*info(at)).base, &(*info(at)).huge) };
-    let chunk = (at.addr() - base.addr()) / CHUNK;
+    let (base, huge, chunk) = chunk_of(at);
     // Relaxed: a bit is set when the chunk is committed, before anybody has a block in it, and taken once.
     if huge.load(Ordering::Relaxed) >> chunk & 1 == 1
         && huge.fetch_and(!(1 << chunk), Ordering::Relaxed) >> chunk & 1 == 1

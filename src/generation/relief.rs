@@ -53,3 +53,21 @@ fn purge(bytes: usize) -> bool {
     }
     true
 }
+
+/// Takes home what this thread's magazines, idle threads' and depots hold, and purges all that is free. Returns the bytes that that was. Takes
+/// as long as a collection of everything.
+#[cfg(any(feature = "c-interface", feature = "internals"))]
+pub(crate) fn give_all_back<S: SlowPath>() -> usize {
+    thread::flush_this::<S>();
+    _ = steal::take_idle(true);
+    _ = shard::retire_spare(true);
+    shard::mark_sparse();
+    let dug = shard::dig_holes(usize::MAX, None);
+    dug + purge_all_due()
+}
+
+/// Purges all slices that are free. Returns the bytes.
+#[cfg(any(feature = "c-interface", feature = "internals"))]
+pub(crate) fn purge_all_due() -> usize {
+    std::iter::from_fn(|| slices::purge_one(None).ok()).sum()
+}

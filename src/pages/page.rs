@@ -174,9 +174,15 @@ impl Page {
     /// The number of the block at an address; aborts if no block begins there.
     #[inline]
     pub(crate) fn index_of(&self, p: *mut u8) -> usize {
-        let offset = p.addr() - self.base().addr();
-        let i = block_index(self.class(), offset);
-        if i >= self.capacity() || i * block_size(self.class()) != offset {
+        self.index_from(self.base(), self.class(), self.capacity(), p)
+    }
+
+    /// The same for whoever has the page's base, class and capacity at hand.
+    #[inline(always)]
+    fn index_from(&self, base: *mut u8, class: usize, capacity: usize, p: *mut u8) -> usize {
+        let offset = p.addr() - base.addr();
+        let i = block_index(class, offset);
+        if i >= capacity || i * BLOCK_SIZE[class] as usize != offset {
             self.die_at(p, "is not the beginning of a block");
         }
         i
@@ -282,14 +288,10 @@ impl Page {
     pub(crate) fn put_all(&mut self, first: *mut u8, mut others: impl FnMut() -> Option<*mut u8>) -> usize {
         // What is the same for all of them, at hand: the compiler may not know that bits are no headers.
         let (base, class, capacity, bits) = (self.base(), self.class(), self.capacity(), self.bits);
-        let (size, mut scan) = (BLOCK_SIZE[class] as usize, self.scan as usize);
+        let mut scan = self.scan as usize;
         let (mut p, mut n) = (first, 0);
         loop {
-            let offset = p.addr() - base.addr();
-            let i = block_index(class, offset);
-            if i >= capacity || i * size != offset {
-                self.die_at(p, "is not the beginning of a block");
-            }
+            let i = self.index_from(base, class, capacity, p);
             // SAFETY: the index is below the capacity, and the shard's lock is held.
             let word = unsafe { &mut *bits.add(i / 64) };
             if *word >> (i % 64) & 1 == 1 {
