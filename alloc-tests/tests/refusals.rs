@@ -330,12 +330,14 @@ struct Newcomer {
     inherited: Blocks,
 }
 
-/// Allocates, and frees what another thread left, without a heap if it cannot have one.
+/// Frees some of what another thread left, allocates, and frees the rest, without a heap if it cannot have one. Some of the large
+/// blocks wait for the end, so that what it allocates has to be asked of the system.
 extern "C" fn newcomer(this: *mut c_void) -> *mut c_void {
     // SAFETY: the thread that started this one waits, and touches nothing until it has ended.
     let this = unsafe { &mut *this.cast::<Newcomer>() };
-    this.inherited.iter_mut().filter_map(Option::take).for_each(Raw::free);
+    this.inherited.iter_mut().step_by(3).filter_map(Option::take).for_each(Raw::free);
     this.blocks = some_of_each(false);
+    this.inherited.iter_mut().filter_map(Option::take).for_each(Raw::free);
     // Half of it at once, by the same thread.
     this.blocks.iter_mut().step_by(2).filter_map(Option::take).for_each(Raw::free);
     null_mut()
@@ -397,7 +399,7 @@ fn a_thread_that_starts() {
                 after();
                 inherited
             };
-            at_every_point(&format!("{name}, a thread"), 3, prepare, |n, inherited| {
+            at_every_point(&format!("{name}, a thread"), 8, prepare, |n, inherited| {
                 let before = stats();
                 let (mut blocks, refused) = run_a_newcomer(n, inherited);
                 mark_all(&mut blocks);
