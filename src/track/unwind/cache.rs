@@ -4,14 +4,15 @@
 //! address, so an entry that matches is the right one. (Return addresses are no multiples of anything: their low bits
 //! are as good as any hash of them, and each operation that a hash takes is waited for at each frame.) Each address may
 //! stand in two places, at its index and beside it; the index's low bit is in the tag, so the neighbour's entries do not
-//! match.
+//! match. The first addresses are kept in [`few`](super::few) instead, until they are asked for often.
 //!
 //! There is no lock: an entry is written as a whole, and a lost or doubled one costs a miss. What must not happen is
-//! that a rule from before a change of the loaded objects is written after [`refresh`] has cleared the table. So
+//! that a rule from before a change of the loaded objects is written after [`refresh`] has cleared the tables. So
 //! whoever fills reads the generation before it resolves and after it has written, and takes its entry back if that
 //! differs. Either it sees the new generation, or `refresh` clears after the write: both have a `SeqCst` fence between
 //! their write and what they read or clear next.
 
+use super::few::FEW;
 use super::rule::{self, Rule};
 use super::{cfi, method};
 use crate::os::objects;
@@ -70,14 +71,29 @@ fn rule_cold(lookup: usize, index: usize, tag: u64) -> Rule {
     }
     // Acquire because what is read of the objects below must not be older than this.
     let generation = GENERATION.load(Ordering::Acquire);
+    let few = FEW.find(lookup);
+    if let Some((rule, false)) = few {
+        return rule;
+    }
+    // Also what was found and gets into the table from here on: it may be about to be taken back.
     let Some(rule) = cfi::resolve(lookup) else { return Rule::NO_RULES };
+    if few.is_none()
+        && let Some(kept) = FEW.add(lookup, rule)
+    {
+        // SeqCst because of the other fence, in `forget`.
+        fence(Ordering::SeqCst);
+        if GENERATION.load(Ordering::Relaxed) != generation {
+            kept.take_back();
+        }
+        return rule;
+    }
     let entry = tag << rule::BITS | u64::from(rule.bits());
     // The newcomer takes the first place, whoever stood there the second. Relaxed: as in `rule`.
     let older = TABLE[index].swap(entry, Ordering::Relaxed);
     if older != 0 {
         TABLE[index ^ 1].store(older, Ordering::Relaxed);
     }
-    // SeqCst because of the other fence, in `refresh`.
+    // SeqCst because of the other fence, in `forget`.
     fence(Ordering::SeqCst);
     if GENERATION.load(Ordering::Relaxed) != generation {
         // Also the one that was moved: it may have been cleared between the two steps.
@@ -124,6 +140,7 @@ pub(super) fn begin() {
 pub(crate) fn forget() {
     GENERATION.fetch_add(1, Ordering::AcqRel); // Release: for whoever loads it with Acquire
     fence(Ordering::SeqCst); // the other half is in `rule_cold`
+    FEW.forget();
     for entry in &TABLE {
         // To write zeroes where nothing ever stood would make the whole table resident.
         if entry.load(Ordering::Relaxed) != 0 {

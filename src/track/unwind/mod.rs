@@ -46,6 +46,7 @@
 
 mod cache;
 mod cfi;
+mod few;
 mod method;
 mod odd;
 mod rule;
