@@ -171,6 +171,8 @@ mod tests {
         assert_eq!(first, rule(here));
         forget();
         assert_ne!(generation(), generation_before);
+        let (index, tag) = place(here);
+        assert!(FEW.find(here).is_none() && found(TABLE[index].load(Ordering::Relaxed), tag).is_none());
         assert_eq!(first, rule(here));
         assert_eq!(rule(usize::MAX), Rule::NO_RULES);
         assert_eq!(rule(ADDRESSES), Rule::NO_RULES);
