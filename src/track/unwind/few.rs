@@ -1,4 +1,4 @@
-//! The rules of the first addresses that a process meets, in one OS page. [`cache`](super::cache) spreads addresses over 32: a process
+//! The rules of the first addresses that a process meets, in 4 KiB. [`cache`](super::cache) spreads addresses over 32 OS pages: a process
 //! that takes a few samples would write to nearly all of them, for a word each.
 //!
 //! An entry is written once. It is claimed by its rule, and published by its address; an address that is taken back leaves it closed.
@@ -116,7 +116,7 @@ mod tests {
     fn who_asks_often_is_sent_on() {
         static FEW: Few = Few::new();
         let kept = FEW.add(16, Rule::NO_RULES).expect("there is room");
-        let asked = (0..).take_while(|_| FEW.find(16).is_some_and(|(_, often)| !often)).count();
+        let asked = (0..2 * PATIENCE).take_while(|_| FEW.find(16).is_some_and(|(_, often)| !often)).count();
         assert_eq!(asked, PATIENCE as usize);
         kept.take_back();
         assert!(FEW.find(16).is_none());
